@@ -1,0 +1,1 @@
+//! Floor 4: may this caller do this for this tenant? Makes the [`Permit`](permit::Permit).

@@ -1,0 +1,1 @@
+//! Floor 7: the operators' door: health, metrics, connections.

@@ -1,0 +1,1 @@
+//! Floor 6: the browser's journey: link, start, callback, pages.

@@ -1,0 +1,1 @@
+//! Floor 3: bytes. Listeners, TLS, dialling and pooled links; knows no OAuth.

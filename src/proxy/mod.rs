@@ -1,0 +1,1 @@
+//! Floor 6: a request's journey: admit, obtain, clean, inject, forward.

@@ -1,0 +1,1 @@
+//! Floor 4: connections at rest. One trait, its SQLite, seals and salvage.

@@ -1,0 +1,1 @@
+//! Floor 5: fresh bearers. The only writer of connections.

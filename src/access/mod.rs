@@ -1,1 +1,3 @@
 //! Floor 4: may this caller do this for this tenant? Makes the [`Permit`](permit::Permit).
+
+pub mod permit;

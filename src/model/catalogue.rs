@@ -1,1 +1,1 @@
-//! (being written)
+//! Pleo's operations and the scopes they need, as data.

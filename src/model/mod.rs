@@ -4,6 +4,7 @@ pub mod caller;
 pub mod catalogue;
 pub mod connection;
 pub mod ids;
+pub mod ledger;
 pub mod limits;
 pub mod path;
 pub mod route;

@@ -1,1 +1,1 @@
-//! (being written)
+//! The one canonical parse of a request's target.

@@ -1,1 +1,252 @@
-//! (being written)
+//! A route: which calls it means, what they need, how they are treated. Matching is not here (`model::route_table`).
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use http::Method;
+
+use super::caller::Rate;
+use super::ids::{CallerName, RouteName};
+use super::scope::ScopeSet;
+
+/// One route of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its name: fit for a metric label.
+    pub name: RouteName,
+    /// The methods it means, by exact bytes; empty is every method.
+    pub methods: Vec<Method>,
+    /// The paths it means.
+    pub template: Template,
+    /// All are required.
+    pub scopes: ScopeSet,
+    /// False if Pleo does not document the scopes: a scope missing from the grant is then observed, not enforced.
+    pub scopes_documented: bool,
+    /// Where it came from; an explicit route beats the catalogue at equal shape.
+    pub origin: RouteOrigin,
+    /// Refuses what it matches.
+    pub deny: bool,
+    /// Only these callers, sorted; empty is every caller.
+    pub callers: Vec<CallerName>,
+    /// The query key that must name the connection's company: `company = "query:company_id"`.
+    pub company_query: Option<String>,
+    /// Reports what enforcement would refuse, and lets it pass.
+    pub observe: bool,
+    /// The whole of a request; `None` is `[limits].request_timeout`.
+    pub timeout: Option<Duration>,
+    /// `None` is `[limits].max_request_body`.
+    pub max_request_body: Option<u64>,
+    /// `None` is `[limits].replay_buffer`.
+    pub replay_buffer: Option<usize>,
+    /// Lets Pleo's `Set-Cookie` pass.
+    pub allow_set_cookie: bool,
+    /// Calls a time.
+    pub rate: Option<Rate>,
+    /// Calls at once.
+    pub max_in_flight: Option<NonZeroU32>,
+}
+
+/// Where a route came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteOrigin {
+    /// Written by the operator.
+    Explicit,
+    /// Imported from the catalogue.
+    Catalogue,
+}
+
+/// A path template: `/v1/vendors/{id}:archive`, `/files/{*rest}` (contract.md section 2).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Template {
+    text: String,
+    segments: Vec<Segment>,
+}
+
+/// One segment of a template.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Segment {
+    /// Exactly this text; empty for what follows a trailing slash.
+    Literal(String),
+    /// Any text without a `:`, then this suffix (`""`, or `:archive`).
+    Parameter {
+        /// The name between the braces.
+        name: String,
+        /// What follows the closing brace.
+        suffix: String,
+    },
+    /// All that remains, last only.
+    Rest {
+        /// The name between the braces.
+        name: String,
+    },
+}
+
+/// A text that is no template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what each means")]
+pub enum InvalidTemplate {
+    #[error("a template begins with '/'")]
+    NoSlash,
+    #[error(
+        "'{{' and '}}' must come in pairs, with a name between them, and nothing before '{{' in its segment"
+    )]
+    Braces,
+    #[error("'{{*name}}' stands alone in the last segment")]
+    RestNotLast,
+    #[error("the parameter name '{0}' is used twice")]
+    NameTwice(String),
+    #[error(
+        "a template is written as it is matched: no '//', '.', '..', '?', '#', '\\', blank, control byte or non-ASCII, and escapes only of what must be escaped"
+    )]
+    NotCanonical,
+}
+
+impl Template {
+    /// The template as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Its segments in order; `/` has one empty literal.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Parses the notation of contract.md section 2.
+    pub fn parse(text: &str) -> Result<Self, InvalidTemplate> {
+        let path = text.strip_prefix('/').ok_or(InvalidTemplate::NoSlash)?;
+        let words: Vec<&str> = path.split('/').collect();
+        let last = words.len() - 1;
+        let mut names: Vec<&str> = Vec::new();
+        let mut segments = Vec::with_capacity(words.len());
+        for (place, word) in words.iter().enumerate() {
+            let segment = Segment::parse(word, place == last)?;
+            if let Segment::Parameter { name, .. } | Segment::Rest { name } = &segment {
+                if names.contains(&name.as_str()) {
+                    return Err(InvalidTemplate::NameTwice(name.clone()));
+                }
+                names.push(
+                    word[1..]
+                        .split(['}'])
+                        .next()
+                        .unwrap_or_default()
+                        .trim_start_matches('*'),
+                );
+            }
+            segments.push(segment);
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            segments,
+        })
+    }
+}
+
+impl Segment {
+    fn parse(word: &str, last: bool) -> Result<Self, InvalidTemplate> {
+        let Some(open) = word.strip_prefix('{') else {
+            return Self::literal(word, last);
+        };
+        let (name, suffix) = open.split_once('}').ok_or(InvalidTemplate::Braces)?;
+        let (rest, name) = match name.strip_prefix('*') {
+            Some(name) => (true, name),
+            None => (false, name),
+        };
+        let named = !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if !named || suffix.contains(['{', '}']) {
+            return Err(InvalidTemplate::Braces);
+        }
+        check_literal(suffix)?;
+        match (rest, last, suffix.is_empty()) {
+            (true, true, true) => Ok(Self::Rest {
+                name: name.to_owned(),
+            }),
+            (true, _, _) => Err(InvalidTemplate::RestNotLast),
+            (false, _, _) => Ok(Self::Parameter {
+                name: name.to_owned(),
+                suffix: suffix.to_owned(),
+            }),
+        }
+    }
+
+    fn literal(word: &str, last: bool) -> Result<Self, InvalidTemplate> {
+        if word.contains(['{', '}']) {
+            return Err(InvalidTemplate::Braces);
+        }
+        if (word.is_empty() && !last) || word == "." || word == ".." {
+            return Err(InvalidTemplate::NotCanonical);
+        }
+        check_literal(word)?;
+        Ok(Self::Literal(word.to_owned()))
+    }
+}
+
+fn check_literal(text: &str) -> Result<(), InvalidTemplate> {
+    let plain = text.bytes().all(|b| {
+        b.is_ascii_graphic()
+            && !matches!(
+                b,
+                b'?' | b'#' | b'\\' | b'%' | b'"' | b'<' | b'>' | b'^' | b'`' | b'|'
+            )
+    });
+    if plain {
+        Ok(())
+    } else {
+        Err(InvalidTemplate::NotCanonical)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_of_the_catalogue_parse() {
+        let template = Template::parse("/v1/vendors/{id}:archive").unwrap();
+        assert_eq!(
+            template.segments()[2],
+            Segment::Parameter {
+                name: "id".into(),
+                suffix: ":archive".into()
+            }
+        );
+        assert_eq!(
+            Template::parse("/v1/installations/me:activate")
+                .unwrap()
+                .segments()
+                .len(),
+            3
+        );
+        assert_eq!(
+            Template::parse("/").unwrap().segments(),
+            [Segment::Literal(String::new())]
+        );
+        assert_eq!(
+            Template::parse("/{*rest}").unwrap().segments(),
+            [Segment::Rest {
+                name: "rest".into()
+            }]
+        );
+    }
+
+    #[test]
+    fn what_is_no_template_is_named() {
+        use InvalidTemplate as E;
+        for (text, error) in [
+            ("v1", E::NoSlash),
+            ("/{a", E::Braces),
+            ("/x{a}", E::Braces),
+            ("/{}", E::Braces),
+            ("/{*r}/x", E::RestNotLast),
+            ("/{a}/{a}", E::NameTwice("a".into())),
+            ("/a//b", E::NotCanonical),
+            ("/a/../b", E::NotCanonical),
+            ("/a?b", E::NotCanonical),
+        ] {
+            assert_eq!(Template::parse(text), Err(error), "{text}");
+        }
+    }
+}

@@ -1,1 +1,103 @@
-//! (being written)
+//! One generation of the configuration, immutable: a request reads one snapshot from its first byte to its last.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::caller::{Caller, KeyDigest};
+use super::ids::TenantName;
+use super::limits::Limits;
+use super::route_table::RouteTable;
+use super::tenant::Tenant;
+
+/// All that a request's way through the house depends on.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts loads of the configuration, from 1.
+    pub generation: u64,
+    /// The callers, with the ways to find them.
+    pub callers: Callers,
+    /// Tenants with an entry of their own.
+    pub tenants: HashMap<TenantName, Tenant>,
+    /// The routes.
+    pub routes: RouteTable,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// The doors for callers, in the order of the configuration: a link knows its door by its place here.
+    pub doors: Vec<Door>,
+    /// How callers reach us: origin without a trailing slash, such as `http://127.0.0.1:8080`.
+    pub public_url: String,
+    /// `tenant_host`: the tenant is what stands between these two in the Host.
+    pub tenant_host: Option<(String, String)>,
+    /// `[log].access`.
+    pub access_log: bool,
+}
+
+/// What a door for callers adds to a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Door {
+    /// Pins every request to one tenant (sidecar).
+    pub tenant: Option<TenantName>,
+    /// Names this door answers to where anonymous callers are allowed: lower-case, with the port if one is written;
+    /// default: loopback names and `public_url`'s.
+    pub hosts: Vec<String>,
+    /// True for loopback addresses and unix sockets: `anonymous` callers may come here.
+    pub local: bool,
+}
+
+/// The callers, indexed by what they present.
+#[derive(Debug, Default)]
+pub struct Callers {
+    all: Vec<Arc<Caller>>,
+    by_digest: HashMap<KeyDigest, Arc<Caller>>,
+    by_certificate: HashMap<String, Arc<Caller>>,
+    by_uid: HashMap<u32, Arc<Caller>>,
+    anonymous: Option<Arc<Caller>>,
+}
+
+impl Callers {
+    /// Indexes callers. That no two share a key, a certificate name, a uid or `anonymous` was checked by `config`.
+    pub fn new(callers: Vec<Caller>) -> Self {
+        let mut index = Self::default();
+        for caller in callers.into_iter().map(Arc::new) {
+            for digest in &caller.key_digests {
+                index.by_digest.insert(*digest, caller.clone());
+            }
+            for name in &caller.client_certs {
+                index.by_certificate.insert(name.clone(), caller.clone());
+            }
+            for uid in &caller.unix_uids {
+                index.by_uid.insert(*uid, caller.clone());
+            }
+            if caller.anonymous {
+                index.anonymous = Some(caller.clone());
+            }
+            index.all.push(caller);
+        }
+        index
+    }
+
+    /// Every caller, in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Caller>> {
+        self.all.iter()
+    }
+
+    /// Whose key has this digest. Looking a digest up leaks nothing of use about the key.
+    pub fn by_digest(&self, digest: &KeyDigest) -> Option<&Arc<Caller>> {
+        self.by_digest.get(digest)
+    }
+
+    /// Whose certificate bears this name.
+    pub fn by_certificate(&self, name: &str) -> Option<&Arc<Caller>> {
+        self.by_certificate.get(name)
+    }
+
+    /// Who runs as this user.
+    pub fn by_uid(&self, uid: u32) -> Option<&Arc<Caller>> {
+        self.by_uid.get(&uid)
+    }
+
+    /// Who is whoever presents nothing.
+    pub fn anonymous(&self) -> Option<&Arc<Caller>> {
+        self.anonymous.as_ref()
+    }
+}

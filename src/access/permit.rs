@@ -1,0 +1,61 @@
+//! The permit: proof that this caller may use this route for this tenant. Only `admit` makes one.
+
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+
+use crate::model::caller::Caller;
+use crate::model::ids::TenantName;
+use crate::model::route::Route;
+
+/// Proof that this caller may use this route for this tenant.
+#[derive(Clone, Debug)]
+pub struct Permit {
+    caller: Arc<Caller>,
+    tenant: TenantName,
+    route: Arc<Route>,
+    target: PathAndQuery,
+    named_by: TenantSource,
+}
+
+/// What named the tenant (contract.md section 3, stage 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenantSource {
+    /// The door's pin.
+    Door,
+    /// The path's prefix `/tenants/{tenant}`.
+    Path,
+    /// The Host.
+    Host,
+    /// `Pleo-Gateway-Tenant`.
+    Header,
+    /// The caller has only one.
+    OnlyTenant,
+}
+
+impl Permit {
+    /// Who calls.
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// On whose behalf.
+    pub fn tenant(&self) -> &TenantName {
+        &self.tenant
+    }
+
+    /// By which route.
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// What to ask Pleo for: the canonical path that was matched, and the query byte for byte.
+    pub fn target(&self) -> &PathAndQuery {
+        &self.target
+    }
+
+    /// What named the tenant: decides how `Location` is rewritten.
+    pub fn named_by(&self) -> TenantSource {
+        self.named_by
+    }
+}

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -22,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::BoxError;
+use super::body::MessageBody;
 use super::certificate;
 use super::deadline::Alarm;
 use super::link::Link;
@@ -70,8 +69,7 @@ impl<S, F, B, P> Serving<S, P>
 where
     S: Fn(Arrival) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
+    B: MessageBody,
     P: Fn() -> Response<B> + 'static,
 {
     /// Serves the link until either side is done with it.

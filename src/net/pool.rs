@@ -7,13 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Body;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::BoxError;
+use super::body::MessageBody;
 use super::client::{ClientOptions, SendError};
 use super::dial::{DialError, Dialer};
 use super::exclusive::Exclusive;
@@ -22,12 +20,12 @@ use super::origin::{Origin, Scheme};
 use super::tls::Alpn;
 
 /// A link that can take a request now.
-pub(super) enum Taken<B> {
+pub(super) enum Taken<B: MessageBody> {
     Exclusive(Rc<Exclusive<B>>),
     Stream(Rc<Multiplexed<B>>),
 }
 
-pub(super) struct Pool<B> {
+pub(super) struct Pool<B: MessageBody> {
     pub(super) origin: Arc<Origin>,
     dialer: Arc<Dialer>,
     options: ClientOptions,
@@ -65,11 +63,7 @@ impl From<Failure> for SendError {
     }
 }
 
-impl<B> Pool<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl<B: MessageBody> Pool<B> {
     pub(super) fn new(dialer: Arc<Dialer>, origin: Arc<Origin>, options: ClientOptions) -> Self {
         Self {
             exclusive_only: Cell::new(!options.prefer_h2 || origin.scheme() == Scheme::Http),

@@ -230,19 +230,30 @@ fn another_link_is_opened_when_streams_run_out() {
             max_streams: 1,
             ..ServerLimits::default()
         };
-        let door = open(Some(certificate.files()), limits, echo);
+        let gate = Rc::new(tokio::sync::Semaphore::new(1));
+        let keeper = Rc::clone(&gate);
+        let door = open(Some(certificate.files()), limits, move |arrival| {
+            let gate = Rc::clone(&keeper);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                echo(arrival).await
+            }
+        });
         let upstream = Upstream {
             prefer_h2: true,
             ..Upstream::secure(door.port, &certificate)
         };
         let (client, links) = upstream.client();
         let first = client.send(post("first")).await.unwrap();
-        let second = client.send(post("second")).await.unwrap();
-        assert_eq!(links.open(), 2);
-        assert_eq!(
-            (text(first).await, text(second).await),
-            ("first".into(), "second".into())
-        );
+        assert_eq!(text(first).await, "first");
+        let both = async { tokio::join!(client.send(post("a")), client.send(post("b"))) };
+        let second_link = async {
+            until("a second link", || links.open() == 2).await;
+            gate.add_permits(2);
+        };
+        let ((one, other), ()) = tokio::join!(both, second_link);
+        let answers = (text(one.unwrap()).await, text(other.unwrap()).await);
+        assert_eq!(answers, ("a".to_owned(), "b".to_owned()));
         until("both are idle and end", || links.open() == 0).await;
     });
 }

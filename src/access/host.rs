@@ -4,6 +4,7 @@
 use std::net::Ipv6Addr;
 
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderValue, Version, header};
 
 use super::denial::InvalidHost;
@@ -24,7 +25,7 @@ pub(super) fn named(head: &Parts) -> Result<Option<Host<'_>>, InvalidHost> {
     if fields.next().is_some() {
         return Err(InvalidHost::Repeated);
     }
-    let target = head.uri.authority().map(|authority| authority.as_str());
+    let target = head.uri.authority().map(Authority::as_str);
     let text = match (target, field) {
         (Some(target), Some(field)) if !target.as_bytes().eq_ignore_ascii_case(field) => {
             return Err(InvalidHost::Disagree);

@@ -192,7 +192,7 @@ pub(super) fn strip(headers: &mut HeaderMap, stripped: fn(&str) -> bool) {
 }
 
 /// Drops from trailers what belongs into heads only: framing, routing, credentials, content (RFC 9110 section 6.5.1).
-pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
+pub fn clean_trailers(trailers: &mut HeaderMap) {
     strip(trailers, |name| {
         is_stripped(name)
             || name.starts_with("content-")

@@ -5,8 +5,8 @@ use url::Url;
 
 use super::answer::Answer;
 use super::client::Form;
+use super::codes::Consent;
 use super::counters::Rule;
-use super::grants::Consent;
 use super::keys::is_known;
 use super::options::{CLIENT_ID, Options};
 use super::pages;
@@ -70,7 +70,7 @@ pub(super) fn decide(
                 redirect_uri: asked.redirect_text,
                 challenge: asked.challenge,
             };
-            let code = state.grants.code(consent, now);
+            let code = state.grants.codes.issue(consent, now);
             let back = with_query(
                 asked.redirect_uri,
                 &[("code", code.expose()), ("state", &asked.state)],

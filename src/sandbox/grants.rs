@@ -1,4 +1,4 @@
-//! Authorisations, their codes and their tokens: the rules of pleo.md section 4, as functions of `now`. Tokens are kept
+//! Authorisations and their tokens: the rules of pleo.md section 4, as functions of `now`. Tokens are kept
 //! as digests. What a request has to look like is in `authorize` and `token`.
 
 use std::collections::{BTreeMap, HashMap};
@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::codes::{Codes, Offer};
 use super::counters::Rule;
 use super::seed::{Digest, sha256, token};
 use crate::clock::Timestamp;
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
-
-/// How long an authorisation code lives.
-pub(super) const CODE_TTL: Duration = Duration::from_mins(1);
 
 /// A fresh pair, as the token endpoint answers it.
 #[derive(Debug)]
@@ -68,15 +66,6 @@ pub(super) struct Authorisation {
     pub(super) most_in_flight: u64,
 }
 
-/// What a customer consents to on the authorise page.
-#[derive(Clone, Debug)]
-pub(super) struct Consent {
-    pub(super) company_id: String,
-    pub(super) scopes: ScopeSet,
-    pub(super) redirect_uri: String,
-    pub(super) challenge: String,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Access,
@@ -94,11 +83,21 @@ struct Token {
     refused: bool,
 }
 
-#[derive(Debug)]
-struct Code {
-    consent: Consent,
-    expires: Timestamp,
-    used_for: Option<u64>,
+impl Token {
+    /// Why it does not refresh `authorisation`.
+    fn objection(&self, authorisation: &Authorisation, now: Timestamp) -> Option<Refusal> {
+        if self.refused {
+            Some(Refusal::Broken(Rule::RefreshAfterRejection))
+        } else if self.generation != authorisation.generation {
+            Some(Refusal::Broken(Rule::RefreshTokenReplayed))
+        } else if let Some(ended) = authorisation.ended {
+            Some(Refusal::Ended(ended))
+        } else if now >= self.expires {
+            Some(Refusal::Broken(Rule::RefreshTokenExpired))
+        } else {
+            None
+        }
+    }
 }
 
 /// A token that lives.
@@ -125,7 +124,7 @@ pub(super) struct Grants {
     refresh_ttl: Duration,
     authorisations: BTreeMap<u64, Authorisation>,
     tokens: HashMap<Digest, Token>,
-    codes: HashMap<Digest, Code>,
+    pub(super) codes: Codes,
 }
 
 impl Grants {
@@ -135,7 +134,7 @@ impl Grants {
             refresh_ttl,
             authorisations: BTreeMap::new(),
             tokens: HashMap::new(),
-            codes: HashMap::new(),
+            codes: Codes::default(),
         }
     }
 
@@ -152,7 +151,7 @@ impl Grants {
         ttl: Option<Duration>,
         now: Timestamp,
     ) -> Minted {
-        let id = 1 + self.authorisations.keys().last().copied().unwrap_or(0);
+        let id = self.next_id();
         let authorisation = Authorisation {
             company_id,
             scopes,
@@ -167,51 +166,18 @@ impl Grants {
         self.issue(id, authorisation, now)
     }
 
-    /// A code for what was consented to.
-    pub(super) fn code(&mut self, consent: Consent, now: Timestamp) -> Secret {
-        let code = token("sandbox_code");
-        let record = Code {
-            consent,
-            expires: now + CODE_TTL,
-            used_for: None,
-        };
-        self.codes.insert(sha256(code.expose()), record);
-        code
-    }
-
     /// Exchanges a code. A second use ends the authorisation of the first (RFC 6749 section 4.1.2).
-    pub(super) fn exchange(
-        &mut self,
-        code: &str,
-        redirect_uri: &str,
-        verifier: &str,
-        now: Timestamp,
-    ) -> Result<Minted, Refusal> {
-        let digest = sha256(code);
-        let record = (self.codes.get(&digest)).ok_or(Refusal::Broken(Rule::CodeUnknown))?;
-        if let Some(id) = record.used_for {
-            self.end(id, Ended::CodeReused);
-            return Err(Refusal::Broken(Rule::CodeReused));
+    pub(super) fn exchange(&mut self, offer: Offer<'_>, now: Timestamp) -> Result<Minted, Refusal> {
+        let buyer = self.next_id();
+        match self.codes.redeem(offer, buyer, now) {
+            Ok(consent) => Ok(self.mint(consent.company_id, consent.scopes, None, now)),
+            Err(bad) => {
+                if let Some(id) = bad.used_for {
+                    self.end(id, Ended::CodeReused);
+                }
+                Err(Refusal::Broken(bad.rule))
+            }
         }
-        let consent = &record.consent;
-        let rule = if now >= record.expires {
-            Some(Rule::CodeExpired)
-        } else if consent.redirect_uri != redirect_uri {
-            Some(Rule::BadRedirect)
-        } else if !is_verifier(verifier) || sha256(verifier).challenge() != consent.challenge {
-            Some(Rule::PkceWrong)
-        } else {
-            None
-        };
-        if let Some(rule) = rule {
-            return Err(Refusal::Broken(rule));
-        }
-        let (company_id, scopes) = (consent.company_id.clone(), consent.scopes.clone());
-        let minted = self.mint(company_id, scopes, None, now);
-        if let Some(record) = self.codes.get_mut(&digest) {
-            record.used_for = Some(minted.authorisation);
-        }
-        Ok(minted)
     }
 
     /// Replaces both tokens; the old ones are dead from here on. A replaced or expired refresh token ends everything.
@@ -222,18 +188,7 @@ impl Grants {
             .ok_or(unknown)?;
         let id = token.authorisation;
         let authorisation = self.authorisations.get(&id).ok_or(unknown)?;
-        let refusal = if token.refused {
-            Some(Refusal::Broken(Rule::RefreshAfterRejection))
-        } else if token.generation != authorisation.generation {
-            Some(Refusal::Broken(Rule::RefreshTokenReplayed))
-        } else if let Some(ended) = authorisation.ended {
-            Some(Refusal::Ended(ended))
-        } else if now >= token.expires {
-            Some(Refusal::Broken(Rule::RefreshTokenExpired))
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = token.objection(authorisation, now) {
             token.refused = true;
             match refusal {
                 Refusal::Broken(Rule::RefreshTokenReplayed) => {
@@ -297,6 +252,10 @@ impl Grants {
         }
     }
 
+    fn next_id(&self) -> u64 {
+        1 + self.authorisations.keys().last().copied().unwrap_or(0)
+    }
+
     fn alive(&self, text: &str, now: Timestamp, kinds: &[Kind]) -> Option<Alive<'_>> {
         let token = self.tokens.get(&sha256(text))?;
         let authorisation = self.authorisations.get(&token.authorisation)?;
@@ -346,8 +305,86 @@ impl Grants {
     }
 }
 
-/// The grammar of RFC 7636 section 4.1.
-fn is_verifier(text: &str) -> bool {
-    (43..=128).contains(&text.len())
-        && (text.bytes()).all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+    const QUARTER: Duration = Duration::from_mins(15);
+    const LIFE: Duration = Duration::from_hours(60 * 24);
+
+    fn minted() -> (Grants, Minted) {
+        let mut grants = Grants::new(QUARTER, LIFE);
+        let pair = grants.mint("c".to_owned(), ScopeSet::default(), None, NOW);
+        (grants, pair)
+    }
+
+    fn why(grants: &Grants) -> Option<Ended> {
+        grants.iter().next().unwrap().1.ended
+    }
+
+    #[test]
+    fn a_refresh_kills_the_old_access_token_at_once() {
+        let (mut grants, old) = minted();
+        let new = grants.refresh(old.refresh_token.expose(), NOW).unwrap();
+        assert!(grants.access(old.access_token.expose(), NOW).is_none());
+        assert_eq!(grants.access(new.access_token.expose(), NOW).unwrap().id, 1);
+        assert!(
+            grants.access(new.refresh_token.expose(), NOW).is_none(),
+            "not for the API"
+        );
+        assert!(grants.either(new.refresh_token.expose(), NOW).is_some());
+        assert!(
+            grants
+                .access(new.access_token.expose(), NOW + QUARTER)
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_replaced_refresh_token_ends_the_authorisation() {
+        let (mut grants, old) = minted();
+        let new = grants.refresh(old.refresh_token.expose(), NOW).unwrap();
+        let replayed = grants.refresh(old.refresh_token.expose(), NOW).unwrap_err();
+        assert_eq!(replayed, Refusal::Broken(Rule::RefreshTokenReplayed));
+        assert!(grants.access(new.access_token.expose(), NOW).is_none());
+        let ended = grants.refresh(new.refresh_token.expose(), NOW).unwrap_err();
+        assert_eq!(ended, Refusal::Ended(Ended::RefreshTokenReplayed));
+        let pressed = grants.refresh(new.refresh_token.expose(), NOW).unwrap_err();
+        assert_eq!(pressed, Refusal::Broken(Rule::RefreshAfterRejection));
+    }
+
+    #[test]
+    fn an_expired_refresh_token_ends_the_authorisation() {
+        let (mut grants, pair) = minted();
+        let late = grants
+            .refresh(pair.refresh_token.expose(), NOW + LIFE)
+            .unwrap_err();
+        assert_eq!(late, Refusal::Broken(Rule::RefreshTokenExpired));
+        assert_eq!(why(&grants), Some(Ended::RefreshTokenExpired));
+    }
+
+    #[test]
+    fn an_access_token_refreshes_nothing_and_harms_nothing() {
+        let (mut grants, pair) = minted();
+        for wrong in [pair.access_token.expose(), "made-up"] {
+            let refusal = grants.refresh(wrong, NOW).unwrap_err();
+            assert_eq!(refusal, Refusal::Broken(Rule::RefreshTokenUnknown));
+        }
+        assert_eq!(why(&grants), None);
+    }
+
+    #[test]
+    fn refreshes_at_the_door_are_counted_together() {
+        let (mut grants, pair) = minted();
+        let first = grants.arrive(pair.refresh_token.expose()).unwrap();
+        let second = grants.arrive(pair.refresh_token.expose()).unwrap();
+        assert!(!first.presented_before && second.presented_before);
+        assert_eq!((first.in_flight, second.in_flight), (1, 2));
+        grants.leave(first);
+        grants.leave(second);
+        let third = grants.arrive(pair.refresh_token.expose()).unwrap();
+        assert_eq!(third.in_flight, 1);
+        assert!(grants.arrive(pair.access_token.expose()).is_none());
+    }
 }

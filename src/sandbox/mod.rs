@@ -6,6 +6,7 @@ mod answer;
 mod api;
 mod authorize;
 mod client;
+mod codes;
 mod control;
 mod counters;
 mod entities;

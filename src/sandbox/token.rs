@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::client::{Form, Refused, authenticate, invalid_request};
+use super::codes::Offer;
 use super::counters::Rule;
 use super::grants::{Ended, Minted, Refusal};
 use super::options::CLIENT_ID;
@@ -71,7 +72,12 @@ fn grant(state: &mut State, call: &Call, now: Timestamp) -> Result<Minted, (Opti
                     "code_verifier is missing",
                 ))
             })?;
-            let minted = state.grants.exchange(code, redirect_uri, verifier, now);
+            let offer = Offer {
+                code,
+                redirect_uri,
+                verifier,
+            };
+            let minted = state.grants.exchange(offer, now);
             state.counters.exchanges += u64::from(minted.is_ok());
             minted
         }

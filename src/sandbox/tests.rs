@@ -1,1 +1,0 @@
-//! Promises of the sandbox, over real sockets and on its rules alone.

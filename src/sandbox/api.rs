@@ -19,8 +19,8 @@ use crate::model::catalogue::Operation;
 /// A call that is let in.
 pub(super) struct Visit<'a> {
     pub(super) operation: &'static Operation,
-    /// The last parameter of the path.
-    pub(super) id: Option<&'a str>,
+    /// The path's parameters in order.
+    pub(super) ids: Vec<&'a str>,
     pub(super) company: &'a Company,
     pub(super) seed: u64,
     /// The query's parameters in order, decoded.
@@ -79,7 +79,7 @@ fn admit<'a>(
     call: &'a Call,
     principal: &Principal,
 ) -> Result<Visit<'a>, Answer> {
-    let Some((operation, id)) = sandbox.routes.find(&call.method, call.uri.path()) else {
+    let Some((operation, ids)) = sandbox.routes.find(&call.method, call.uri.path()) else {
         sandbox.state().counters.unknown_routes += 1;
         let problem = "there is no such operation";
         return Err(Answer::api_error(
@@ -107,13 +107,13 @@ fn admit<'a>(
     if !is_own_company(company, &query, &body) {
         return Err(forbidden("this credential is for another company"));
     }
-    let named = query.iter().any(|(name, _)| name == "company_id") || body["companyId"].is_string();
+    let named = query.iter().any(|(name, _)| name == "company_id");
     if operation.flags.company_required && !named {
         return Err(invalid("company_id is missing"));
     }
     Ok(Visit {
         operation,
-        id,
+        ids,
         company,
         seed: sandbox.options.seed,
         query,

@@ -36,8 +36,8 @@ pub(super) struct BadCode {
     pub(super) used_for: Option<u64>,
 }
 
-/// What a client brings to buy a pair.
-#[derive(Clone, Copy, Debug)]
+/// What a client brings to buy a pair. No `Debug`: it is all secret.
+#[derive(Clone, Copy)]
 pub(super) struct Offer<'a> {
     pub(super) code: &'a str,
     pub(super) redirect_uri: &'a str,

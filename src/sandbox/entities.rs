@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::api::Visit;
+use super::kinds::Kind;
 use super::pagination::Page;
 use super::seed::{Dice, is_id};
-use super::shapes::{Kind, Subject};
+use super::shapes::Subject;
+use crate::model::catalogue::Operation;
 
 /// How many of a kind a company has: more than a page, fewer than a test would mind.
 const FEWEST: u64 = 41;
@@ -27,7 +29,7 @@ pub(super) fn answer(visit: &Visit<'_>) -> Answer {
     let outcome = match visit.operation.operation_id {
         id if id.starts_with("updateExportJobItems") => updated_items(visit),
         "createAccountsBatchV1" => batch(visit, kind),
-        _ if is_list(visit, kind) => list(visit, kind),
+        _ if role(visit.operation, kind) == Role::List => list(visit, kind),
         _ => one(visit, kind),
     };
     match outcome {
@@ -53,33 +55,48 @@ fn success(visit: &Visit<'_>) -> StatusCode {
         .unwrap_or(StatusCode::OK)
 }
 
-fn is_list(visit: &Visit<'_>, kind: Kind) -> bool {
-    let by_id = visit.operation.path.ends_with('}');
-    visit.operation.is_read() && !by_id && !kind.is_single()
+/// What the answer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// A page of what is below the path's last parameter.
+    List,
+    /// A new one, below the path's last parameter.
+    New,
+    /// The one that the path's last parameter names.
+    Named,
 }
 
-/// Ids in paths are UUIDs; every UUID but the empty one is somebody's.
-fn known(visit: &Visit<'_>, kind: Kind) -> Result<(), Answer> {
-    match visit.id {
-        Some(id) if !is_id(id) || (kind == Kind::Company && id != visit.company.id) => {
-            let code = format!("{}_NOT_FOUND", kind.name());
-            Err(Answer::api_error(
-                StatusCode::NOT_FOUND,
-                &code,
-                "there is none of that id",
-            ))
-        }
-        _ => Ok(()),
+fn role(operation: &Operation, kind: Kind) -> Role {
+    let last = operation.path.rsplit('/').next().unwrap_or("");
+    if last.starts_with('{') || last == "core" || kind.is_single() {
+        Role::Named
+    } else if operation.is_read() {
+        Role::List
+    } else if operation.method == Method::POST {
+        Role::New
+    } else {
+        Role::Named
     }
+}
+
+/// Ids in paths are UUIDs; every UUID but the empty one is somebody's, and a company is only known to itself.
+fn known(visit: &Visit<'_>, kind: Kind) -> Result<(), Answer> {
+    let own = |id: &&str| is_id(id) && (kind != Kind::Company || *id == visit.company.id);
+    if visit.ids.iter().all(own) {
+        return Ok(());
+    }
+    let code = format!("{}_NOT_FOUND", kind.name());
+    Err(Answer::api_error(
+        StatusCode::NOT_FOUND,
+        &code,
+        "there is none of that id",
+    ))
 }
 
 fn list(visit: &Visit<'_>, kind: Kind) -> Result<Value, Answer> {
     known(visit, kind)?;
-    let scope = [
-        visit.company.id.as_str(),
-        kind.name(),
-        visit.id.unwrap_or(""),
-    ];
+    let parent = visit.ids.last().copied();
+    let scope = [visit.company.id.as_str(), kind.name(), parent.unwrap_or("")];
     let total = match kind {
         Kind::Company => 1,
         _ => FEWEST + Dice::new(visit.seed, &scope).below(SPREAD),
@@ -91,7 +108,7 @@ fn list(visit: &Visit<'_>, kind: Kind) -> Result<Value, Answer> {
                 Kind::Company => visit.company.id.clone(),
                 _ => id_at(visit, &scope, place),
             };
-            entity(visit, kind, id)
+            entity(visit, kind, id, parent)
         })
         .collect();
     Ok(json!({"data": entities, "pagination": page.shown(&visit.query)}))
@@ -105,10 +122,13 @@ fn id_at(visit: &Visit<'_>, scope: &[&str; 3], place: usize) -> String {
 /// The entity of the path, or a new one; what the body says of it replaces what the seed says.
 fn one(visit: &Visit<'_>, kind: Kind) -> Result<Value, Answer> {
     known(visit, kind)?;
-    let id = visit
-        .id
-        .map_or_else(|| new_id(visit, &visit.body), str::to_owned);
-    let mut entity = entity(visit, kind, id);
+    let (named, above) = match (role(visit.operation, kind), visit.ids.as_slice()) {
+        (Role::Named, [.., above, named]) => (Some(*named), Some(*above)),
+        (Role::Named, ids) => (ids.last().copied(), None),
+        (Role::New | Role::List, ids) => (None, ids.last().copied()),
+    };
+    let id = named.map_or_else(|| new_id(visit, &visit.body), str::to_owned);
+    let mut entity = entity(visit, kind, id, above);
     if !visit.operation.is_read() {
         overlay(&mut entity, &visit.body);
     }
@@ -125,11 +145,11 @@ fn new_id(visit: &Visit<'_>, body: &Value) -> String {
     .uuid()
 }
 
-fn entity(visit: &Visit<'_>, kind: Kind, id: String) -> Value {
+fn entity(visit: &Visit<'_>, kind: Kind, id: String, parent: Option<&str>) -> Value {
     let subject = Subject {
         dice: Dice::new(visit.seed, &[kind.name(), &id]),
         id,
-        parent: visit.id,
+        parent,
         company: visit.company,
     };
     subject.shaped(kind)
@@ -179,7 +199,7 @@ fn batch(visit: &Visit<'_>, kind: Kind) -> Result<Value, Answer> {
     }
     let made: Vec<Value> = (bodies.iter())
         .map(|body| {
-            let mut entity = entity(visit, kind, new_id(visit, body));
+            let mut entity = entity(visit, kind, new_id(visit, body), None);
             overlay(&mut entity, body);
             entity
         })

@@ -14,6 +14,7 @@ mod faults;
 mod grants;
 mod json;
 mod keys;
+mod kinds;
 mod openapi;
 mod options;
 mod pages;

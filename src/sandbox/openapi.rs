@@ -1,5 +1,6 @@
 //! `GET /openapi.json`: the sandbox's API as an `OpenAPI` document, made from the catalogue.
 
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::keys::all_scopes;
@@ -64,7 +65,7 @@ fn described(operation: &Operation) -> Value {
     if operation.flags.deprecated {
         shown["deprecated"] = true.into();
     }
-    if !operation.is_read() {
+    if operation.method == Method::POST || operation.method == Method::PUT {
         let any = json!({"content": {"application/json": {"schema": {}}}});
         shown["requestBody"] = any;
     }

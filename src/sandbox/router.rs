@@ -16,8 +16,7 @@ use super::server::Sandbox;
 use super::socket::Link;
 use super::{api, authorize, control, openapi, token};
 
-/// A request that has arrived whole.
-#[derive(Debug)]
+/// A request that has arrived whole. No `Debug`: it holds tokens.
 pub(super) struct Call {
     pub(super) method: Method,
     pub(super) uri: Uri,

@@ -45,24 +45,24 @@ impl Routes {
         Self(table)
     }
 
-    /// The operation, and the last parameter of the path if it has one.
+    /// The operation, and the path's parameters in order.
     pub(super) fn find<'p>(
         &self,
         method: &Method,
         path: &'p str,
-    ) -> Option<(&'static Operation, Option<&'p str>)> {
+    ) -> Option<(&'static Operation, Vec<&'p str>)> {
         let given: Vec<&str> = path.split('/').collect();
         let entries = self.0.get(&(method.clone(), given.len()))?;
         entries.iter().find_map(|entry| {
-            let mut last = None;
+            let mut values = Vec::new();
             for (part, text) in entry.parts.iter().zip(&given) {
                 match part {
                     Part::Literal(literal) if literal == text => {}
                     Part::Literal(_) => return None,
-                    Part::Parameter { suffix } => last = Some(value(text, suffix)?),
+                    Part::Parameter { suffix } => values.push(value(text, suffix)?),
                 }
             }
-            Some((entry.operation, last))
+            Some((entry.operation, values))
         })
     }
 }
@@ -84,10 +84,11 @@ fn value<'p>(text: &'p str, suffix: &str) -> Option<&'p str> {
 mod tests {
     use super::*;
 
-    fn found(method: &Method, path: &str) -> Option<(&'static str, Option<String>)> {
+    fn found(method: &Method, path: &str) -> Option<(&'static str, Vec<String>)> {
         let routes = Routes::of_catalogue();
-        let (operation, last) = routes.find(method, path)?;
-        Some((operation.operation_id, last.map(str::to_owned)))
+        let (operation, values) = routes.find(method, path)?;
+        let values = values.into_iter().map(str::to_owned).collect();
+        Some((operation.operation_id, values))
     }
 
     #[test]
@@ -103,23 +104,23 @@ mod tests {
     #[test]
     fn colons_belong_to_the_template() {
         let archive = found(&Method::POST, "/v1/vendors/7:archive");
-        assert_eq!(archive, Some(("archiveVendorById", Some("7".to_owned()))));
+        assert_eq!(archive, Some(("archiveVendorById", vec!["7".to_owned()])));
         assert_eq!(found(&Method::POST, "/v1/vendors/7:nothing"), None);
         assert_eq!(found(&Method::POST, "/v1/vendors/:archive"), None);
         assert_eq!(found(&Method::GET, "/v1/vendors/a:b"), None);
         assert_eq!(
             found(&Method::POST, "/v1/vendors:search"),
-            Some(("searchVendors", None))
+            Some(("searchVendors", vec![]))
         );
     }
 
     #[test]
     fn a_literal_goes_before_a_parameter_and_a_slash_counts() {
         let search = found(&Method::POST, "/v1/accounting-entries/receipts:search");
-        assert_eq!(search, Some(("searchReceiptsByPostV6", None)));
+        assert_eq!(search, Some(("searchReceiptsByPostV6", vec![])));
         assert_eq!(
             found(&Method::POST, "/v0/tags/archive"),
-            Some(("bulkArchiveTags", None))
+            Some(("bulkArchiveTags", vec![]))
         );
         assert_eq!(found(&Method::GET, "/v1/vendors/7/"), None);
         assert_eq!(found(&Method::PATCH, "/v1/vendors/7"), None);

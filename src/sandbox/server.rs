@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -100,6 +101,16 @@ impl Running {
             .state()
             .grants
             .end(authorisation, Ended::Revoked)
+    }
+
+    /// Orders a fault, written as for `POST /_sandbox/faults`. The problem, if it makes no sense.
+    pub fn order(&self, fault: &Value) -> Result<(), String> {
+        let fault = Fault::deserialize(fault).map_err(|error| error.to_string())?;
+        self.sandbox
+            .state()
+            .faults
+            .order(fault)
+            .map_err(str::to_owned)
     }
 
     /// What `GET /_sandbox/state` shows.

@@ -2,115 +2,17 @@
 
 use serde_json::{Value, json};
 
+use super::kinds::Kind;
 use super::seed::Dice;
 use super::state::Company;
-use crate::model::catalogue::Operation;
-
-/// A kind of entity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Account,
-    AccountingEntry,
-    Company,
-    CsvError,
-    CsvJob,
-    Dimension,
-    DimensionValue,
-    Employee,
-    Enrichment,
-    ExportEvent,
-    ExportItem,
-    ExportJob,
-    Installation,
-    JobItem,
-    PresignedUrl,
-    Receipt,
-    SigningSecret,
-    Subscription,
-    SubscriptionActivity,
-    Tag,
-    TagGroup,
-    TagUsage,
-    TaxAmounts,
-    TaxCode,
-    Vendor,
-}
 
 /// One entity in the making.
 pub(super) struct Subject<'a> {
     pub(super) id: String,
-    /// The last parameter of the path: the job of an item, the group of a tag.
+    /// What the path says it belongs to: the job of an item, the group of a tag.
     pub(super) parent: Option<&'a str>,
     pub(super) company: &'a Company,
     pub(super) dice: Dice,
-}
-
-impl Kind {
-    /// The kind that an operation is about.
-    pub(super) fn of(operation: &Operation) -> Self {
-        let (path, name) = (operation.path, operation.operation_id);
-        let last = path
-            .rsplit('/')
-            .find(|part| !part.starts_with('{'))
-            .unwrap_or("");
-        match last.split(':').next().unwrap_or("") {
-            _ if name == "enrichAccountingEntryV2" => Self::Enrichment,
-            _ if name == "calculateTax" => Self::TaxAmounts,
-            _ if name == "getCsvImportJobPresignedUrlV1" => Self::PresignedUrl,
-            _ if path.contains("/tags/{tagId}/dimensions") => Self::DimensionValue,
-            "export-items" => Self::ExportItem,
-            "export-job-events" => Self::ExportEvent,
-            "export-job-items" | "items" => Self::JobItem,
-            "export-jobs" => Self::ExportJob,
-            "accounts" | "chart-of-accounts" | "batch" => Self::Account,
-            "companies" => Self::Company,
-            "employees" => Self::Employee,
-            "receipts" => Self::Receipt,
-            "vendors" => Self::Vendor,
-            "errors" => Self::CsvError,
-            "jobs" | "metadata" | "status" => Self::CsvJob,
-            "me" | "completions" => Self::Installation,
-            "subscriptions" => Self::Subscription,
-            "activities" => Self::SubscriptionActivity,
-            "secret" => Self::SigningSecret,
-            "tag-groups" => Self::TagGroup,
-            "dimensions" => Self::Dimension,
-            "usage" => Self::TagUsage,
-            "tags" | "archive" => Self::Tag,
-            "tax-codes" => Self::TaxCode,
-            _ if path.starts_with("/v1/vendors/{id}") => Self::Vendor,
-            _ => Self::AccountingEntry,
-        }
-    }
-
-    /// True if there is one of it where it is read, not a list.
-    pub(super) fn is_single(self) -> bool {
-        matches!(
-            self,
-            Self::Installation | Self::SigningSecret | Self::TagUsage | Self::TaxAmounts
-        )
-    }
-
-    /// Its name in error types.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Account => "ACCOUNT",
-            Self::AccountingEntry | Self::Enrichment => "ACCOUNTING_ENTRY",
-            Self::Company => "COMPANY",
-            Self::CsvError | Self::CsvJob | Self::PresignedUrl => "IMPORT_JOB",
-            Self::Dimension | Self::DimensionValue => "DIMENSION",
-            Self::Employee => "EMPLOYEE",
-            Self::ExportEvent | Self::ExportJob => "EXPORT",
-            Self::ExportItem | Self::JobItem => "EXPORT_ENTRY",
-            Self::Installation => "INSTALLATION",
-            Self::Receipt => "RECEIPT",
-            Self::SigningSecret | Self::Subscription | Self::SubscriptionActivity => "SUBSCRIPTION",
-            Self::Tag => "TAG",
-            Self::TagGroup | Self::TagUsage => "TAG_GROUP",
-            Self::TaxAmounts | Self::TaxCode => "TAX_CODE",
-            Self::Vendor => "VENDOR",
-        }
-    }
 }
 
 const PEOPLE: [&str; 6] = [
@@ -212,22 +114,26 @@ impl Subject<'_> {
         json!({
             "id": self.id, "companyId": self.company.id, "externalId": self.code("acc-"),
             "name": self.dice.pick(&["Travel", "Meals", "Office supplies", "Software"]),
-            "code": self.code(""), "archived": false, "createdAt": self.time(), "updatedAt": self.time(),
+            "code": self.code(""), "archived": false, "createdAt": self.time(),
+            "updatedAt": self.time(),
         })
     }
 
     fn accounting_entry(&mut self) -> Value {
         json!({
             "id": self.id, "companyId": self.company.id, "employeeId": self.ref_id(),
-            "family": "EXPENSE", "subFamily": "CARD_PURCHASE", "type": "DEFAULT", "status": "SETTLED",
-            "performedAt": self.time(), "settledAt": self.time(), "note": self.dice.pick(&["Lunch", "Train", "Client visit"]),
+            "family": "EXPENSE", "subFamily": "CARD_PURCHASE", "type": "DEFAULT",
+            "status": "SETTLED",
+            "performedAt": self.time(), "settledAt": self.time(),
+            "note": self.dice.pick(&["Lunch", "Train", "Client visit"]),
             "supplier": {"name": self.dice.pick(&SHOPS)}, "amount": self.amount(), "lines": [],
         })
     }
 
     fn company(&mut self) -> Value {
         json!({
-            "id": self.company.id, "organizationId": self.company.organisation_id, "name": self.company.name,
+            "id": self.company.id, "organizationId": self.company.organisation_id,
+            "name": self.company.name,
             "country": "DK", "currency": "DKK", "createdAt": self.time(),
         })
     }
@@ -244,13 +150,16 @@ impl Subject<'_> {
 
     fn export_item(&mut self) -> Value {
         json!({
-            "accountingEntryId": self.id, "companyId": self.company.id, "date": self.date(), "type": "card_purchase",
+            "accountingEntryId": self.id, "companyId": self.company.id, "date": self.date(),
+            "type": "card_purchase",
             "amount": self.amount(), "note": "made up", "teamCode": self.code("T"),
             "supplier": {"name": self.dice.pick(&SHOPS), "country": "DK"},
             "user": {"id": self.ref_id(), "name": self.dice.pick(&PEOPLE), "code": self.code("E")},
             "accountingEntryLines": [{
-                "accountingEntryLineId": self.ref_id(), "lineAmount": self.amount(), "netAmount": self.amount(),
-                "account": {"code": self.code("")}, "tags": [], "tax": {"code": "DK25", "rate": 0.25, "type": "inclusive"},
+                "accountingEntryLineId": self.ref_id(), "lineAmount": self.amount(),
+                "netAmount": self.amount(),
+                "account": {"code": self.code("")}, "tags": [],
+                "tax": {"code": "DK25", "rate": 0.25, "type": "inclusive"},
             }],
             "files": [{"url": self.file_url("receipt.pdf"), "type": "application/pdf", "size": 10_000 + self.number(90_000)}],
             "_links": {"web": {"self": format!("https://app.pleo.io/expenses/{}", self.id)}, "api": {}, "mobile": {}},
@@ -259,9 +168,12 @@ impl Subject<'_> {
 
     fn export_job(&mut self) -> Value {
         json!({
-            "id": self.id, "companyId": self.company.id, "status": self.dice.pick(&["pending", "in_progress", "completed"]),
-            "createdBy": self.ref_id(), "createdAt": self.time(), "lastUpdatedAt": self.time(), "startedAt": null,
-            "completedAt": null, "expiresIn": 3600, "isInteractive": false, "numberOfItems": 1 + self.number(90),
+            "id": self.id, "companyId": self.company.id,
+            "status": self.dice.pick(&["pending", "in_progress", "completed"]),
+            "createdBy": self.ref_id(), "createdAt": self.time(), "lastUpdatedAt": self.time(),
+            "startedAt": null,
+            "completedAt": null, "expiresIn": 3600, "isInteractive": false,
+            "numberOfItems": 1 + self.number(90),
             "failureReason": null, "failureReasonType": null,
         })
     }
@@ -269,22 +181,27 @@ impl Subject<'_> {
     fn job_item(&mut self) -> Value {
         json!({
             "accountingEntryId": self.id, "exportJobId": self.parent_or_some(),
-            "status": self.dice.pick(&["pending", "in_progress", "successful"]), "externalId": self.code("ext-"),
-            "externalUrl": null, "exportedAt": null, "failureReason": null, "failureReasonType": null,
+            "status": self.dice.pick(&["pending", "in_progress", "successful"]),
+            "externalId": self.code("ext-"),
+            "externalUrl": null, "exportedAt": null, "failureReason": null,
+            "failureReasonType": null,
         })
     }
 
     fn receipt(&mut self) -> Value {
         json!({
-            "id": self.id, "accountingEntryId": self.parent_or_some(), "fileType": "ORIGINAL", "mimeType": "image/jpeg",
+            "id": self.id, "accountingEntryId": self.parent_or_some(), "fileType": "ORIGINAL",
+            "mimeType": "image/jpeg",
             "url": self.file_url("receipt.jpg"), "uploadedAt": self.time(),
         })
     }
 
     fn vendor(&mut self) -> Value {
         json!({
-            "id": self.id, "companyId": self.company.id, "name": self.dice.pick(&SHOPS), "externalId": self.code("V"),
-            "taxId": self.code("DK4711"), "country": "DK", "status": "ACTIVE", "createdAt": self.time(), "updatedAt": self.time(),
+            "id": self.id, "companyId": self.company.id, "name": self.dice.pick(&SHOPS),
+            "externalId": self.code("V"),
+            "taxId": self.code("DK4711"), "country": "DK", "status": "ACTIVE",
+            "createdAt": self.time(), "updatedAt": self.time(),
         })
     }
 
@@ -297,7 +214,8 @@ impl Subject<'_> {
                 json!({"url": self.file_url("vendors.csv"), "expiresAt": self.time()})
             }
             _ => json!({
-                "id": self.id, "companyId": self.company.id, "status": self.dice.pick(&["CREATED", "RUNNING", "DONE"]),
+                "id": self.id, "companyId": self.company.id,
+                "status": self.dice.pick(&["CREATED", "RUNNING", "DONE"]),
                 "createdAt": self.time(), "metadata": {},
             }),
         }
@@ -307,8 +225,10 @@ impl Subject<'_> {
         let company = self.company;
         let mut dice = Dice::new(0, &["installation", &company.id]);
         json!({
-            "id": dice.uuid(), "applicationId": dice.uuid(), "resource": format!("urn:pleo:company:{}", company.id),
-            "status": "ACTIVATED", "errorCode": null, "metadata": {}, "createdAt": self.time(), "updatedAt": self.time(),
+            "id": dice.uuid(), "applicationId": dice.uuid(),
+            "resource": format!("urn:pleo:company:{}", company.id),
+            "status": "ACTIVATED", "errorCode": null, "metadata": {}, "createdAt": self.time(),
+            "updatedAt": self.time(),
         })
     }
 
@@ -316,11 +236,15 @@ impl Subject<'_> {
         match kind {
             Kind::SigningSecret => json!({"secretKey": format!("whsec_{}", self.code("sandbox"))}),
             Kind::SubscriptionActivity => {
-                json!({"id": self.id, "status": "DELIVERED", "responseStatus": 200, "createdAt": self.time()})
+                json!({
+                    "id": self.id, "status": "DELIVERED", "responseStatus": 200,
+                    "createdAt": self.time(),
+                })
             }
             _ => json!({
                 "id": self.id, "endpointUrl": "https://example.com/pleo-events", "status": "ACTIVE",
-                "eventTypes": ["v1.export-job.created"], "endpointAuth": {"type": "NONE"}, "createdAt": self.time(),
+                "eventTypes": ["v1.export-job.created"], "endpointAuth": {"type": "NONE"},
+                "createdAt": self.time(),
             }),
         }
     }
@@ -333,18 +257,22 @@ impl Subject<'_> {
         match kind {
             Kind::TagUsage => json!({"groupId": self.parent_or_some(), "count": self.number(300)}),
             Kind::DimensionValue => json!({
-                "dimensionId": self.id, "tagId": self.ref_id(), "value": self.code("value "), "createdAt": created, "updatedAt": updated,
+                "dimensionId": self.id, "tagId": self.parent_or_some(), "value": self.code("value "),
+                "createdAt": created, "updatedAt": updated,
             }),
             Kind::Dimension => json!({
-                "id": self.id, "groupId": self.parent_or_some(), "name": name, "code": self.code("D"), "displayOrder": self.number(5),
+                "id": self.id, "groupId": self.parent_or_some(), "name": name,
+                "code": self.code("D"), "displayOrder": self.number(5),
                 "visible": true, "createdAt": created, "updatedAt": updated,
             }),
             Kind::TagGroup => json!({
-                "id": self.id, "companyId": self.company.id, "name": name, "code": self.code("G"), "archived": false,
+                "id": self.id, "companyId": self.company.id, "name": name, "code": self.code("G"),
+                "archived": false,
                 "metadata": {}, "createdAt": created, "updatedAt": updated,
             }),
             _ => json!({
-                "id": self.id, "groupId": self.parent_or_some(), "name": name, "code": self.code("T"), "archived": false,
+                "id": self.id, "groupId": self.parent_or_some(), "name": name,
+                "code": self.code("T"), "archived": false,
                 "createdAt": created, "updatedAt": updated,
             }),
         }
@@ -355,8 +283,10 @@ impl Subject<'_> {
             return json!({"netAmount": self.money(), "taxAmount": self.money()});
         }
         json!({
-            "id": self.id, "companyId": self.company.id, "name": self.dice.pick(&["VAT 25%", "VAT 6%", "No VAT"]), "code": self.code("TAX"),
-            "rate": 0.25, "type": self.dice.pick(&["inclusive", "exclusive", "reverse"]), "archived": false,
+            "id": self.id, "companyId": self.company.id,
+            "name": self.dice.pick(&["VAT 25%", "VAT 6%", "No VAT"]), "code": self.code("TAX"),
+            "rate": 0.25, "type": self.dice.pick(&["inclusive", "exclusive", "reverse"]),
+            "archived": false,
             "createdAt": self.time(), "updatedAt": self.time(),
         })
     }

@@ -34,6 +34,10 @@ async fn the_api_checks_credential_scopes_company_and_route() {
         403
     );
     assert_eq!(client.get("/v1/cards", access).await.status, 404);
+    let search = client
+        .send("POST /v1/vendors:search", &[&bearer], "{}")
+        .await;
+    assert_eq!(search.status, 400, "it has to name the company");
     let dead = client.get(vendor, "sandbox_access_wrong").await;
     assert_eq!(dead.status, 401);
     assert_eq!(
@@ -58,6 +62,39 @@ async fn an_entity_of_a_list_is_found_by_its_id() {
     assert_eq!(
         client.get(&path, access).await.json()["data"],
         page["data"][0]
+    );
+}
+
+#[tokio::test]
+async fn what_is_written_comes_back_with_an_id_and_its_place() {
+    let client = Client::start(Options::default()).await;
+    let pair = client.running.mint(None, None);
+    let bearer = format!("authorization: Bearer {}", pair.access_token.expose());
+    let group = "0c9d3f2e-1111-4222-8333-444455556666";
+    let line = format!("POST /v0/tag-groups/{group}/tags");
+    let made = client
+        .send(&line, &[&bearer], r#"{"name":"North","id":"mine"}"#)
+        .await
+        .json();
+    let made = &made["data"];
+    assert_eq!(
+        (made["name"].as_str(), made["groupId"].as_str()),
+        (Some("North"), Some(group))
+    );
+    assert!(![group, "mine"].contains(&made["id"].as_str().unwrap()));
+    let line = format!("PUT /v0/tags/{group}");
+    let kept = client
+        .send(&line, &[&bearer], r#"{"archived":true}"#)
+        .await
+        .json();
+    assert_eq!(
+        (&kept["data"]["id"], &kept["data"]["archived"]),
+        (&json!(group), &json!(true))
+    );
+    let odd = client.send(&line, &[&bearer], "{").await;
+    assert_eq!(
+        (odd.status, odd.field("type").as_str()),
+        (400, "JSON_MAPPING_EXCEPTION")
     );
 }
 
@@ -185,5 +222,10 @@ fn sound(operation: &Operation, company: &str) -> (String, String) {
         _ if operation.method == "GET" || operation.method == "DELETE" => String::new(),
         _ => json!({"companyId": company}).to_string(),
     };
-    (format!("{} {path}", operation.method), body)
+    let query = if operation.flags.company_required {
+        format!("?company_id={company}")
+    } else {
+        String::new()
+    };
+    (format!("{} {path}{query}", operation.method), body)
 }

@@ -41,6 +41,18 @@ async fn an_order_that_makes_no_sense_is_refused() {
             .await;
         assert_eq!(reply.status, 400, "{body}");
     }
+    assert!(
+        client
+            .running
+            .order(&json!({"endpoint": "token", "kind": "explode"}))
+            .is_err()
+    );
+    assert!(
+        client
+            .running
+            .order(&json!({"endpoint": "token", "kind": "reset"}))
+            .is_ok()
+    );
 }
 
 #[tokio::test]

@@ -1,1 +1,37 @@
-//! Floor 3: bytes. Listeners, TLS, dialling and pooled links; knows no OAuth.
+//! Floor 3: bytes. Listeners, TLS, dialling and pooled links; knows no OAuth and no route.
+//!
+//! A *link* is one network connection (a *connection* is a tenant's tie to Pleo, and lives elsewhere). Callers' traffic
+//! runs on one thread per core ([`threads`]): what is made there stays there, so nothing here is locked on the way of a
+//! request.
+
+pub mod address;
+pub mod body;
+mod certificate;
+pub mod client;
+mod conversation;
+mod deadline;
+pub mod dial;
+mod exclusive;
+mod inherited;
+pub mod link;
+pub mod links;
+pub mod listener;
+mod local;
+mod multiplexed;
+pub mod origin;
+pub mod peer;
+pub mod peer_limit;
+mod pool;
+mod sending;
+pub mod server;
+#[cfg(test)]
+mod tests;
+pub mod threads;
+pub mod tls;
+mod unix_socket;
+mod unwind;
+pub mod upstream_body;
+mod watch;
+
+/// Any error, as bodies hand it on.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,310 @@
+//! One caller's link, from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and how long everything may take. Between
+//! requests an HTTP/1.1 link is soon parked: hyper and its buffers are let go of until the next byte. Not here: accepting.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::BoxError;
+use super::certificate;
+use super::deadline::Alarm;
+use super::link::Link;
+use super::local::Local;
+use super::peer::{Arrival, Peer};
+use super::server::ServerLimits;
+use super::tls::ServerTls;
+use super::unwind::caught;
+use super::watch::{Answer, Answering, Phase, Watch, Watched};
+
+/// A link that was idle for this long is parked (earlier if `idle_timeout` is short).
+const PARK_AFTER: Duration = Duration::from_secs(2);
+/// Room for a first read; most heads fit.
+const FIRST_READ: usize = 4096;
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// For a head that began and did not end. Nobody has said who they are yet, so it says nothing more.
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// What the links of one door on one thread have in common.
+pub(super) struct Serving<S, P> {
+    pub(super) service: S,
+    pub(super) on_panic: P,
+    pub(super) limits: ServerLimits,
+    pub(super) tls: Option<Arc<ServerTls>>,
+    pub(super) stop: CancellationToken,
+    pub(super) http1: http1::Builder,
+    pub(super) http2: http2::Builder<Local>,
+}
+
+/// What a peer turned out to speak.
+enum Speaks {
+    Http1,
+    Http2,
+}
+
+/// Why hyper is no longer to be polled.
+enum End {
+    Closed,
+    Parked,
+    Late,
+}
+
+impl<S, F, B, P> Serving<S, P>
+where
+    S: Fn(Arrival) -> F + 'static,
+    F: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+    P: Fn() -> Response<B> + 'static,
+{
+    /// Serves the link until either side is done with it.
+    pub(super) async fn converse(self: Rc<Self>, link: Link, peer: Peer) {
+        let Some((mut link, peer)) = self.secured(link, peer).await else {
+            return;
+        };
+        if link.is_h2() {
+            return Box::pin(self.http2(link, Bytes::new(), peer)).await;
+        }
+        let (mut read, mut wait) = (BytesMut::new(), self.limits.header_timeout);
+        loop {
+            let Some(speaks) = self.first_bytes(&mut link, &mut read, wait).await else {
+                return;
+            };
+            let begun = std::mem::take(&mut read).freeze();
+            if let Speaks::Http2 = speaks {
+                return Box::pin(self.http2(link, begun, peer)).await;
+            }
+            match Box::pin(self.http1(link, begun, &peer)).await {
+                Some((parked, rest)) => (link, read) = (parked, BytesMut::from(rest)),
+                None => return,
+            }
+            wait = self.limits.idle_timeout.saturating_sub(self.park_after());
+        }
+    }
+
+    async fn secured(&self, link: Link, mut peer: Peer) -> Option<(Link, Arc<Peer>)> {
+        let Some(tls) = &self.tls else {
+            return Some((link, Arc::new(peer)));
+        };
+        let handshake = TlsAcceptor::from(tls.current()).accept(link);
+        let stream = match timeout(self.limits.header_timeout, handshake).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a caller's TLS handshake failed");
+                return None;
+            }
+            Err(_) => return None,
+        };
+        peer.secure = true;
+        if let Some([certificate, ..]) = stream.get_ref().1.peer_certificates() {
+            peer.certificate_names = certificate::names(certificate);
+        }
+        Some((Link::Tls(Box::new(stream.into())), Arc::new(peer)))
+    }
+
+    /// Waits, with next to no memory, until it can be told what the peer speaks. None: it is gone, or too late.
+    async fn first_bytes(
+        &self,
+        link: &mut Link,
+        read: &mut BytesMut,
+        wait: Duration,
+    ) -> Option<Speaks> {
+        let told = async {
+            while read.is_empty() || (read.len() < H2_PREFACE.len() && H2_PREFACE.starts_with(read))
+            {
+                if poll_fn(|cx| read_some(link, read, cx)).await.ok()? == 0 {
+                    return None;
+                }
+            }
+            Some(if read.starts_with(H2_PREFACE) {
+                Speaks::Http2
+            } else {
+                Speaks::Http1
+            })
+        };
+        tokio::select! {
+            biased;
+            told = timeout(wait, told) => told.ok().flatten(),
+            () = self.stop.cancelled() => None,
+        }
+    }
+
+    /// HTTP/1.1 until the link is done with, or idle: then it is given back, with what was read of it.
+    async fn http1(
+        self: &Rc<Self>,
+        link: Link,
+        read: Bytes,
+        peer: &Arc<Peer>,
+    ) -> Option<(Link, Bytes)> {
+        let watch = Watch::new(false);
+        let io = TokioIo::new(Watched::new(link, read, Rc::clone(&watch)));
+        let mut conversation = self.http1.serve_connection(io, self.service(peer, &watch));
+        let mut stop = pin!(self.stop.cancelled());
+        let (mut alarm, mut stopping) = (Alarm::default(), false);
+        let end = poll_fn(|cx| {
+            if Pin::new(&mut conversation).poll(cx).is_ready() {
+                return Poll::Ready(End::Closed);
+            }
+            if !stopping && stop.as_mut().poll(cx).is_ready() {
+                stopping = true;
+                Pin::new(&mut conversation).graceful_shutdown();
+                if Pin::new(&mut conversation).poll(cx).is_ready() {
+                    return Poll::Ready(End::Closed);
+                }
+            }
+            self.http1_timer(&watch, &mut alarm, cx)
+        });
+        let end = end.await;
+        let left = conversation.into_parts();
+        let mut link = left.io.into_inner().link;
+        match end {
+            End::Closed => None,
+            End::Parked => Some((link, left.read_buf)),
+            End::Late => {
+                let refused = link.write_all(TOO_SLOW);
+                let _ = timeout(self.limits.header_timeout, refused).await;
+                let _ = timeout(self.limits.header_timeout, link.shutdown()).await;
+                None
+            }
+        }
+    }
+
+    fn http1_timer(&self, watch: &Watch, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<End> {
+        if watch.blocked().is_some() {
+            ready!(self.link_timer(watch, alarm, cx));
+            return Poll::Ready(End::Closed);
+        }
+        match watch.phase() {
+            Phase::Busy => Poll::Pending,
+            Phase::Head => {
+                ready!(self.link_timer(watch, alarm, cx));
+                Poll::Ready(End::Late)
+            }
+            Phase::Idle if watch.is_flushed() => {
+                ready!(alarm.poll(watch.since() + self.park_after(), cx));
+                Poll::Ready(End::Parked)
+            }
+            Phase::Idle => {
+                ready!(self.link_timer(watch, alarm, cx));
+                Poll::Ready(End::Closed)
+            }
+        }
+    }
+
+    fn park_after(&self) -> Duration {
+        PARK_AFTER.min(self.limits.idle_timeout / 4)
+    }
+
+    /// HTTP/2 until the link is done with.
+    async fn http2(self: Rc<Self>, link: Link, read: Bytes, peer: Arc<Peer>) {
+        let watch = Watch::new(true);
+        let io = TokioIo::new(Watched::new(link, read, Rc::clone(&watch)));
+        let mut conversation = pin!(self.http2.serve_connection(io, self.service(&peer, &watch)));
+        let mut stop = pin!(self.stop.cancelled());
+        let (mut alarm, mut leaving) = (Alarm::default(), false);
+        poll_fn(|cx| {
+            if conversation.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if !leaving && stop.as_mut().poll(cx).is_ready() {
+                leaving = true;
+                conversation.as_mut().graceful_shutdown();
+                if conversation.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+            }
+            ready!(self.link_timer(&watch, &mut alarm, cx));
+            // Only an idle peer is told; one that is late or does not read would not listen.
+            if leaving || watch.blocked().is_some() || watch.phase() != Phase::Idle {
+                return Poll::Ready(());
+            }
+            leaving = true;
+            conversation.as_mut().graceful_shutdown();
+            conversation.as_mut().poll(cx).map(drop)
+        })
+        .await;
+    }
+
+    /// Ready when the link has taken too long over what it is doing.
+    fn link_timer(&self, watch: &Watch, alarm: &mut Alarm, cx: &mut Context<'_>) -> Poll<()> {
+        let limits = &self.limits;
+        let phase = match watch.phase() {
+            Phase::Busy => None,
+            Phase::Head => Some(watch.since() + limits.header_timeout),
+            Phase::Idle => Some(watch.since() + limits.idle_timeout),
+        };
+        let blocked = watch
+            .blocked()
+            .map(|since| since + limits.body_idle_timeout);
+        match earlier(phase, blocked) {
+            Some(due) => alarm.poll(due, cx),
+            None => Poll::Pending,
+        }
+    }
+
+    fn service(
+        self: &Rc<Self>,
+        peer: &Arc<Peer>,
+        watch: &Rc<Watch>,
+    ) -> impl HttpService<
+        Incoming,
+        ResBody = Answer<B>,
+        Error = Infallible,
+        Future = impl Future<Output = Result<Response<Answer<B>>, Infallible>> + use<S, F, B, P>,
+    > + use<S, F, B, P> {
+        let (serving, peer, watch) = (Rc::clone(self), Arc::clone(peer), Rc::clone(watch));
+        service_fn(move |request| {
+            let (serving, peer) = (Rc::clone(&serving), Arc::clone(&peer));
+            serving.answer(request, peer, watch.begin())
+        })
+    }
+
+    async fn answer(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        peer: Arc<Peer>,
+        answering: Answering,
+    ) -> Result<Response<Answer<B>>, Infallible> {
+        let arrival = Arrival { request, peer };
+        let answer = caught(async { (self.service)(arrival).await }).await;
+        let answer = answer.unwrap_or_else(|_| (self.on_panic)());
+        Ok(answer.map(|body| Answer::new(body, answering)))
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The buffer is on the stack of this call alone: a link that waits holds none.
+fn read_some(
+    link: &mut Link,
+    read: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut space = [std::mem::MaybeUninit::uninit(); FIRST_READ];
+    let mut buffer = ReadBuf::uninit(&mut space);
+    ready!(Pin::new(link).poll_read(cx, &mut buffer))?;
+    read.extend_from_slice(buffer.filled());
+    Poll::Ready(Ok(buffer.filled().len()))
+}

@@ -1,0 +1,96 @@
+//! An HTTP/1.1 link upstream: it carries one request at a time and goes back to its pool in between.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::BoxError;
+use super::link::Link;
+use super::pool::Pool;
+use super::sending::Sent;
+use super::upstream_body::Carrier;
+use bytes::Bytes;
+use http_body::Body;
+
+/// The most that is kept of an answer that is not yet taken; bounds its head too. Bytes.
+const BUFFER: usize = 128 * 1024;
+
+pub(super) type Sender<B> = http1::SendRequest<Sent<B>>;
+
+/// One link; dropping it closes the link.
+pub(super) struct Exclusive<B> {
+    sender: RefCell<Sender<B>>,
+    idle_since: Cell<Instant>,
+    pool: Weak<Pool<B>>,
+}
+
+impl<B> Exclusive<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Begins HTTP/1.1 on a fresh link. `permit` lives as long as the link is open.
+    pub(super) async fn on(
+        link: Link,
+        permit: OwnedSemaphorePermit,
+        pool: Weak<Pool<B>>,
+    ) -> Result<Self, hyper::Error> {
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(BUFFER)
+            .handshake(TokioIo::new(link))
+            .await?;
+        tokio::task::spawn_local(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an upstream link ended");
+            }
+            drop(permit);
+        });
+        Ok(Self {
+            sender: RefCell::new(sender),
+            idle_since: Cell::new(Instant::now()),
+            pool,
+        })
+    }
+
+    /// To send a request with; the borrow must not be held over an await.
+    pub(super) fn sender(&self) -> std::cell::RefMut<'_, Sender<B>> {
+        self.sender.borrow_mut()
+    }
+
+    /// True once the link is ready for another request; false if it is dead.
+    pub(super) async fn is_ready(&self) -> bool {
+        std::future::poll_fn(|cx| self.sender.borrow_mut().poll_ready(cx))
+            .await
+            .is_ok()
+    }
+}
+
+impl<B> Exclusive<B> {
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.borrow().is_closed()
+    }
+
+    pub(super) fn idle_since(&self) -> Instant {
+        self.idle_since.get()
+    }
+
+    pub(super) fn now_idle(&self) {
+        self.idle_since.set(Instant::now());
+    }
+}
+
+impl<B> Carrier for Exclusive<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn finished(self: Rc<Self>, clean: bool) {
+        if let (true, Some(pool)) = (clean, self.pool.upgrade()) {
+            pool.put(self);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! An HTTP/2 link upstream: it carries many requests at once, up to the peer's limit.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::BoxError;
+use super::link::Link;
+use super::local::Local;
+use super::pool::Pool;
+use super::sending::Sent;
+use super::upstream_body::Carrier;
+
+/// Of answers not yet taken by their callers: per stream, and per link. Bytes.
+const STREAM_WINDOW: u32 = 1 << 20;
+const LINK_WINDOW: u32 = 1 << 23;
+/// An answer's head. Bytes.
+const HEAD: u32 = 64 * 1024;
+/// A peer that does not answer a ping within the time below is gone.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// Streams we reset, for which late frames of the peer are still tolerated.
+const RESETS_REMEMBERED: usize = 256;
+
+pub(super) type Sender<B> = http2::SendRequest<Sent<B>>;
+
+/// One link; it closes once it is dropped and its last stream has ended.
+pub(super) struct Multiplexed<B> {
+    sender: Sender<B>,
+    /// What the peer allows; told by its settings.
+    limit: Rc<Cell<usize>>,
+    streams: Cell<usize>,
+    idle_since: Cell<Instant>,
+    pool: Weak<Pool<B>>,
+}
+
+impl<B> Multiplexed<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Begins HTTP/2 on a fresh link. `permit` lives as long as the link is open.
+    pub(super) async fn on(
+        link: Link,
+        permit: OwnedSemaphorePermit,
+        pool: Weak<Pool<B>>,
+    ) -> Result<Self, hyper::Error> {
+        let (sender, mut connection) = http2::Builder::new(Local)
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(LINK_WINDOW)
+            .max_header_list_size(HEAD)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_ANSWERED_WITHIN)
+            .keep_alive_while_idle(true)
+            .max_concurrent_reset_streams(RESETS_REMEMBERED)
+            .handshake(TokioIo::new(link))
+            .await?;
+        let limit = Rc::new(Cell::new(connection.current_max_send_streams()));
+        let told = Rc::clone(&limit);
+        tokio::task::spawn_local(async move {
+            let ended = poll_fn(|cx| {
+                let polled = Pin::new(&mut connection).poll(cx);
+                told.set(connection.current_max_send_streams());
+                polled
+            });
+            if let Err(error) = ended.await {
+                tracing::debug!(%error, "an upstream link ended");
+            }
+            drop(permit);
+        });
+        Ok(Self {
+            sender,
+            limit,
+            streams: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+            pool,
+        })
+    }
+
+    /// A sender for one more stream, which counts until the carrier is told that it is finished.
+    pub(super) fn open(&self) -> Sender<B> {
+        self.streams.set(self.streams.get() + 1);
+        self.sender.clone()
+    }
+}
+
+impl<B> Multiplexed<B> {
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.streams.get() < self.limit.get()
+    }
+
+    /// Since when it carries nothing.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        (self.streams.get() == 0).then(|| self.idle_since.get())
+    }
+}
+
+impl<B> Carrier for Multiplexed<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn finished(self: Rc<Self>, _: bool) {
+        self.streams.set(self.streams.get() - 1);
+        if self.streams.get() == 0 {
+            self.idle_since.set(Instant::now());
+        }
+        if let Some(pool) = self.pool.upgrade() {
+            pool.stream_freed();
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! One thread's links to one origin. HTTP/1.1 links wait for their next request last in, first out; HTTP/2 links are
+//! shared. Until the origin has shown that it speaks HTTP/1.1 only, one dial serves all who wait. Not here: requests.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::BoxError;
+use super::client::{ClientOptions, SendError};
+use super::dial::{DialError, Dialer};
+use super::exclusive::Exclusive;
+use super::multiplexed::Multiplexed;
+use super::origin::{Origin, Scheme};
+use super::tls::Alpn;
+
+/// A link that can take a request now.
+pub(super) enum Taken<B> {
+    Exclusive(Rc<Exclusive<B>>),
+    Stream(Rc<Multiplexed<B>>),
+}
+
+pub(super) struct Pool<B> {
+    pub(super) origin: Arc<Origin>,
+    dialer: Arc<Dialer>,
+    options: ClientOptions,
+    /// True once a dial has ended in HTTP/1.1: then each request that finds no idle link dials for itself.
+    exclusive_only: Cell<bool>,
+    idle: RefCell<Vec<Rc<Exclusive<B>>>>,
+    idle_count: Arc<AtomicUsize>,
+    streams: RefCell<Vec<Rc<Multiplexed<B>>>>,
+    dialing: RefCell<Option<Rc<Dialing>>>,
+    /// Requests that wait on this thread; each freed link or stream wakes one.
+    waiting: Cell<usize>,
+    freed: Notify,
+    reaping: Cell<bool>,
+}
+
+/// A dial that several requests wait for.
+#[derive(Default)]
+struct Dialing {
+    failure: RefCell<Option<Failure>>,
+    over: Notify,
+}
+
+#[derive(Clone)]
+enum Failure {
+    Overloaded,
+    Dial(Arc<DialError>),
+}
+
+impl From<Failure> for SendError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Overloaded => Self::Overloaded,
+            Failure::Dial(error) => Self::Dial(error),
+        }
+    }
+}
+
+impl<B> Pool<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(dialer: Arc<Dialer>, origin: Arc<Origin>, options: ClientOptions) -> Self {
+        Self {
+            exclusive_only: Cell::new(!options.prefer_h2 || origin.scheme() == Scheme::Http),
+            idle: RefCell::default(),
+            idle_count: options.links.idle_count(),
+            streams: RefCell::default(),
+            dialing: RefCell::default(),
+            waiting: Cell::new(0),
+            freed: Notify::new(),
+            reaping: Cell::new(false),
+            origin,
+            dialer,
+            options,
+        }
+    }
+
+    /// A link for the next request: an idle one, room on a shared one, or a new one.
+    pub(super) async fn take(self: &Rc<Self>) -> Result<Taken<B>, SendError> {
+        let mut deadline = None;
+        loop {
+            if let Some(link) = self.idle_link().await {
+                return Ok(Taken::Exclusive(link));
+            }
+            if let Some(link) = self.link_with_room() {
+                return Ok(Taken::Stream(link));
+            }
+            let deadline = *deadline.get_or_insert_with(|| self.deadline());
+            if !self.exclusive_only.get() {
+                self.dial_for_all(deadline).await?;
+            } else if let Some(permit) = self.permit(deadline).await? {
+                let made = self.dial(permit).await;
+                return made.map_err(|error| SendError::Dial(Arc::new(error)));
+            }
+        }
+    }
+
+    /// Takes a link back. It is closed instead if another thread waits for the right to open one.
+    pub(super) fn put(self: &Rc<Self>, link: Rc<Exclusive<B>>) {
+        if link.is_closed() || self.wanted_elsewhere() {
+            return;
+        }
+        link.now_idle();
+        self.idle.borrow_mut().push(link);
+        self.count_idle();
+        self.stream_freed();
+    }
+
+    /// Tells one who waits, and sees to it that idle links end.
+    pub(super) fn stream_freed(self: &Rc<Self>) {
+        if self.waiting.get() > 0 {
+            self.freed.notify_one();
+        }
+        self.keep_reaping();
+    }
+
+    async fn idle_link(&self) -> Option<Rc<Exclusive<B>>> {
+        loop {
+            let link = self.idle.borrow_mut().pop()?;
+            self.count_idle();
+            if !link.is_closed() && link.is_ready().await {
+                return Some(link);
+            }
+        }
+    }
+
+    fn link_with_room(&self) -> Option<Rc<Multiplexed<B>>> {
+        let mut streams = self.streams.borrow_mut();
+        if streams.iter().any(|link| link.is_closed()) {
+            streams.retain(|link| !link.is_closed());
+        }
+        streams.iter().find(|link| link.has_room()).cloned()
+    }
+
+    /// The right to open a link; none if meanwhile one has become free.
+    async fn permit(&self, deadline: Instant) -> Result<Option<OwnedSemaphorePermit>, SendError> {
+        if let Some(permit) = self.options.links.try_hold() {
+            return Ok(Some(permit));
+        }
+        let _waiting = self.wait();
+        tokio::select! {
+            permit = self.options.links.hold() => Ok(permit),
+            () = self.freed.notified() => Ok(None),
+            () = sleep_until(deadline) => Err(SendError::Overloaded),
+        }
+    }
+
+    async fn dial(self: &Rc<Self>, permit: OwnedSemaphorePermit) -> Result<Taken<B>, DialError> {
+        let alpn = if self.options.prefer_h2 {
+            Alpn::Http2OrHttp1
+        } else {
+            Alpn::Http1
+        };
+        let link = self.dialer.dial(&self.origin, alpn).await?;
+        let pool = Rc::downgrade(self);
+        self.exclusive_only.set(!link.is_h2());
+        if link.is_h2() {
+            let link = Multiplexed::on(link, permit, pool).await;
+            let link = Rc::new(link.map_err(DialError::Http2)?);
+            self.streams.borrow_mut().push(Rc::clone(&link));
+            return Ok(Taken::Stream(link));
+        }
+        let link = Exclusive::on(link, permit, pool).await;
+        let broken = |error| DialError::Connect(std::io::Error::other(error));
+        Ok(Taken::Exclusive(Rc::new(link.map_err(broken)?)))
+    }
+
+    /// Joins the dial that is under way, or starts it. It goes on if the one who started it goes away.
+    async fn dial_for_all(self: &Rc<Self>, deadline: Instant) -> Result<(), SendError> {
+        let begun = self.dialing.borrow().clone();
+        let dialing = begun.unwrap_or_else(|| self.begin_dialing());
+        let _waiting = self.wait();
+        tokio::select! {
+            () = dialing.over.notified() => {}
+            () = self.freed.notified() => return Ok(()),
+            () = sleep_until(deadline) => return Err(SendError::Overloaded),
+        }
+        let failure = dialing.failure.borrow().clone();
+        failure.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    fn begin_dialing(self: &Rc<Self>) -> Rc<Dialing> {
+        let dialing = Rc::new(Dialing::default());
+        *self.dialing.borrow_mut() = Some(Rc::clone(&dialing));
+        let (pool, begun) = (Rc::clone(self), Rc::clone(&dialing));
+        spawn_local(async move {
+            *begun.failure.borrow_mut() = pool.dial_and_keep().await.err();
+            *pool.dialing.borrow_mut() = None;
+            begun.over.notify_waiters();
+        });
+        dialing
+    }
+
+    async fn dial_and_keep(self: &Rc<Self>) -> Result<(), Failure> {
+        let permit = tokio::select! {
+            permit = self.options.links.hold() => permit,
+            () = sleep_until(self.deadline()) => None,
+        };
+        let made = self.dial(permit.ok_or(Failure::Overloaded)?).await;
+        match made.map_err(|error| Failure::Dial(Arc::new(error)))? {
+            Taken::Exclusive(link) => self.put(link),
+            Taken::Stream(_) => self.keep_reaping(),
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.dialer.connect_timeout()
+    }
+
+    fn wait(&self) -> Waiting<'_> {
+        self.waiting.set(self.waiting.get() + 1);
+        Waiting(&self.waiting)
+    }
+
+    fn wanted_elsewhere(&self) -> bool {
+        self.waiting.get() == 0 && self.options.links.waiting() > 0
+    }
+
+    fn keep_reaping(self: &Rc<Self>) {
+        if self.reaping.replace(true) {
+            return;
+        }
+        let pool = Rc::downgrade(self);
+        let often =
+            (self.options.idle_timeout / 4).clamp(Duration::from_millis(5), Duration::from_secs(1));
+        spawn_local(async move {
+            loop {
+                sleep(often).await;
+                match pool.upgrade() {
+                    Some(pool) if pool.reap() => {}
+                    Some(pool) => return pool.reaping.set(false),
+                    None => return,
+                }
+            }
+        });
+    }
+
+    /// Closes what was idle for too long, or is wanted elsewhere. False if there is nothing left to watch.
+    fn reap(&self) -> bool {
+        let wanted = self.wanted_elsewhere();
+        let (now, limit) = (Instant::now(), self.options.idle_timeout);
+        let expired = |since: Instant| wanted || now.duration_since(since) >= limit;
+        let mut idle = self.idle.borrow_mut();
+        let mut streams = self.streams.borrow_mut();
+        idle.retain(|link| !link.is_closed() && !expired(link.idle_since()));
+        streams.retain(|link| !link.is_closed() && !link.idle_since().is_some_and(expired));
+        let watched = !idle.is_empty() || !streams.is_empty();
+        drop((idle, streams));
+        self.count_idle();
+        watched
+    }
+
+    fn count_idle(&self) {
+        let streams = self.streams.borrow();
+        let shared = streams.iter().filter(|link| link.idle_since().is_some());
+        let idle = self.idle.borrow().len() + shared.count();
+        self.idle_count.store(idle, Ordering::Relaxed);
+    }
+}
+
+/// One request that waits on this thread.
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}

@@ -1,0 +1,307 @@
+//! The client and its links: what is tried again, what is given up, and whose fault it is.
+
+use super::*;
+use crate::net::body::Limited;
+use crate::net::client::SendError;
+use crate::net::dial::DialError;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::net::TcpListener;
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+async fn listen() -> (TcpListener, Upstream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, Upstream::at(format!("http://127.0.0.1:{port}")))
+}
+
+/// Reads until the end of a head.
+async fn head(link: &mut TcpStream) -> Vec<u8> {
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"\r\n\r\n") {
+        assert!(link.read_buf(&mut seen).await.unwrap() > 0, "cut off");
+    }
+    seen
+}
+
+fn get() -> Request<Full<Bytes>> {
+    Request::get("/").body(Full::default()).unwrap()
+}
+
+#[test]
+fn a_dead_idle_link_is_replaced_silently() {
+    on_a_core(async {
+        let (listener, upstream) = listen().await;
+        let accepted = Rc::new(Cell::new(0));
+        let count = Rc::clone(&accepted);
+        spawn_local(async move {
+            loop {
+                let (mut link, _) = listener.accept().await.unwrap();
+                count.set(count.get() + 1);
+                head(&mut link).await;
+                link.write_all(ANSWER).await.unwrap();
+            }
+        });
+        let (client, _) = upstream.client();
+        for _ in 0..3 {
+            let answer = client.send(get()).await.unwrap();
+            assert_eq!(text(answer).await, "ok");
+        }
+        assert_eq!(accepted.get(), 3);
+    });
+}
+
+#[test]
+fn nothing_is_sent_twice_once_it_may_have_arrived() {
+    on_a_core(async {
+        let (listener, upstream) = listen().await;
+        let accepted = Rc::new(Cell::new(0));
+        let count = Rc::clone(&accepted);
+        spawn_local(async move {
+            loop {
+                let (mut link, _) = listener.accept().await.unwrap();
+                count.set(count.get() + 1);
+                head(&mut link).await;
+            }
+        });
+        let (client, _) = upstream.client();
+        let error = client.send(get()).await.unwrap_err();
+        assert!(matches!(error, SendError::Broken(_)), "{error:?}");
+        assert_eq!(accepted.get(), 1);
+    });
+}
+
+#[test]
+fn what_is_not_http_is_said_to_be_invalid() {
+    on_a_core(async {
+        let (listener, upstream) = listen().await;
+        spawn_local(async move {
+            let (mut link, _) = listener.accept().await.unwrap();
+            link.write_all(b"220 mail.test ESMTP\r\n\r\n")
+                .await
+                .unwrap();
+            head(&mut link).await;
+        });
+        let (client, _) = upstream.client();
+        let error = client.send(get()).await.unwrap_err();
+        let wrong = matches!(
+            error,
+            SendError::Invalid(_) | SendError::NotSent(_) | SendError::Broken(_)
+        );
+        assert!(wrong, "{error:?}");
+    });
+}
+
+#[test]
+fn an_upstream_that_never_answers_is_given_up() {
+    on_a_core(async {
+        let (listener, mut upstream) = listen().await;
+        upstream.first_byte_timeout = Duration::from_millis(50);
+        let (client, links) = upstream.client();
+        let error = client.send(get()).await.unwrap_err();
+        assert!(matches!(error, SendError::Timeout), "{error:?}");
+        let (mut link, _) = listener.accept().await.unwrap();
+        link.read_to_end(&mut Vec::new()).await.unwrap();
+        until("the link is closed", || links.open() == 0).await;
+    });
+}
+
+#[test]
+fn the_time_a_body_takes_is_not_time_without_an_answer() {
+    on_a_core(async {
+        let (listener, mut upstream) = listen().await;
+        upstream.first_byte_timeout = Duration::from_millis(100);
+        spawn_local(async move {
+            let (mut link, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"0\r\n\r\n") {
+                link.read_buf(&mut seen).await.unwrap();
+            }
+            link.write_all(ANSWER).await.unwrap();
+        });
+        let (client, _) = upstream.client();
+        let answer = client
+            .send(Request::post("/").body(Slow::new(4)).unwrap())
+            .await;
+        assert_eq!(text(answer.unwrap()).await, "ok");
+    });
+}
+
+/// A body of `left` frames, 50 ms apart.
+struct Slow {
+    left: usize,
+    pause: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Slow {
+    const PAUSE: Duration = Duration::from_millis(50);
+
+    fn new(left: usize) -> Self {
+        Self {
+            left,
+            pause: Box::pin(tokio::time::sleep(Self::PAUSE)),
+        }
+    }
+}
+
+impl http_body::Body for Slow {
+    type Data = Bytes;
+    type Error = std::io::Error;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<std::io::Result<http_body::Frame<Bytes>>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        std::task::ready!(self.pause.as_mut().poll(cx));
+        self.left -= 1;
+        self.pause
+            .as_mut()
+            .reset(tokio::time::Instant::now() + Self::PAUSE);
+        Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"x")))))
+    }
+}
+
+#[test]
+fn a_fault_of_the_request_body_is_told_from_one_of_the_upstream() {
+    on_a_core(async {
+        let certificate = Certificate::new();
+        let door = open(Some(certificate.files()), ServerLimits::default(), echo);
+        for prefer_h2 in [false, true] {
+            let upstream = Upstream {
+                prefer_h2,
+                ..Upstream::secure(door.port, &certificate)
+            };
+            let (client, _) = upstream.client();
+            let body = Limited::new(Slow::new(3), 2);
+            let error = client.send(Request::post("/").body(body).unwrap()).await;
+            let SendError::RequestBody(cause) = error.unwrap_err() else {
+                panic!("not the upstream's fault")
+            };
+            assert!(cause.is::<crate::net::body::TooLarge>(), "{cause:?}");
+        }
+    });
+}
+
+#[test]
+fn a_link_answered_before_its_request_ended_is_not_used_again() {
+    on_a_core(async {
+        let (listener, upstream) = listen().await;
+        spawn_local(async move {
+            let (mut link, _) = listener.accept().await.unwrap();
+            head(&mut link).await;
+            link.write_all(ANSWER).await.unwrap();
+            link.read_to_end(&mut Vec::new()).await.unwrap();
+        });
+        let (client, links) = upstream.client();
+        let request = Request::post("/").body(Slow::new(1000)).unwrap();
+        let answer = client.send(request).await.unwrap();
+        assert_eq!(text(answer).await, "ok");
+        assert_eq!(links.idle(), 0);
+    });
+}
+
+#[test]
+fn links_are_bounded_and_freed_ones_go_to_who_waits() {
+    on_a_core(async {
+        let door = open(None, ServerLimits::default(), echo);
+        let mut upstream = Upstream::at(format!("http://127.0.0.1:{}", door.port));
+        upstream.links = 1;
+        let (client, links) = upstream.client();
+        let first = client.send(post("first")).await.unwrap();
+        let second = client.send(post("second"));
+        let (first, second) = tokio::join!(text(first), second);
+        assert_eq!(first, "first");
+        let kept = second.unwrap();
+        assert_eq!(links.open(), 1);
+        let error = client.send(post("third")).await.unwrap_err();
+        drop(kept);
+        assert!(matches!(error, SendError::Overloaded), "{error:?}");
+    });
+}
+
+#[test]
+fn another_link_is_opened_when_streams_run_out() {
+    on_a_core(async {
+        let certificate = Certificate::new();
+        let limits = ServerLimits {
+            max_streams: 1,
+            ..ServerLimits::default()
+        };
+        let door = open(Some(certificate.files()), limits, echo);
+        let upstream = Upstream {
+            prefer_h2: true,
+            ..Upstream::secure(door.port, &certificate)
+        };
+        let (client, links) = upstream.client();
+        let first = client.send(post("first")).await.unwrap();
+        let second = client.send(post("second")).await.unwrap();
+        assert_eq!(links.open(), 2);
+        assert_eq!(
+            (text(first).await, text(second).await),
+            ("first".into(), "second".into())
+        );
+        until("both are idle and end", || links.open() == 0).await;
+    });
+}
+
+#[test]
+fn idle_links_are_closed() {
+    on_a_core(async {
+        let door = open(None, ServerLimits::default(), echo);
+        let mut upstream = Upstream::at(format!("http://127.0.0.1:{}", door.port));
+        upstream.idle_timeout = Duration::from_millis(20);
+        let (client, links) = upstream.client();
+        text(client.send(post("x")).await.unwrap()).await;
+        until("the link is closed", || links.open() == 0).await;
+        assert_eq!(links.idle(), 0);
+    });
+}
+
+#[test]
+fn a_name_inside_our_network_is_refused() {
+    on_a_core(async {
+        let dialer = dialer(&Roots::default(), false, SECOND);
+        for url in ["http://localhost:1", "https://127.0.0.1", "http://[::1]:9"] {
+            let origin = Origin::from_url(&Url::parse(url).unwrap()).unwrap();
+            let error = dialer.dial(&origin, Alpn::Http1).await.unwrap_err();
+            assert!(matches!(error, DialError::AddressRefused(_)), "{error:?}");
+        }
+    });
+}
+
+#[test]
+fn every_request_that_waited_for_a_dial_learns_that_it_failed() {
+    on_a_core(async {
+        let certificate = Certificate::new();
+        let (listener, _) = listen().await;
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let upstream = Upstream {
+            prefer_h2: true,
+            ..Upstream::secure(port, &certificate)
+        };
+        let (client, links) = upstream.client();
+        let (one, other) = tokio::join!(client.send(get()), client.send(get()));
+        for outcome in [one, other] {
+            let error = outcome.unwrap_err();
+            assert!(matches!(error, SendError::Dial(_)), "{error:?}");
+        }
+        assert_eq!(links.open(), 0);
+    });
+}
+
+#[test]
+fn an_untrusted_certificate_is_not_sent_to() {
+    on_a_core(async {
+        let certificate = Certificate::new();
+        let door = open(Some(certificate.files()), ServerLimits::default(), echo);
+        let (client, _) = Upstream::at(format!("https://localhost:{}", door.port)).client();
+        let Err(SendError::Dial(error)) = client.send(get()).await else {
+            panic!("trusted")
+        };
+        assert!(matches!(*error, DialError::Tls(_)), "{error:?}");
+    });
+}

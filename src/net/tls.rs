@@ -1,0 +1,221 @@
+//! TLS 1.2 and 1.3 settings, for dialling and for our own doors. One crypto provider, always named. Not here: sockets.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+/// Which protocols are offered to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpn {
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2, else HTTP/1.1.
+    Http2OrHttp1,
+}
+
+/// Whom to trust when dialling: the system's store (the bundled one if that is empty) and what is named here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roots {
+    /// More certificate authorities, PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The files behind a door's TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, leaf first, PEM.
+    pub cert_file: PathBuf,
+    /// Its private key, PEM.
+    pub key_file: PathBuf,
+    /// Ask callers for a certificate of one of these authorities, PEM. One that is shown must be right; showing none is
+    /// not an error here.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// What is wrong with TLS settings, naming the file and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The file is not there, not readable, or not PEM.
+    #[error(
+        "{file}: cannot be read as PEM; it must exist, be readable by this user and hold {wanted}"
+    )]
+    Pem {
+        /// The file.
+        file: PathBuf,
+        /// What should be in it.
+        wanted: &'static str,
+        /// What the reader said.
+        #[source]
+        source: Box<pem::Error>,
+    },
+    /// The file holds no certificate.
+    #[error("{0}: holds no certificate; a PEM block BEGIN CERTIFICATE is needed")]
+    Empty(PathBuf),
+    /// A certificate authority cannot be used.
+    #[error("{file}: a certificate in it cannot be used as a root")]
+    Root {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+    /// Chain and key do not belong together, or cannot be used.
+    #[error(
+        "{cert_file} and {key_file}: this chain and this key cannot be used together; the first certificate must be the key's own"
+    )]
+    Pair {
+        /// The chain.
+        cert_file: PathBuf,
+        /// The key.
+        key_file: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The authorities for callers' certificates cannot be used.
+    #[error("{file}: cannot be used to verify callers' certificates")]
+    ClientCa {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: VerifierBuilderError,
+    },
+    /// The crypto provider refuses TLS 1.2 and 1.3.
+    #[error("the crypto provider does not support TLS 1.2 and 1.3")]
+    Provider(#[source] rustls::Error),
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Settings for dialling.
+pub fn client_config(roots: &Roots, alpn: Alpn) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .map_err(TlsError::Provider)?
+        .with_root_certificates(trusted(roots)?)
+        .with_no_client_auth();
+    config.alpn_protocols = match alpn {
+        Alpn::Http1 => vec![b"http/1.1".to_vec()],
+        Alpn::Http2OrHttp1 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+    };
+    Ok(Arc::new(config))
+}
+
+fn trusted(roots: &Roots) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if store.is_empty() {
+        tracing::warn!(
+            "the system's certificate store is empty; trusting the bundled webpki-roots instead"
+        );
+        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    if let Some(file) = &roots.ca_file {
+        add(&mut store, file)?;
+    }
+    Ok(store)
+}
+
+fn add(store: &mut RootCertStore, file: &Path) -> Result<(), TlsError> {
+    for certificate in certificates(file)? {
+        store.add(certificate).map_err(|source| TlsError::Root {
+            file: file.to_owned(),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Settings for a door: HTTP/2 or HTTP/1.1 by ALPN; key and chain checked to match.
+pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = certificates(&files.cert_file)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key_file)
+        .map_err(|source| unreadable(&files.key_file, "a private key", source))?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .map_err(TlsError::Provider)?;
+    let builder = match &files.client_ca_file {
+        None => builder.with_no_client_auth(),
+        Some(file) => {
+            let mut roots = RootCertStore::empty();
+            add(&mut roots, file)?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider())
+                .allow_unauthenticated()
+                .build()
+                .map_err(|source| TlsError::ClientCa {
+                    file: file.clone(),
+                    source,
+                })?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|source| TlsError::Pair {
+            cert_file: files.cert_file.clone(),
+            key_file: files.key_file.clone(),
+            source,
+        })?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wanted = "certificates";
+    let found: Vec<_> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(|source| unreadable(file, wanted, source))?;
+    if found.is_empty() {
+        return Err(TlsError::Empty(file.to_owned()));
+    }
+    Ok(found)
+}
+
+fn unreadable(file: &Path, wanted: &'static str, source: pem::Error) -> TlsError {
+    TlsError::Pem {
+        file: file.to_owned(),
+        wanted,
+        source: Box::new(source),
+    }
+}
+
+/// A door's TLS, which a reload can replace: links made afterwards use the new files.
+#[derive(Debug)]
+pub struct ServerTls {
+    files: TlsFiles,
+    config: ArcSwap<ServerConfig>,
+}
+
+impl ServerTls {
+    /// Reads the files and checks them.
+    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
+        let config = ArcSwap::new(server_config(&files)?);
+        Ok(Self { files, config })
+    }
+
+    /// Reads the files anew; on error what was there stays in use.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.config.store(server_config(&self.files)?);
+        Ok(())
+    }
+
+    /// The settings for the next link.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        self.config.load_full()
+    }
+
+    /// The files it is made of.
+    pub fn files(&self) -> &TlsFiles {
+        &self.files
+    }
+}

@@ -1,0 +1,99 @@
+//! The body of an upstream's answer. It holds its link: the link is free again when the body has ended cleanly, and is
+//! given up when the body is dropped before.
+
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::sending::Sending;
+
+/// Something that carries a request and its answer: a whole HTTP/1.1 link, or a stream of an HTTP/2 link.
+pub(super) trait Carrier {
+    /// The exchange is over. `clean`: request and answer both came to their end.
+    fn finished(self: Rc<Self>, clean: bool);
+}
+
+/// The use of a carrier by one request.
+pub(super) struct Lease(Option<Rc<dyn Carrier>>);
+
+impl Lease {
+    pub(super) fn of(carrier: Rc<dyn Carrier>) -> Self {
+        Self(Some(carrier))
+    }
+
+    fn end(&mut self, clean: bool) {
+        if let Some(carrier) = self.0.take() {
+            carrier.finished(clean);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
+/// Streams the answer; an answer that is cut off ends with an error.
+pub struct UpstreamBody {
+    body: Incoming,
+    lease: Lease,
+    sending: Option<Rc<Sending>>,
+}
+
+impl UpstreamBody {
+    pub(super) fn new(body: Incoming, lease: Lease, sending: Option<Rc<Sending>>) -> Self {
+        let mut this = Self {
+            body,
+            lease,
+            sending,
+        };
+        if this.body.is_end_stream() {
+            this.ended();
+        }
+        this
+    }
+
+    /// An answer that came before all of the request was taken leaves the link unusable.
+    fn ended(&mut self) {
+        let clean = self.sending.as_ref().is_none_or(|sending| sending.ended());
+        self.lease.end(clean);
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Err(_)) => self.lease.end(false),
+            Some(Ok(_)) if !self.body.is_end_stream() => {}
+            Some(Ok(_)) | None => self.ended(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl fmt::Debug for UpstreamBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamBody").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,221 @@
+//! What a caller's link is doing, so that its one timer knows how long that may take. Reading and writing keep it up to
+//! date; nothing here sleeps. Not here: HTTP.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::link::Link;
+
+/// What the peer owes us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The rest of a request's head.
+    Head,
+    /// Nothing; we owe an answer.
+    Busy,
+    /// Nothing; it may begin another request.
+    Idle,
+}
+
+/// The state of one link.
+#[derive(Debug)]
+pub(super) struct Watch {
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    requests: Cell<usize>,
+    /// Since when the peer has not been taking what we write.
+    blocked: Cell<Option<Instant>>,
+    flushed: Cell<bool>,
+    /// On an HTTP/2 link bytes come in all the time; they say nothing of heads.
+    multiplexed: bool,
+}
+
+impl Watch {
+    pub(super) fn new(multiplexed: bool) -> Rc<Self> {
+        Rc::new(Self {
+            phase: Cell::new(Phase::Head),
+            since: Cell::new(Instant::now()),
+            requests: Cell::new(0),
+            blocked: Cell::new(None),
+            flushed: Cell::new(true),
+            multiplexed,
+        })
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// When the phase began.
+    pub(super) fn since(&self) -> Instant {
+        self.since.get()
+    }
+
+    pub(super) fn blocked(&self) -> Option<Instant> {
+        self.blocked.get()
+    }
+
+    /// True if all that was written has left.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.flushed.get()
+    }
+
+    /// A request is here; it is over when what is returned is dropped.
+    pub(super) fn begin(self: &Rc<Self>) -> Answering {
+        self.requests.set(self.requests.get() + 1);
+        self.phase.set(Phase::Busy);
+        Answering(Rc::clone(self))
+    }
+
+    fn turn(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(Instant::now());
+    }
+
+    fn read(&self) {
+        if self.phase.get() == Phase::Idle && !self.multiplexed {
+            self.turn(Phase::Head);
+        }
+    }
+
+    fn wrote<T>(&self, polled: &Poll<T>, flushed: bool) {
+        self.flushed.set(flushed && polled.is_ready());
+        if polled.is_ready() {
+            self.blocked.set(None);
+        } else if self.blocked.get().is_none() {
+            self.blocked.set(Some(Instant::now()));
+        }
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(super) struct Answering(Rc<Watch>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let left = self.0.requests.get() - 1;
+        self.0.requests.set(left);
+        if left == 0 {
+            self.0.turn(Phase::Idle);
+        }
+    }
+}
+
+/// The body of an answer: the answer is over when it is dropped.
+#[derive(Debug)]
+pub(super) struct Answer<B> {
+    body: B,
+    _answering: Answering,
+}
+
+impl<B> Answer<B> {
+    pub(super) fn new(body: B, answering: Answering) -> Self {
+        Self {
+            body,
+            _answering: answering,
+        }
+    }
+}
+
+impl<B: Body + Unpin> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A link that keeps its watch up to date, and gives out first what was already read from it.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) link: Link,
+    read: Bytes,
+    watch: Rc<Watch>,
+}
+
+impl Watched {
+    pub(super) fn new(link: Link, read: Bytes, watch: Rc<Watch>) -> Self {
+        Self { link, read, watch }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.read.is_empty() {
+            let length = this.read.len().min(buffer.remaining());
+            buffer.put_slice(&this.read[..length]);
+            this.read.advance(length);
+            if this.read.is_empty() {
+                this.read = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut this.link).poll_read(cx, buffer);
+        if polled.is_ready() {
+            this.watch.read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.link).poll_write(cx, bytes);
+        self.watch.wrote(&polled, false);
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.link).poll_write_vectored(cx, slices);
+        self.watch.wrote(&polled, false);
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.link.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.link).poll_flush(cx);
+        self.watch.wrote(&polled, true);
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.link).poll_shutdown(cx)
+    }
+}

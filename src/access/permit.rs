@@ -7,15 +7,17 @@ use http::uri::PathAndQuery;
 use crate::model::caller::Caller;
 use crate::model::ids::TenantName;
 use crate::model::route::Route;
+use crate::model::scope::ScopeSet;
 
 /// Proof that this caller may use this route for this tenant.
 #[derive(Clone, Debug)]
 pub struct Permit {
-    caller: Arc<Caller>,
-    tenant: TenantName,
-    route: Arc<Route>,
-    target: PathAndQuery,
-    named_by: TenantSource,
+    pub(super) caller: Arc<Caller>,
+    pub(super) tenant: TenantName,
+    pub(super) route: Arc<Route>,
+    pub(super) target: PathAndQuery,
+    pub(super) named_by: TenantSource,
+    pub(super) observed: Option<ScopeSet>,
 }
 
 /// What named the tenant (contract.md section 3, stage 2).
@@ -57,5 +59,10 @@ impl Permit {
     /// What named the tenant: decides how `Location` is rewritten.
     pub fn named_by(&self) -> TenantSource {
         self.named_by
+    }
+
+    /// The required scopes above the caller's ceiling that an observing route let pass.
+    pub fn observed(&self) -> Option<&ScopeSet> {
+        self.observed.as_ref()
     }
 }

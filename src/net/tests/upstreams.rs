@@ -279,6 +279,11 @@ fn a_name_inside_our_network_is_refused() {
     });
 }
 
+/// A refresh dials from the shared runtime: this holds as long as it compiles.
+fn _a_dial_may_move_between_threads<'a>(dialer: &'a Dialer, origin: &'a Origin) -> impl Send + 'a {
+    dialer.dial(origin, Alpn::Http1)
+}
+
 #[test]
 fn every_request_that_waited_for_a_dial_learns_that_it_failed() {
     on_a_core(async {

@@ -106,6 +106,7 @@ impl<'a> Call<'a> {
             route: route.clone(),
             target: path.into_target(),
             named_by: source,
+            pinned: self.snapshot.pinned_company(&tenant).cloned(),
             observed,
             tenant,
         })

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::caller::{Caller, KeyDigest};
-use super::ids::TenantName;
+use super::ids::{CompanyId, TenantName};
 use super::limits::Limits;
 use super::route_table::RouteTable;
+use super::scope::ScopeSet;
 use super::tenant::Tenant;
 
 /// All that a request's way through the house depends on.
@@ -30,6 +31,31 @@ pub struct Snapshot {
     pub tenant_host: Option<(String, String)>,
     /// `[log].access`.
     pub access_log: bool,
+}
+
+impl Snapshot {
+    /// The only company that a tenant may be connected to, if one is pinned.
+    pub fn pinned_company(&self, tenant: &TenantName) -> Option<&CompanyId> {
+        self.tenants.get(tenant)?.company.as_ref()
+    }
+
+    /// What a consent asks for: the tenant's own list, or the union of what the routes of its callers need, each within
+    /// its caller's ceiling.
+    pub fn scopes_to_ask(&self, tenant: &TenantName) -> ScopeSet {
+        if let Some(scopes) = self.tenants.get(tenant).and_then(|tenant| tenant.scopes.clone()) {
+            return scopes;
+        }
+        let callers = || self.callers.iter().filter(|caller| caller.tenants.contains(tenant));
+        let routes = self.routes.iter().filter(|route| !route.deny);
+        routes
+            .flat_map(|route| callers().map(move |caller| (route, caller)))
+            .filter(|(route, caller)| route.is_for(&caller.name))
+            .flat_map(|(route, caller)| {
+                let ceiling = caller.ceiling.as_ref();
+                route.scopes.iter().filter(move |scope| ceiling.is_none_or(|set| set.contains(scope))).cloned()
+            })
+            .collect()
+    }
 }
 
 /// What a door for callers adds to a request.

@@ -328,5 +328,6 @@ fn check(permit: &Permit, entry: &Entry) -> Result<(), ObtainError> {
     granted(permit, entry.scopes.as_ref(), entry.company.as_ref()).map_err(|denial| match denial {
         GrantDenial::MissingScopes(scopes) => ObtainError::ScopeMissing(scopes),
         GrantDenial::WrongCompany => ObtainError::WrongCompany,
+        GrantDenial::ForeignCompany => ObtainError::NotConnected { state: Some(entry.state) },
     })
 }

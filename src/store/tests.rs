@@ -300,13 +300,13 @@ async fn a_locked_store_is_not_available_and_reads_go_on() {
     let writing = store.spend_link(&[1; 32]);
     let acme = tenant("acme");
     let reading = store.read(&acme);
-    let (written, read) = tokio::join!(writing, reading);
+    let (written, read, opened) = tokio::join!(writing, reading, place.with(&["key"]));
     assert!(read.unwrap().row.is_some());
     assert!(
         matches!(written, Err(StoreError::Unavailable(_))),
         "{written:?}"
     );
-    let error = place.with(&["key"]).await.unwrap_err();
+    let error = opened.unwrap_err();
     assert_eq!(error.fault(), OpenFault::Away, "{error:?}");
     holder.execute_batch("rollback").unwrap();
     assert!(!store.spend_link(&[1; 32]).await.unwrap());

@@ -1,0 +1,1 @@
+//! Promises of the sandbox, over real sockets and on its rules alone.

@@ -19,7 +19,7 @@ pub(super) fn table(table: &Table, keys: &[Key], at: (&Place, &str), findings: &
     for key in keys {
         if key.required && !table.0.contains_key(key.name) {
             let (place, path) = at;
-            let remedy = format!("write {} = …: {}", key.name, key.about);
+            let remedy = format!("write `{} = …`: {}", key.name, key.about);
             let message = format!("`{}` is missing", key.name);
             let finding = Finding::new(ProblemKind::Missing, message, remedy);
             findings.report(place, path, finding);

@@ -66,7 +66,7 @@ pub(super) fn parse(text: &str, findings: &Findings) -> Option<Table> {
     }
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        mask_secret_line(text, span.start, findings);
+        mask_secret_lines(text, &span, findings);
         let place = Place::Span(visible(text, span));
         let remedy = "write TOML: key = value, texts in double quotes, [section] before its keys";
         let finding = Finding::new(ProblemKind::Syntax, error.message(), remedy);
@@ -135,17 +135,27 @@ fn visible(text: &str, span: Range<usize>) -> Range<usize> {
     }
 }
 
-/// Whoever forgets the quotes around a secret should not find it in a log.
-fn mask_secret_line(text: &str, offset: usize, findings: &Findings) {
-    let start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
-    let end = text[offset..]
-        .find('\n')
-        .map_or(text.len(), |newline| offset + newline);
-    let Some((before, _)) = text[start..end].split_once('=') else {
-        return;
-    };
-    let telling = ["secret", "token", "postgres", "key", "pass"];
-    if telling.iter().any(|word| before.contains(word)) {
-        findings.mask(&Place::Span(start + before.len() + 1..end));
+/// Whoever forgets a quote around a secret should not find it in a log: blanks out the values of lines that speak of
+/// secrets, and lines that may go on with one.
+fn mask_secret_lines(text: &str, span: &Range<usize>, findings: &Findings) {
+    let mut start = text[..span.start]
+        .rfind('\n')
+        .map_or(0, |newline| newline + 1);
+    for line in text[start..].split_inclusive('\n') {
+        if start > span.end {
+            break;
+        }
+        let value = match line.find('=') {
+            Some(equals) if speaks_of_secrets(line) => equals + 1,
+            None if !line.starts_with('[') => 0,
+            _ => line.len(),
+        };
+        findings.mask(&Place::Span(start + value..start + line.len()));
+        start += line.len();
     }
+}
+
+fn speaks_of_secrets(line: &str) -> bool {
+    let telling = ["secret", "token", "postgres", "key", "pass", "@"];
+    telling.iter().any(|word| line.contains(word))
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// One thing that is wrong, or that deserves a second look.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -168,6 +168,13 @@ impl fmt::Debug for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// The list: what `--json` prints.
+impl Serialize for Problems {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.list.serialize(serializer)
+    }
+}
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -334,7 +341,7 @@ mod tests {
             problems.render(true),
             problems.to_string(),
             format!("{problems:?}"),
-            serde_json::to_string(&problems.list).unwrap(),
+            serde_json::to_string(&problems).unwrap(),
         ] {
             assert!(!text.contains("nter2"), "{text}");
         }

@@ -1,5 +1,8 @@
 //! Broken files: every problem with its place, its key and what to do.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use super::super::{Problem, ProblemKind};
 use super::{SOUND, read};
 
@@ -70,7 +73,7 @@ fn what_is_missing_from_the_whole_file_is_said() {
     let problems = read("").unwrap_err();
     let text = problems.to_string();
     assert!(
-        text.contains("`version` is missing; write version = …"),
+        text.contains("`version` is missing; write `version = …`"),
         "{text}"
     );
     assert!(
@@ -158,4 +161,34 @@ fn postgres_is_said_to_be_missing() {
     );
     assert!(text.contains("there are two databases"), "{text}");
     assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
+fn a_certificate_needs_its_key_and_the_key_is_closed_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("open.pem");
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let tls = |files: &str| {
+        let text = format!("{SOUND}[connect]\ntls = {{ {files} }}");
+        read(&text.replace("PEM", path.to_str().unwrap())).unwrap_err()
+    };
+    let problems = tls("cert_file = 'PEM'");
+    let problem = problems.iter().next().unwrap();
+    assert_eq!(at(problem), "9:7 connect.tls");
+    assert!(
+        problem.message.contains("`key_file` is missing"),
+        "{problem}"
+    );
+    let problems = tls("cert_file = 'PEM', key_file = 'PEM'");
+    let problem = problems.iter().next().unwrap();
+    assert_eq!(problem.key, "connect.tls.key_file");
+    assert_eq!(problem.kind, ProblemKind::Permission);
+    let problems = tls("cert_file = 'PEM', key_file = 'PEM', client_ca_file = 'PEM'");
+    assert!(
+        problems
+            .to_string()
+            .contains("connect.tls.client_ca_file: unknown key"),
+        "{problems}"
+    );
 }

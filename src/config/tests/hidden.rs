@@ -9,8 +9,7 @@ use super::{SOUND, environment, read, read_with};
 use crate::secret::Secret;
 
 fn shown(problems: &Problems) -> String {
-    let list: Vec<_> = problems.iter().collect();
-    let json = serde_json::to_string(&list).unwrap();
+    let json = serde_json::to_string(problems).unwrap();
     format!(
         "{problems}\n{problems:?}\n{}\n{json}",
         problems.render(true)
@@ -28,6 +27,9 @@ fn a_secret_in_line_is_refused_and_not_shown() {
         "[pleo]\nclient_secert = \"canary\"",
         "[pleo]\nclient_secret = canary",
         "[pleo]\nclient_secret = \"canary",
+        "[pleo]\nclient_secret = \"\"\"\ncanary",
+        "[pleo]\nclient_secret \"canary\"",
+        "pleo = { client_secret = \"canary\", x = }",
         "pleo = { client_id = 1, client_secret = \"canary\" }",
         "[pleo]\ntoken_url = \"https://user:canary@pleo.example\"\nenvironment = \"custom\"",
         "[store]\npostgres = \"postgres://user:canary@db\"",

@@ -19,6 +19,7 @@ pub struct Permit {
     pub(super) named_by: TenantSource,
     pub(super) observed: Option<ScopeSet>,
     pub(super) pinned: Option<CompanyId>,
+    pub(super) known: bool,
 }
 
 /// What named the tenant (contract.md section 3, stage 2).
@@ -65,6 +66,11 @@ impl Permit {
     /// The only company that the tenant may be connected to, if the configuration pins one.
     pub fn pinned(&self) -> Option<&CompanyId> {
         self.pinned.as_ref()
+    }
+
+    /// True if the configuration knows the tenant by name; else only the store can.
+    pub fn is_known(&self) -> bool {
+        self.known
     }
 
     /// True if the call cannot be judged before the connection's company is known.

@@ -1,9 +1,9 @@
 //! One generation of the configuration, immutable: a request reads one snapshot from its first byte to its last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::caller::{Caller, KeyDigest};
+use super::caller::{Caller, KeyDigest, Tenants};
 use super::ids::{CompanyId, TenantName};
 use super::limits::Limits;
 use super::route_table::RouteTable;
@@ -37,6 +37,11 @@ impl Snapshot {
     /// The only company that a tenant may be connected to, if one is pinned.
     pub fn pinned_company(&self, tenant: &TenantName) -> Option<&CompanyId> {
         self.tenants.get(tenant)?.company.as_ref()
+    }
+
+    /// True if the configuration names the tenant: in an entry of its own, or in a caller's list.
+    pub fn names_tenant(&self, tenant: &TenantName) -> bool {
+        self.tenants.contains_key(tenant) || self.callers.tenants.contains(tenant)
     }
 
     /// What a consent asks for: the tenant's own list, or the union of what the routes of its callers need, each within
@@ -78,6 +83,7 @@ pub struct Callers {
     by_certificate: HashMap<String, Arc<Caller>>,
     by_uid: HashMap<u32, Arc<Caller>>,
     anonymous: Option<Arc<Caller>>,
+    tenants: HashSet<TenantName>,
 }
 
 impl Callers {
@@ -96,6 +102,9 @@ impl Callers {
             }
             if caller.anonymous {
                 index.anonymous = Some(caller.clone());
+            }
+            if let Tenants::Named(names) = &caller.tenants {
+                index.tenants.extend(names.iter().cloned());
             }
             index.all.push(caller);
         }

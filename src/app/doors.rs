@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::rooms::StartError;
 use crate::config::{Address, ListenSettings, Settings, TlsFiles};
 use crate::model::limits::Limits;
-use crate::net::inherited::Inherited;
+use crate::net::listener::Inherited;
 use crate::net::listener::{Bound, DoorAddress, DoorOptions, bind};
 use crate::net::peer_limit::PeerLimit;
 use crate::net::server::ServerLimits;

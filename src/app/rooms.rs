@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, SharedClock, SystemClock};
-use crate::config::settings::{
+use crate::config::{
     ClientAuth, Database, PleoEnvironment, RefreshSettings, SecretSource, Settings, Uncertain,
 };
 use crate::drain::Tasks;

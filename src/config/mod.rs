@@ -12,7 +12,7 @@ mod schema;
 mod secrets;
 mod settings;
 mod sources;
-mod units;
+pub mod units;
 
 #[cfg(test)]
 mod tests;

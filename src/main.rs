@@ -1,3 +1,2 @@
-//! Arguments → command → exit code.
-
+//! x
 fn main() {}

@@ -13,6 +13,9 @@ pub enum GrantDenial {
     /// `scope-missing`: required, and not granted by the tenant's consent.
     #[error("not granted by the tenant's consent: {0}")]
     MissingScopes(ScopeSet),
+    /// `not-connected`: the tenant is pinned to another company than the connection's.
+    #[error("the connection is to another company than the configuration pins")]
+    ForeignCompany,
     /// `bad-request`: the query does not name the connection's company, and nothing else.
     #[error("the query must name the connection's company")]
     WrongCompany,
@@ -25,6 +28,9 @@ pub fn granted(
     scopes: Option<&ScopeSet>,
     company: Option<&CompanyId>,
 ) -> Result<(), GrantDenial> {
+    if permit.pinned().is_some_and(|pinned| Some(pinned) != company) {
+        return Err(GrantDenial::ForeignCompany);
+    }
     if enforces(permit.route())
         && let Some(missing) = missing(permit, scopes)
     {

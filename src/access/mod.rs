@@ -106,6 +106,8 @@ impl<'a> Call<'a> {
             route: route.clone(),
             target: path.into_target(),
             named_by: source,
+            pinned: self.snapshot.pinned_company(&tenant).cloned(),
+            known: self.snapshot.names_tenant(&tenant),
             observed,
             tenant,
         })

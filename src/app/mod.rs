@@ -1,1 +1,4 @@
-//! Floor 8: builds every room once, in floor order, and takes them down again.
+//! x
+mod doors;
+pub mod rooms;
+pub mod signals;

@@ -121,7 +121,7 @@ impl<B: MessageBody> Carrier for Multiplexed<B> {
             self.idle_since.set(Instant::now());
         }
         if let Some(pool) = self.pool.upgrade() {
-            pool.stream_freed();
+            pool.tell_one();
         }
     }
 }

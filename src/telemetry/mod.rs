@@ -3,6 +3,7 @@
 
 pub mod access_log;
 pub mod audit;
+pub mod chain;
 mod histogram;
 pub mod logs;
 pub mod meters;

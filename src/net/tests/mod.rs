@@ -1,6 +1,7 @@
 //! The pieces of `net` together, over real sockets on loopback. This file: what those tests share.
 
 mod callers;
+mod doors;
 mod upstreams;
 mod wire;
 

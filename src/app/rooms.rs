@@ -142,7 +142,13 @@ impl Rooms {
             salvage: settings.store.salvage.clone(),
         };
         let owner = Owner::make();
-        let Opened { store, owners, lock, salvage, .. } = open::open(store, &owner, clock.clone()).await?;
+        let Opened {
+            store,
+            owners,
+            lock,
+            salvage,
+            ..
+        } = open::open(store, &owner, clock.clone()).await?;
         let policy = policy_of(&settings.refresh);
         let tokens = Tokens::new(Parts {
             store: store.clone(),
@@ -159,7 +165,17 @@ impl Rooms {
             metrics: metrics.clone(),
             who: who.to_owned(),
         });
-        Ok(Self { tokens, store, pleo, dialer, clock, metrics, policy, tasks, lock })
+        Ok(Self {
+            tokens,
+            store,
+            pleo,
+            dialer,
+            clock,
+            metrics,
+            policy,
+            tasks,
+            lock,
+        })
     }
 
     /// Lets flights in the air land, then leaves: an orderly end leaves no attempt open (R9).
@@ -174,7 +190,9 @@ impl Rooms {
 }
 
 fn dialer(settings: &Settings) -> Result<Dialer, TlsError> {
-    let roots = Roots { ca_file: settings.pleo.ca_file.clone() };
+    let roots = Roots {
+        ca_file: settings.pleo.ca_file.clone(),
+    };
     Ok(Dialer::new(
         tls::client_config(&roots, Alpn::Http1)?,
         tls::client_config(&roots, Alpn::Http2OrHttp1)?,
@@ -216,7 +234,10 @@ fn pleo_options(settings: &Settings) -> PleoOptions {
 fn key_source(source: &SecretSource) -> KeySource {
     match source {
         SecretSource::File(path) => KeySource::File(path.clone()),
-        SecretSource::Given(value) => KeySource::Secret { name: "[store] sealing_keys".to_owned(), value: value.clone() },
+        SecretSource::Given(value) => KeySource::Secret {
+            name: "[store] sealing_keys".to_owned(),
+            value: value.clone(),
+        },
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod answer;
 pub mod error;
+#[cfg(test)]
+mod fixture;
 mod forward;
 pub mod headers;
 pub mod journey;

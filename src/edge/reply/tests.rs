@@ -1,5 +1,7 @@
 //! Tests of the replies against the contract's table.
 
+use std::sync::Arc;
+
 use http_body_util::BodyExt;
 use serde_json::Value;
 
@@ -9,6 +11,7 @@ use crate::model::connection::Reason;
 use crate::model::ids::{CallerName, RouteName, TenantName};
 use crate::model::path::InvalidTarget;
 use crate::net::BoxError;
+use crate::net::dial::DialError;
 
 fn scopes() -> ScopeSet {
     ScopeSet::parse("users:read export:read").unwrap()
@@ -24,7 +27,8 @@ fn denied(denial: impl Into<Denial>) -> ProxyError {
     .into()
 }
 
-/// One error at least for every code that can be made without a network.
+/// One error at least for every code.
+#[expect(clippy::too_many_lines, reason = "the contract's table")]
 fn errors() -> Vec<(ProxyError, &'static str, u16)> {
     use ObtainError as O;
     let wait = Duration::from_millis(1500);
@@ -97,6 +101,11 @@ fn errors() -> Vec<(ProxyError, &'static str, u16)> {
             503,
         ),
         (O::StoreUnavailable.into(), "store-unavailable", 503),
+        (
+            ProxyError::Upstream(SendError::Dial(Arc::new(DialError::NoAddress))),
+            "upstream-unreachable",
+            502,
+        ),
         (ProxyError::AmbiguousAnswer, "upstream-invalid", 502),
         (
             ProxyError::Upstream(SendError::SwitchedProtocols),

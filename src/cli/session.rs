@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use super::exit::{Exit, Failure};
 use super::print;
@@ -27,11 +27,7 @@ pub(super) struct Session {
 /// Reads the configuration, opens the rooms, runs the command, closes them.
 pub(super) fn run(config: Option<PathBuf>, command: impl AsyncFnOnce(&Session) -> Result<(), Failure>) -> Result<(), Failure> {
     let settings = load(config)?;
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::of(Exit::Internal, &error))?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let tasks = Tasks::on(runtime.handle().clone());
         let rooms = Rooms::open(&settings, "cli", tasks).await.map_err(|error| Failure::from(&error))?;
@@ -40,6 +36,16 @@ pub(super) fn run(config: Option<PathBuf>, command: impl AsyncFnOnce(&Session) -
         session.rooms.close().await;
         outcome
     })
+}
+
+/// For everything but callers' traffic: refreshes, store, browsers, operators.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("house")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of(Exit::Internal, &error))
 }
 
 /// Reads the configuration that `-c` names or that is found, and shows every problem.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::rooms::Rooms;
 use crate::clock::SharedClock;
-use crate::edge::Edge;
+use crate::edge::{Edge, Parts};
 use crate::model::snapshot::Snapshot;
 use crate::net::client::{Client, ClientOptions};
 use crate::net::dial::Dialer;
@@ -77,7 +77,11 @@ impl Callers {
         let shares = Mutex::new(shares(doors, threads));
         let callers = Arc::new(self);
         Cores::start(threads, "callers", move |_| {
-            let doors = shares.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            let doors = shares
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop()
+                .unwrap_or_default();
             let callers = callers.clone();
             async move { callers.serve(doors).await }
         })
@@ -85,14 +89,20 @@ impl Callers {
 
     /// One thread's work.
     async fn serve(&self, doors: Vec<Door>) {
-        let edge = Rc::new(self.edge());
+        let edge = self.edge();
         let doors: Vec<_> = doors
             .into_iter()
             .map(|door| {
                 let (edge, at_panic) = (edge.clone(), edge.clone());
                 let service = move |arrival| edge.clone().serve(arrival);
                 let on_panic = move || at_panic.panicked();
-                spawn_local(serve(door, self.limits.clone(), self.stop.clone(), service, on_panic))
+                spawn_local(serve(
+                    door,
+                    self.limits.clone(),
+                    self.stop.clone(),
+                    service,
+                    on_panic,
+                ))
             })
             .collect();
         for door in doors {
@@ -102,11 +112,25 @@ impl Callers {
         }
     }
 
-    fn edge(&self) -> Edge {
-        let client = Client::new(self.dialer.clone(), self.origin.clone(), self.upstream.clone());
+    fn edge(&self) -> Rc<Edge> {
+        let client = Client::new(
+            self.dialer.clone(),
+            self.origin.clone(),
+            self.upstream.clone(),
+        );
         let proxy = Proxy::new(client, self.tokens.clone(), self.metrics.clone());
-        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Edge::new(proxy, self.snapshot.clone(), self.clock.clone(), self.metrics.clone(), log)
+        let log = self
+            .log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Edge::new(Parts {
+            proxy,
+            snapshots: self.snapshot.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            log,
+        })
     }
 }
 

@@ -156,10 +156,7 @@ impl Verdict {
             ),
             Denial::Target(invalid) => Self::new(Code::BadRequest, sentence(invalid)),
             Denial::Tenant(unclear) => Self::new(Code::BadRequest, sentence(unclear)),
-            Denial::TenantForbidden => Self::new(
-                Code::TenantForbidden,
-                "The tenant does not exist, or is not one of this caller's.",
-            ),
+            Denial::TenantForbidden => Self::tenant_forbidden(),
             Denial::Route(_) => Self::new(
                 Code::RouteDenied,
                 "No route allows this method and path for this caller.",
@@ -170,6 +167,13 @@ impl Verdict {
             )
             .missing(scopes),
         }
+    }
+
+    fn tenant_forbidden() -> Self {
+        Self::new(
+            Code::TenantForbidden,
+            "The tenant does not exist, or is not one of this caller's.",
+        )
     }
 
     fn on_malformed(malformed: Malformed) -> Self {
@@ -188,6 +192,7 @@ impl Verdict {
 
     fn on_no_bearer(error: &ObtainError) -> Self {
         match error {
+            ObtainError::TenantUnknown => Self::tenant_forbidden(),
             ObtainError::NotConnected { state } => Self::new(Code::NotConnected, "Nobody has connected this tenant to Pleo, or it was disconnected.").state(*state),
             ObtainError::ReauthorizationRequired { reason: _ } => Self::new(Code::ReauthorizationRequired, "Pleo ended the authorisation: a person has to connect the tenant again.").state(Some(State::ReauthorizationRequired)),
             ObtainError::Unavailable { state, retry_after } => Self::new(Code::TokenUnavailable, "A fresh token cannot be had for now.").state(Some(*state)).again_in(*retry_after),
@@ -279,9 +284,11 @@ impl Verdict {
             detail: &self.detail,
             code,
             request_id: about.request_id.to_str().unwrap_or_default(),
-            tenant: about.tenant,
-            // Which route denied is not told.
-            route: about.route.filter(|_| self.code != Code::RouteDenied),
+            // An unknown tenant is answered as a forbidden one, to the letter; which route denied is not told.
+            tenant: about.tenant.filter(|_| self.code != Code::TenantForbidden),
+            route: about
+                .route
+                .filter(|_| !matches!(self.code, Code::RouteDenied | Code::TenantForbidden)),
             missing_scopes: self.missing_scopes.as_ref(),
             state: self.state,
             retry_after: self.retry_after.map(seconds),

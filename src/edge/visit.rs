@@ -24,6 +24,7 @@ use crate::proxy::journey::Journey;
 use crate::proxy::replay::Upload;
 use crate::proxy::{Call, deadline};
 use crate::telemetry::access_log::Line;
+use crate::telemetry::chain::chain;
 use crate::telemetry::meters::Answered;
 
 /// What is logged of a request that nobody waited for.
@@ -227,16 +228,4 @@ impl Drop for Visit {
             replayed: self.journey.replayed(),
         });
     }
-}
-
-/// An error with its causes, each saying its own level.
-fn chain(error: &ProxyError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! Arguments → command → exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pleo_gateway::cli::run(std::env::args_os()).into()
+}

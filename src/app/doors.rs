@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::rooms::StartError;
-use crate::config::{Address, ListenSettings, Settings, TlsFiles};
+use crate::config::{Address, Settings, TlsFiles};
 use crate::model::limits::Limits;
 use crate::net::listener::Inherited;
 use crate::net::listener::{Bound, DoorAddress, DoorOptions, bind};
@@ -105,20 +105,4 @@ pub(super) fn server_limits(limits: &Limits) -> ServerLimits {
         )),
         per_peer: (per_peer > 0).then(|| PeerLimit::new(per_peer)),
     }
-}
-
-/// What the links of a name are called, for the line that says where we listen.
-pub(super) fn shown(listens: &[ListenSettings], bound: &[Bound]) -> Vec<String> {
-    let scheme = |listen: &ListenSettings| {
-        if listen.tls.is_some() {
-            "https"
-        } else {
-            "http"
-        }
-    };
-    listens
-        .iter()
-        .zip(bound)
-        .map(|(listen, bound)| format!("{}://{}", scheme(listen), bound.address()))
-        .collect()
 }

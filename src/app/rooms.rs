@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, SharedClock, SystemClock};
+use crate::clock::{SharedClock, SystemClock};
 use crate::config::{
     ClientAuth, Database, PleoEnvironment, RefreshSettings, SecretSource, Settings, Uncertain,
 };
@@ -18,10 +18,10 @@ use crate::net::tls::{self, Alpn, Roots, TlsError};
 use crate::pleo::Pleo;
 use crate::pleo::endpoints::{self, Endpoints, Environment, PleoOptions};
 use crate::refresh::policy::{self, Policy};
-use crate::store::open::{OpenError, OpenFault, Opened, StoreOptions};
+use crate::store::ConnectionStore;
+use crate::store::open::{OpenError, OpenFault, Opened, StoreOptions, open};
 use crate::store::owners::Lock;
 use crate::store::sealing_keys::KeySource;
-use crate::store::{ConnectionStore, open};
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::{Parts, Tokens};
 
@@ -65,6 +65,9 @@ pub enum StartError {
     /// A URL of Pleo's.
     #[error("a URL in [pleo] cannot be dialled")]
     Url(#[from] OriginError),
+    /// Pleo's authorise URL.
+    #[error("[pleo] authorize_url cannot stand in a header")]
+    AuthorizeUrl,
     /// A door.
     #[error("a listener cannot be opened")]
     Bind(#[from] BindError),
@@ -113,7 +116,9 @@ impl StartError {
                 OpenFault::Configuration => StartKind::Configuration,
                 OpenFault::Io => StartKind::Io,
             },
-            Self::NoPostgres | Self::Tls(_) | Self::Url(_) => StartKind::Configuration,
+            Self::NoPostgres | Self::AuthorizeUrl | Self::Tls(_) | Self::Url(_) => {
+                StartKind::Configuration
+            }
             Self::Bind(BindError::Denied(_)) => StartKind::Permission,
             Self::Bind(_) | Self::Resolve { .. } => StartKind::Unavailable,
             Self::AdminToken(crate::admin::token::TokenError::Loose(_)) => StartKind::Permission,
@@ -148,7 +153,7 @@ impl Rooms {
             lock,
             salvage,
             ..
-        } = open::open(store, &owner, clock.clone()).await?;
+        } = open(store, &owner, clock.clone()).await?;
         let policy = policy_of(&settings.refresh);
         let tokens = Tokens::new(Parts {
             store: store.clone(),

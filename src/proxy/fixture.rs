@@ -14,8 +14,13 @@ use crate::model::snapshot::{Callers, Door, Snapshot};
 
 /// Anybody may call anything for `acme` and `beta`; tenants have a host of their own.
 pub(super) fn snapshot() -> Snapshot {
+    snapshot_with(|_, _| {})
+}
+
+/// The same with its one caller and its one route changed.
+pub(super) fn snapshot_with(change: impl FnOnce(&mut Caller, &mut Route)) -> Snapshot {
     let tenant = |name| TenantName::parse(name).unwrap();
-    let caller = Caller {
+    let mut caller = Caller {
         name: CallerName::new("anyone"),
         key_digests: Vec::new(),
         client_certs: Vec::new(),
@@ -27,7 +32,8 @@ pub(super) fn snapshot() -> Snapshot {
         max_in_flight: None,
     };
     let template = Template::parse("/{*rest}").unwrap();
-    let route = Route::new(RouteName::new("all"), template, RouteOrigin::Explicit);
+    let mut route = Route::new(RouteName::new("all"), template, RouteOrigin::Explicit);
+    change(&mut caller, &mut route);
     Snapshot {
         generation: 1,
         callers: Callers::new(vec![caller]),

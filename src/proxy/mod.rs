@@ -153,8 +153,10 @@ impl Proxy {
                 }
             }
         }
-        self.allowance
-            .heed(&answer, permit.tenant(), Instant::now());
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            self.allowance
+                .heed(answer.headers(), permit.tenant(), Instant::now());
+        }
         Ok(self.forwarder.hand_on(answer, permit, call.snapshot))
     }
 

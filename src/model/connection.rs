@@ -47,6 +47,27 @@ pub struct Connection {
     pub refreshed_at: Option<Timestamp>,
     /// When this epoch's consent or import happened.
     pub consented_at: Option<Timestamp>,
+    /// While a consent is being carried out: no attempt begins before this (R13).
+    pub consent_until: Option<Timestamp>,
+    /// A pair from a consent that is durable and not yet in use: its company has still to be compared.
+    pub candidate: Option<Box<Candidate>>,
+}
+
+/// A pair that a consent brought and that nobody may use yet (contract.md section 4).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The access token.
+    pub access: Access,
+    /// The refresh token.
+    pub refresh: Secret,
+    /// What the token endpoint said was granted, or what was asked for.
+    pub scopes: Option<ScopeSet>,
+    /// The only company it may belong to.
+    pub expected_company: Option<CompanyId>,
+    /// Whether another tenant may have the same company.
+    pub allow_shared_company: bool,
+    /// Who brought it, for the audit.
+    pub who: String,
 }
 
 /// Where a connection stands (contract.md section 4).
@@ -238,6 +259,8 @@ impl Connection {
             failures: 0,
             refreshed_at: None,
             consented_at: None,
+            consent_until: None,
+            candidate: None,
         }
     }
 

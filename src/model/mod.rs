@@ -7,6 +7,7 @@ pub mod ids;
 pub mod ledger;
 pub mod limits;
 pub mod path;
+pub mod query;
 pub mod route;
 pub mod route_table;
 pub mod scope;

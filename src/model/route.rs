@@ -46,6 +46,40 @@ pub struct Route {
     pub max_in_flight: Option<NonZeroU32>,
 }
 
+impl Route {
+    /// A route for every method and every caller that needs no scope and has no limits of its own.
+    pub fn new(name: RouteName, template: Template, origin: RouteOrigin) -> Self {
+        Self {
+            name,
+            methods: Vec::new(),
+            template,
+            scopes: ScopeSet::default(),
+            scopes_documented: true,
+            origin,
+            deny: false,
+            callers: Vec::new(),
+            company_query: None,
+            observe: false,
+            timeout: None,
+            max_request_body: None,
+            replay_buffer: None,
+            allow_set_cookie: false,
+            rate: None,
+            max_in_flight: None,
+        }
+    }
+
+    /// True if the route means this method, by exact bytes.
+    pub fn means(&self, method: &Method) -> bool {
+        self.methods.is_empty() || self.methods.contains(method)
+    }
+
+    /// True if the route means this caller.
+    pub fn is_for(&self, caller: &CallerName) -> bool {
+        self.callers.is_empty() || self.callers.binary_search(caller).is_ok()
+    }
+}
+
 /// Where a route came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteOrigin {

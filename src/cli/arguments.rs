@@ -1,0 +1,185 @@
+//! The command line (contract.md section 1). What the commands do is in a file each.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Lets systems which know nothing of OAuth call the API of Pleo.
+#[derive(Debug, Parser)]
+#[command(name = "pleo-gateway", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Without a command it serves. The README tells how to begin: pleo-gateway demo")]
+pub(super) struct Arguments {
+    /// The configuration; default: config/gateway.toml, then gateway.toml in /etc/pleo-gateway
+    #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
+    pub(super) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the gateway (the default)
+    Serve,
+    /// Report every problem of the configuration
+    Check {
+        /// Also open the store, the keys and a TLS connection to Pleo
+        #[arg(long)]
+        online: bool,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// The tenants' Pleo connections
+    #[command(subcommand)]
+    Connections(Connections),
+    /// Callers' keys
+    #[command(subcommand)]
+    Callers(Callers),
+    /// Sealing keys
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Run a strict stand-in for Pleo on this machine
+    Sandbox(SandboxOptions),
+    /// Sandbox, gateway and one connected tenant, to try
+    Demo {
+        /// Send one request through; exit 0 only if the answer came back right
+        #[arg(long)]
+        once: bool,
+    },
+    /// Exit 0 if the running gateway is ready
+    Health {
+        /// The admin listener's base
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+        url: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Connections {
+    /// Every connection
+    List {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// One connection
+    Show(One),
+    /// Make a connect link for a person who may consent
+    Link {
+        #[command(flatten)]
+        one: One,
+        /// How long the link is good
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+        expires: Duration,
+        /// Let another tenant be connected to the same company
+        #[arg(long)]
+        allow_shared_company: bool,
+    },
+    /// Take tokens from standard input, or many from a file
+    Import(ImportOptions),
+    /// Ask Pleo who we are and compare
+    Verify(One),
+    /// Force one refresh
+    Refresh(One),
+    /// Erase the tokens and leave a tombstone
+    Disconnect {
+        #[command(flatten)]
+        one: One,
+        /// First tell Pleo to remove the installation
+        #[arg(long)]
+        uninstall: bool,
+    },
+    /// The ledger of one connection, oldest first
+    History(One),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// The tenant's name
+    pub(super) tenant: String,
+    /// For programs
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportOptions {
+    /// The tenant's name; the tokens come as JSON on standard input
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(super) tenant: Option<String>,
+    /// JSON Lines with a `tenant` each; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Replace an active connection
+    #[arg(long)]
+    pub(super) replace: bool,
+    /// Ask Pleo before storing
+    #[arg(long)]
+    pub(super) verify: bool,
+    /// Let another tenant be connected to the same company
+    #[arg(long)]
+    pub(super) allow_shared_company: bool,
+    /// For programs
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Callers {
+    /// Make a caller key: printed once, with the lines to paste
+    New {
+        /// The caller's name
+        name: String,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Keys {
+    /// Make the first sealing key file that is missing
+    New {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SandboxOptions {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9400")]
+    pub(super) listen: SocketAddr,
+    /// Life of an access token
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration)]
+    pub(super) access_ttl: Duration,
+    /// Seed of the data it answers with
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::config::units::duration(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn import_takes_a_tenant_or_a_file() {
+        assert!(Arguments::try_parse_from(["x", "connections", "import"]).is_err());
+        assert!(Arguments::try_parse_from(["x", "connections", "import", "acme", "--file", "f"]).is_err());
+        assert!(Arguments::try_parse_from(["x", "connections", "import", "--file", "-", "-c", "g"]).is_ok());
+    }
+}

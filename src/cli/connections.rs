@@ -1,0 +1,171 @@
+//! `connections …`: the tenants' Pleo connections, from the command line. Works on the store by itself, whether or not
+//! gateways are running on it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::arguments::{Connections, One};
+use super::exit::{Exit, Failure};
+use super::session::{self, Session};
+use super::{import, print};
+use crate::connect::link::{self, Terms};
+use crate::model::ids::TenantName;
+use crate::tokens::operate::OperateError;
+use crate::tokens::summary::{HistoryRow, Summary};
+
+pub(super) fn run(config: Option<PathBuf>, command: Connections) -> Result<(), Failure> {
+    session::run(config, async |session| match command {
+        Connections::List { json } => list(session, json).await,
+        Connections::Show(one) => show(session, &one).await,
+        Connections::Link { one, expires, allow_shared_company } => {
+            link(session, &one, expires, allow_shared_company).await
+        }
+        Connections::Import(options) => import::run(session, &options).await,
+        Connections::Verify(one) => verify(session, &one).await,
+        Connections::Refresh(one) => refresh(session, &one).await,
+        Connections::Disconnect { one, uninstall } => disconnect(session, &one, uninstall).await,
+        Connections::History(one) => history(session, &one).await,
+    })
+}
+
+async fn list(session: &Session, json: bool) -> Result<(), Failure> {
+    let mut unreadable = Vec::new();
+    let mut summaries = Vec::new();
+    for row in session.tokens().list().await.map_err(Failure::from)? {
+        match row {
+            Ok(row) => summaries.push(Summary::of(&row, session.policy())),
+            Err(tenant) => unreadable.push(tenant),
+        }
+    }
+    if json {
+        print::json(&summaries)?;
+    } else if summaries.is_empty() && unreadable.is_empty() {
+        print::remark("No connections yet: `pleo-gateway connections link TENANT` makes the first.");
+    } else {
+        let rows: Vec<_> = summaries.iter().map(columns).collect();
+        print::table(&["TENANT", "STATE", "COMPANY", "GENERATION", "EXPIRES", "SCOPES"], &rows)?;
+    }
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    for tenant in &unreadable {
+        print::error(&format!("the row of tenant {tenant} cannot be opened: it was changed by another hand, or its sealing key is not configured"));
+    }
+    Err(Failure::told(Exit::Data))
+}
+
+fn columns(summary: &Summary) -> Vec<String> {
+    let dash = || "-".to_owned();
+    vec![
+        summary.tenant.to_string(),
+        summary.state.as_str().to_owned(),
+        summary.company_id.as_ref().map_or_else(dash, ToString::to_string),
+        format!("{}.{}", summary.epoch.0, summary.generation.0),
+        summary.access_expires_at.clone().unwrap_or_else(dash),
+        summary.scopes.as_ref().map_or_else(dash, ToString::to_string),
+    ]
+}
+
+async fn show(session: &Session, one: &One) -> Result<(), Failure> {
+    let row = session.tokens().show(&tenant(one)?).await?;
+    tell(session, &row, one.json, None)
+}
+
+async fn verify(session: &Session, one: &One) -> Result<(), Failure> {
+    let tenant = tenant(one)?;
+    let verified = session.tokens().verify(&tenant).await?;
+    let pinned = session.pinned_company(&tenant);
+    let expected = pinned.as_ref().or(verified.connection.company.as_ref());
+    if let (Some(expected), Some(got)) = (expected, verified.identity.company.as_ref())
+        && expected != got
+    {
+        return Err(OperateError::WrongCompany { expected: expected.clone(), got: got.clone() }.into());
+    }
+    tell(session, &verified.connection, one.json, Some("Pleo accepts the token, and it is for this company."))
+}
+
+async fn refresh(session: &Session, one: &One) -> Result<(), Failure> {
+    let row = session.tokens().refresh(&tenant(one)?).await?;
+    tell(session, &row, one.json, Some("A new pair is in use."))
+}
+
+async fn disconnect(session: &Session, one: &One, uninstall: bool) -> Result<(), Failure> {
+    let row = session.tokens().disconnect(&tenant(one)?, uninstall).await?;
+    tell(session, &row, one.json, Some("Disconnected: the tokens are erased."))
+}
+
+fn tell(session: &Session, row: &crate::model::connection::Connection, json: bool, words: Option<&str>) -> Result<(), Failure> {
+    let summary = Summary::of(row, session.policy());
+    if json {
+        return print::json(&summary);
+    }
+    if let Some(words) = words {
+        print::remark(words);
+    }
+    let rows = [columns(&summary)];
+    print::table(&["TENANT", "STATE", "COMPANY", "GENERATION", "EXPIRES", "SCOPES"], &rows)
+}
+
+async fn history(session: &Session, one: &One) -> Result<(), Failure> {
+    let lines = session.tokens().history(&tenant(one)?).await?;
+    let rows: Vec<HistoryRow> = lines.iter().map(HistoryRow::from).collect();
+    if one.json {
+        return print::json(&rows);
+    }
+    let words = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let row = serde_json::to_value(row).unwrap_or_default();
+            let mut line = vec![words(&row["at"]), format!("{}.{}", row["epoch"], row["generation"])];
+            line.extend(["phase", "outcome", "attempt", "refresh_fingerprint"].map(|name| words(&row[name])));
+            line
+        })
+        .collect();
+    print::table(&["AT", "GENERATION", "PHASE", "OUTCOME", "ATTEMPT", "REFRESH TOKEN"], &rows)
+}
+
+async fn link(session: &Session, one: &One, expires: Duration, shared: bool) -> Result<(), Failure> {
+    let tenant = tenant(one)?;
+    let terms = Terms {
+        scopes: session.scopes_for(&tenant),
+        expires,
+        allow_shared_company: shared,
+        who: "cli".to_owned(),
+    };
+    let issued = link::issue(session.store(), session.connect_url(), &tenant, terms)
+        .await
+        .map_err(|error| Failure::of(Exit::Unavailable, &error))?;
+    if one.json {
+        let url = issued.url.as_str();
+        return print::json(&serde_json::json!({ "tenant": tenant, "url": url, "expires_at": issued.expires_at.to_string() }));
+    }
+    print::remark(&format!("For whoever may consent for {tenant}; good once, until {}. It asks for: {}", issued.expires_at, issued.scopes));
+    print::line(issued.url.as_str())
+}
+
+pub(super) fn tenant(one: &One) -> Result<TenantName, Failure> {
+    parse_tenant(&one.tenant)
+}
+
+pub(super) fn parse_tenant(text: &str) -> Result<TenantName, Failure> {
+    TenantName::parse(text).map_err(|error| Failure::new(Exit::Usage, format!("{text:?}: {error}")))
+}
+
+impl From<OperateError> for Failure {
+    fn from(error: OperateError) -> Self {
+        let exit = match &error {
+            OperateError::NotConnected(_) | OperateError::ReauthorizationRequired | OperateError::Refused => Exit::Unavailable,
+            OperateError::WouldReplace(tenant) => {
+                return Self::new(Exit::Data, format!("{error}: add --replace to replace it, or `connections show {tenant}`"));
+            }
+            OperateError::CompanyTaken(_) => {
+                return Self::new(Exit::Data, format!("{error}: disconnect that one, or add --allow-shared-company"));
+            }
+            OperateError::WrongCompany { .. } | OperateError::NothingToVerify => Exit::Data,
+            OperateError::Silent | OperateError::TryAgain { .. } | OperateError::Uninstall(_) => Exit::TryAgain,
+            OperateError::Store(_) => Exit::Unavailable,
+        };
+        Self::of(exit, &error)
+    }
+}

@@ -1,0 +1,97 @@
+//! What a command that works on the store runs in: the configuration, the rooms it needs, a small runtime, and an orderly
+//! end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::Builder;
+
+use super::exit::{Exit, Failure};
+use super::print;
+use crate::app::rooms::{Rooms, StartError, StartKind};
+use crate::config::{self, settings::Settings, sources::Environment};
+use crate::drain::Tasks;
+use crate::model::ids::{CompanyId, TenantName};
+use crate::model::scope::ScopeSet;
+use crate::refresh::policy::Policy;
+use crate::store::ConnectionStore;
+use crate::tokens::Tokens;
+
+/// The rooms and what they were built from.
+#[derive(Debug)]
+pub(super) struct Session {
+    rooms: Rooms,
+    settings: Settings,
+}
+
+/// Reads the configuration, opens the rooms, runs the command, closes them.
+pub(super) fn run(config: Option<PathBuf>, command: impl AsyncFnOnce(&Session) -> Result<(), Failure>) -> Result<(), Failure> {
+    let settings = load(config)?;
+    crate::app::logs_for_commands(&settings);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of(Exit::Internal, &error))?;
+    runtime.block_on(async {
+        let tasks = Tasks::on(runtime.handle().clone());
+        let rooms = Rooms::open(&settings, "cli", tasks).await.map_err(|error| Failure::from(&error))?;
+        let session = Session { rooms, settings };
+        let outcome = command(&session).await;
+        session.rooms.close().await;
+        outcome
+    })
+}
+
+/// Reads the configuration that `-c` names or that is found, and shows every problem.
+pub(super) fn load(config: Option<PathBuf>) -> Result<Settings, Failure> {
+    let environment = Environment::of_process();
+    let file = config::find(config).map_err(|problems| shown(&problems))?;
+    config::load(&file, &environment).map_err(|problems| shown(&problems))
+}
+
+fn shown(problems: &config::report::Problems) -> Failure {
+    print::remark(problems.render_for_terminal().trim_end());
+    Failure::told(if problems.are_all_about_permission() { Exit::Permission } else { Exit::Configuration })
+}
+
+impl From<&StartError> for Failure {
+    fn from(error: &StartError) -> Self {
+        let exit = match error.kind() {
+            StartKind::Corrupt => Exit::Data,
+            StartKind::Unavailable => Exit::Unavailable,
+            StartKind::Permission => Exit::Permission,
+            StartKind::Configuration => Exit::Configuration,
+            StartKind::Io => Exit::Io,
+            StartKind::Internal => Exit::Internal,
+        };
+        Self::of(exit, error)
+    }
+}
+
+impl Session {
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.rooms.tokens
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn ConnectionStore> {
+        &self.rooms.store
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        &self.rooms.policy
+    }
+
+    pub(super) fn connect_url(&self) -> &str {
+        &self.settings.connect.public_url
+    }
+
+    pub(super) fn pinned_company(&self, tenant: &TenantName) -> Option<CompanyId> {
+        self.settings.snapshot.tenants.get(tenant).and_then(|tenant| tenant.company.clone())
+    }
+
+    /// What a consent asks for: the tenant's own list, or the union of what its callers' routes need.
+    pub(super) fn scopes_for(&self, tenant: &TenantName) -> ScopeSet {
+        self.settings.snapshot.scopes_to_ask(tenant)
+    }
+}

@@ -1,0 +1,15 @@
+//! The audit as log lines, `target=audit`. The audit itself is in the store (contract.md section 7).
+
+use crate::model::ledger::AuditEntry;
+
+/// Says what was written to the audit, once it is there.
+pub fn say(entry: &AuditEntry) {
+    tracing::info!(
+        target: "audit",
+        at = %entry.at,
+        tenant = %entry.tenant,
+        who = entry.who,
+        what = ?entry.what,
+        detail = entry.detail,
+    );
+}

@@ -1,0 +1,221 @@
+//! Putting a consent's pair into use: durable first, then compared, then served (contract.md section 4, design.md R13).
+
+use std::time::Duration;
+
+use super::rows::ChangeError;
+use super::tend::PROBE_LIMIT;
+use super::{House, Tokens};
+use crate::clock::Timestamp;
+use crate::model::connection::{Candidate, Connection, State};
+use crate::model::ids::{CompanyId, TenantName};
+use crate::model::scope::ScopeSet;
+use crate::pleo::answer::TokenAnswer;
+use crate::pleo::introspect::{Credential, Identity, Probe};
+use crate::refresh::{Event, Refused};
+use crate::store::StoreError;
+
+/// No attempt begins for this long while a code is being exchanged.
+const CONSENT_TAKES: Duration = Duration::from_secs(60);
+/// How long attempts in the air are waited for before a code is exchanged.
+const SETTLES_WITHIN: Duration = Duration::from_secs(30);
+
+/// What the browser brought back, exchanged.
+#[derive(Debug)]
+pub struct Consent {
+    /// For whom.
+    pub tenant: TenantName,
+    /// The token endpoint's answer to the code.
+    pub answer: TokenAnswer,
+    /// When the code was sent, by the store's clock.
+    pub asked_at: Timestamp,
+    /// The company pinned by the configuration.
+    pub expected_company: Option<CompanyId>,
+    /// Whether another tenant may have the same company.
+    pub allow_shared_company: bool,
+    /// What was asked for: taken as granted where the answer does not say.
+    pub asked_scopes: ScopeSet,
+    /// Who consented, for the audit.
+    pub who: String,
+}
+
+/// A consent in use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adopted {
+    /// The company it belongs to.
+    pub company: Option<CompanyId>,
+    /// What was granted.
+    pub scopes: Option<ScopeSet>,
+}
+
+/// Why a consent is not in use.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsentError {
+    /// The person consented for another company than this tenant's. The new pair is erased, the old one stays.
+    #[error("the consent is for another company")]
+    WrongCompany {
+        /// The tenant's company.
+        expected: CompanyId,
+        /// The one consented for.
+        got: Option<CompanyId>,
+    },
+    /// Another tenant has this company. The new pair is erased.
+    #[error("tenant {0} is connected to this company already")]
+    CompanyTaken(TenantName),
+    /// The pair is stored; Pleo did not say whose it is yet. The gateway asks again by itself.
+    #[error("Pleo did not say whose the tokens are yet")]
+    Unverified,
+    /// Pleo refused the very tokens it gave, or gave no refresh token.
+    #[error("Pleo's tokens cannot be used")]
+    Unusable,
+    /// A refresh is in the air and does not end.
+    #[error("a refresh of this tenant is under way")]
+    Busy,
+    /// The store failed.
+    #[error("the consent could not be stored")]
+    Store(#[source] StoreError),
+}
+
+impl Tokens {
+    /// Settles attempts in the air, and lets none begin until the consent is carried out (R13).
+    pub async fn begin_consent(&self, tenant: &TenantName) -> Result<(), ConsentError> {
+        let house = &self.0;
+        let give_up = house.clock.boot() + SETTLES_WITHIN;
+        loop {
+            let now = house.store.now().await.map_err(ConsentError::Store)?;
+            match house
+                .apply(
+                    tenant,
+                    &Event::BeginConsent {
+                        until: now + CONSENT_TAKES,
+                    },
+                )
+                .await
+            {
+                Ok(_) => return Ok(()),
+                Err(ChangeError::Refused(_)) if house.clock.boot() < give_up => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Ends a consent that came to nothing: the old pair stays, attempts may begin again.
+    pub async fn abandon_consent(&self, tenant: &TenantName) -> Result<(), ConsentError> {
+        self.0
+            .apply(tenant, &Event::Decline)
+            .await
+            .map(|_| ())
+            .map_err(failed)
+    }
+
+    /// Stores the pair, asks Pleo whose it is, compares, and puts it into use.
+    pub async fn adopt(&self, consent: Consent) -> Result<Adopted, ConsentError> {
+        let house = &self.0;
+        let Some(refresh) = consent.answer.refresh.clone() else {
+            self.abandon_consent(&consent.tenant).await?;
+            return Err(ConsentError::Unusable);
+        };
+        let candidate = Candidate {
+            access: house.access_of(&consent.answer, consent.asked_at),
+            refresh,
+            scopes: consent.answer.scopes.clone().or(Some(consent.asked_scopes)),
+            expected_company: consent.expected_company,
+            allow_shared_company: consent.allow_shared_company,
+            who: consent.who,
+        };
+        house
+            .apply_until_written(&consent.tenant, &Event::Offer(Box::new(candidate)))
+            .await
+            .map_err(failed)?;
+        house.decide_candidate(&consent.tenant).await
+    }
+}
+
+impl House {
+    /// Compares the candidate's company and puts it into use, or erases it.
+    pub(super) async fn decide_candidate(
+        &self,
+        tenant: &TenantName,
+    ) -> Result<Adopted, ConsentError> {
+        let (seen, _) = self.look(tenant).await.map_err(ConsentError::Store)?;
+        let Some((row, candidate)) = seen
+            .row
+            .and_then(|row| row.candidate.clone().map(|c| (row, c)))
+        else {
+            return Err(ConsentError::Busy);
+        };
+        let identity = match self
+            .pleo
+            .who_am_i(Credential::Bearer(&candidate.access.token), PROBE_LIMIT)
+            .await
+        {
+            Probe::Accepted(identity) => identity,
+            Probe::Refused => {
+                self.apply_until_written(tenant, &Event::Decline)
+                    .await
+                    .map_err(failed)?;
+                return Err(ConsentError::Unusable);
+            }
+            Probe::Silent(_) => return Err(ConsentError::Unverified),
+        };
+        if let Some(error) = wrong_company(&row, &candidate, &identity) {
+            self.apply_until_written(tenant, &Event::Decline)
+                .await
+                .map_err(failed)?;
+            return Err(error);
+        }
+        let accept = Event::Accept {
+            company: identity.company,
+            scopes: identity.scopes,
+        };
+        match self.apply_until_written(tenant, &accept).await {
+            Ok(row) => Ok(Adopted {
+                company: row.company,
+                scopes: row.scopes,
+            }),
+            Err(ChangeError::CompanyTaken(other)) => {
+                self.apply_until_written(tenant, &Event::Decline)
+                    .await
+                    .map_err(failed)?;
+                Err(ConsentError::CompanyTaken(other))
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// The keeper's way to a candidate whose company could not be compared yet.
+    pub(super) async fn verify_candidate(&self, tenant: &TenantName) -> Result<(), ChangeError> {
+        match self.decide_candidate(tenant).await {
+            Err(ConsentError::Store(error)) => Err(ChangeError::Store(error)),
+            Err(ConsentError::Unverified) => Err(ChangeError::Refused(Refused::Unverified)),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// The company pinned, or on a re-consent the one before (R13).
+fn wrong_company(
+    row: &Connection,
+    candidate: &Candidate,
+    identity: &Identity,
+) -> Option<ConsentError> {
+    let before = if row.state == State::Disconnected {
+        None
+    } else {
+        row.company.as_ref()
+    };
+    let expected = candidate.expected_company.as_ref().or(before)?;
+    (identity.company.as_ref() != Some(expected)).then(|| ConsentError::WrongCompany {
+        expected: expected.clone(),
+        got: identity.company.clone(),
+    })
+}
+
+fn failed(error: ChangeError) -> ConsentError {
+    match error {
+        ChangeError::Refused(_) => ConsentError::Busy,
+        ChangeError::CompanyTaken(other) => ConsentError::CompanyTaken(other),
+        ChangeError::Store(error) => ConsentError::Store(error),
+    }
+}

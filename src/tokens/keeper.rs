@@ -1,0 +1,204 @@
+//! The keeper: notices what other processes changed, refreshes connections in use ahead of expiry and idle ones now and
+//! then, and brings uncertain ones to an end (design.md R5, R15). It only starts flights.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::tend::Purpose;
+use super::{House, Timing, Tokens};
+use crate::clock::Boot;
+use crate::model::connection::{Connection, State};
+use crate::model::ids::TenantName;
+use crate::refresh::next::{Next, next};
+use crate::store::{Revision, StoreError};
+
+/// How often the store is asked for changes: cheap, and well within the second that operators were promised.
+const TICK: Duration = Duration::from_millis(250);
+/// How often a row is looked at that another process works on: this is the watching of R2.
+const WATCH: Duration = Duration::from_millis(500);
+/// The longest a row is left alone.
+const AT_LEAST: Duration = Duration::from_hours(1);
+
+impl Tokens {
+    /// Keeps every connection until the process stops. Run as one task.
+    pub async fn keep(&self) {
+        let house = &self.0;
+        let mut rounds = Rounds {
+            house: house.clone(),
+            mark: Revision(0),
+            plan: Plan::default(),
+        };
+        rounds.begin().await;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = house.tasks.stopping() => return,
+                _ = tick.tick() => rounds.make().await,
+            }
+        }
+    }
+}
+
+struct Rounds {
+    house: Arc<House>,
+    mark: Revision,
+    plan: Plan,
+}
+
+impl Rounds {
+    /// What a dead process of this machine left behind comes first (R6).
+    async fn begin(&mut self) {
+        self.house.drain_salvage().await;
+    }
+
+    async fn make(&mut self) {
+        if let Err(error) = self.notice_changes().await {
+            self.house.metrics.store_error("changes");
+            tracing::debug!(
+                error = crate::telemetry::logs::chain(&error),
+                "the store cannot be asked for changes"
+            );
+            return;
+        }
+        let now = self.house.clock.boot();
+        for tenant in self.plan.due(now) {
+            self.visit(&tenant).await;
+        }
+        self.house.metrics.connections(self.plan.states());
+    }
+
+    async fn notice_changes(&mut self) -> Result<(), StoreError> {
+        let asked = self.house.clock.boot();
+        let (mark, changed) = self.house.store.changed_since(self.mark).await?;
+        self.house.watched.beat(asked);
+        for tenant in changed {
+            self.visit(&tenant).await;
+        }
+        self.mark = mark;
+        Ok(())
+    }
+
+    /// Looks at one row: shows it, starts what it asks for, and plans the next look.
+    async fn visit(&mut self, tenant: &TenantName) {
+        let Ok((seen, timing)) = self.house.look(tenant).await else {
+            self.plan.look_at(tenant, self.house.clock.boot() + WATCH);
+            return;
+        };
+        let Some(row) = seen.row else {
+            self.house.cache.invalidate(tenant);
+            self.plan.forget(tenant);
+            return;
+        };
+        self.house.show(&row, timing);
+        self.plan.note(tenant, row.state);
+        if let Some(at) = self.decide(&row, timing) {
+            self.plan.look_at(tenant, at);
+        }
+    }
+
+    fn decide(&self, row: &Connection, timing: Timing) -> Option<Boot> {
+        let standing = |attempt: &_| self.house.standing(attempt, timing);
+        let open = matches!(row.state, State::Refreshing | State::Uncertain);
+        match next(row, &self.house.moment(timing, &standing)) {
+            Next::Rest(None) => open.then_some(timing.boot + WATCH),
+            Next::Rest(Some(_)) if open => Some(timing.boot + WATCH),
+            Next::Rest(Some(at)) => Some(timing.boot + timing.now.until(at).min(AT_LEAST)),
+            Next::Refresh if !self.is_wanted(row, timing) => {
+                Some(timing.boot + self.keepalive_in(row, timing))
+            }
+            Next::Refresh | Next::TakeOver | Next::Probe | Next::GiveUpAnswer | Next::Verify => {
+                self.house.board(&row.tenant, Purpose::Due);
+                Some(timing.boot + WATCH)
+            }
+        }
+    }
+
+    /// A refresh is wanted where calls use the connection, where it is being resolved, and every `keepalive`.
+    fn is_wanted(&self, row: &Connection, timing: Timing) -> bool {
+        let used = self
+            .house
+            .cache
+            .get(&row.tenant)
+            .is_some_and(|entry| entry.is_used());
+        used || row.state == State::Uncertain || self.keepalive_in(row, timing).is_zero()
+    }
+
+    fn keepalive_in(&self, row: &Connection, timing: Timing) -> Duration {
+        let since = row.refreshed_at.or(row.consented_at).unwrap_or(timing.now);
+        timing
+            .now
+            .until(since + self.house.policy.keepalive)
+            .min(AT_LEAST)
+    }
+}
+
+/// When to look at which row next.
+#[derive(Debug, Default)]
+struct Plan {
+    looks: BTreeSet<(Boot, TenantName)>,
+    known: HashMap<TenantName, (Option<Boot>, State)>,
+}
+
+impl Plan {
+    fn due(&mut self, now: Boot) -> Vec<TenantName> {
+        let mut due = Vec::new();
+        while let Some((at, tenant)) = self.looks.pop_first() {
+            if at > now {
+                self.looks.insert((at, tenant));
+                break;
+            }
+            if let Some((planned, _)) = self.known.get_mut(&tenant) {
+                *planned = None;
+            }
+            due.push(tenant);
+        }
+        due
+    }
+
+    fn note(&mut self, tenant: &TenantName, state: State) {
+        self.known.entry(tenant.clone()).or_insert((None, state)).1 = state;
+    }
+
+    fn look_at(&mut self, tenant: &TenantName, at: Boot) {
+        let known = self
+            .known
+            .entry(tenant.clone())
+            .or_insert((None, State::Pending));
+        if let Some(before) = known.0.replace(at) {
+            self.looks.remove(&(before, tenant.clone()));
+        }
+        self.looks.insert((at, tenant.clone()));
+    }
+
+    fn forget(&mut self, tenant: &TenantName) {
+        if let Some((Some(at), _)) = self.known.remove(tenant) {
+            self.looks.remove(&(at, tenant.clone()));
+        }
+    }
+
+    fn states(&self) -> impl Iterator<Item = State> {
+        self.known.values().map(|(_, state)| *state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_due_once_and_a_new_plan_replaces_the_old() {
+        let at = |s| Boot(Duration::from_secs(s));
+        let acme = TenantName::parse("acme").unwrap();
+        let mut plan = Plan::default();
+        plan.look_at(&acme, at(5));
+        plan.look_at(&acme, at(3));
+        assert!(plan.due(at(2)).is_empty());
+        assert_eq!(plan.due(at(9)), [acme.clone()]);
+        assert!(plan.due(at(9)).is_empty());
+        plan.look_at(&acme, at(10));
+        plan.forget(&acme);
+        assert!(plan.due(at(99)).is_empty());
+    }
+}

@@ -1,0 +1,285 @@
+//! What operators do to connections (contract.md section 4): the same from the command line and the admin door.
+
+use std::time::Duration;
+
+use super::rows::ChangeError;
+use super::tend::{PROBE_LIMIT, Purpose, Tended};
+use super::{House, ObtainError, Tokens};
+use crate::model::connection::{Access, Connection, CredentialKind, Held, State};
+use crate::model::ids::{CompanyId, TenantName};
+use crate::model::ledger::LedgerLine;
+use crate::model::scope::ScopeSet;
+use crate::pleo::failure::UninstallError;
+use crate::pleo::introspect::{Credential, Identity, Probe};
+use crate::refresh::{Event, Import, Refused};
+use crate::secret::Secret;
+use crate::store::StoreError;
+
+/// A pair that an operator brings.
+#[derive(Debug)]
+pub struct Bundle {
+    /// The access token; without one the first use refreshes.
+    pub access: Option<Secret>,
+    /// The refresh token.
+    pub refresh: Secret,
+    /// Life of the access token from now on.
+    pub expires_in: Option<Duration>,
+    /// What was granted, if known.
+    pub scopes: Option<ScopeSet>,
+    /// Whose it is, if known.
+    pub company: Option<CompanyId>,
+}
+
+/// How a bundle is taken.
+#[derive(Clone, Debug, Default)]
+pub struct ImportTerms {
+    /// The company pinned by the configuration.
+    pub expected_company: Option<CompanyId>,
+    /// Whether another tenant may have the same company.
+    pub allow_shared_company: bool,
+    /// Whether an active connection may be replaced.
+    pub replace: bool,
+    /// Whether to ask Pleo before storing.
+    pub verify: bool,
+}
+
+/// What Pleo says of a connection, beside what we hold.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The connection as it is now.
+    pub connection: Connection,
+    /// What Pleo says.
+    pub identity: Identity,
+}
+
+/// Why an operator's wish was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OperateError {
+    /// There is no such connection.
+    #[error("tenant {0} has no connection")]
+    NotConnected(TenantName),
+    /// The connection is active and `--replace` was not given.
+    #[error("tenant {0} has an active connection")]
+    WouldReplace(TenantName),
+    /// Another tenant has this company.
+    #[error("tenant {0} is connected to this company already")]
+    CompanyTaken(TenantName),
+    /// The tokens belong to another company than expected.
+    #[error("the tokens belong to company {got}, expected was {expected}")]
+    WrongCompany {
+        /// Expected.
+        expected: CompanyId,
+        /// Pleo's or the bundle's word.
+        got: CompanyId,
+    },
+    /// `--verify` without an access token to verify with.
+    #[error("there is no access token to verify with")]
+    NothingToVerify,
+    /// Pleo refused the credential.
+    #[error("Pleo refuses the credential")]
+    Refused,
+    /// Pleo did not answer usefully.
+    #[error("Pleo does not say whose the credential is")]
+    Silent,
+    /// A person has to consent again.
+    #[error("a person has to consent again")]
+    ReauthorizationRequired,
+    /// It did not work for now, or its outcome is not known yet.
+    #[error("the connection is {}: try again", .state.as_str())]
+    TryAgain {
+        /// Where it stands.
+        state: State,
+    },
+    /// Pleo refused to uninstall.
+    #[error("Pleo could not be told to uninstall")]
+    Uninstall(#[source] UninstallError),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[source] StoreError),
+}
+
+impl Tokens {
+    /// Takes a pair from an operator.
+    pub async fn import(
+        &self,
+        tenant: &TenantName,
+        bundle: Bundle,
+        terms: &ImportTerms,
+    ) -> Result<Connection, OperateError> {
+        let house = &self.0;
+        let identity = if terms.verify {
+            Some(house.identify(bundle.access.as_ref()).await?)
+        } else {
+            None
+        };
+        let company = identity
+            .as_ref()
+            .and_then(|i| i.company.clone())
+            .or(bundle.company);
+        if let (Some(expected), Some(got)) = (&terms.expected_company, &company)
+            && expected != got
+        {
+            return Err(OperateError::WrongCompany {
+                expected: expected.clone(),
+                got: got.clone(),
+            });
+        }
+        let now = house.store.now().await.map_err(OperateError::Store)?;
+        let access = bundle.access.map(|token| Access {
+            token,
+            since: now,
+            expires_at: now + bundle.expires_in.unwrap_or(house.policy.default_lifetime),
+            life_known: bundle.expires_in.is_some(),
+        });
+        let import = Import {
+            credential: CredentialKind::Oauth,
+            held: Held::Pair {
+                access,
+                refresh: bundle.refresh,
+            },
+            company,
+            scopes: identity.and_then(|i| i.scopes).or(bundle.scopes),
+            allow_shared_company: terms.allow_shared_company,
+            replace: terms.replace,
+        };
+        house
+            .apply(tenant, &Event::Import(Box::new(import)))
+            .await
+            .map_err(|error| failed(tenant, error))
+    }
+
+    /// Asks Pleo who we are for this tenant; refreshes first if the access token has died.
+    pub async fn verify(&self, tenant: &TenantName) -> Result<Verified, OperateError> {
+        let house = &self.0;
+        self.land(tenant, Purpose::Due).await?;
+        let row = house.row(tenant).await?;
+        match house.ask_introspection(&row).await {
+            Some(Probe::Accepted(identity)) => {
+                let learn = Event::Learn {
+                    company: identity.company.clone(),
+                    scopes: identity.scopes.clone(),
+                };
+                let connection = house
+                    .apply(tenant, &learn)
+                    .await
+                    .map_err(|error| failed(tenant, error))?;
+                Ok(Verified {
+                    connection,
+                    identity,
+                })
+            }
+            Some(Probe::Refused) => Err(OperateError::Refused),
+            Some(Probe::Silent(_)) => Err(OperateError::Silent),
+            None => Err(stands(tenant, &row)),
+        }
+    }
+
+    /// Forces one refresh, under the same protocol as every other.
+    pub async fn refresh(&self, tenant: &TenantName) -> Result<Connection, OperateError> {
+        let before = self.0.row(tenant).await?;
+        self.land(tenant, Purpose::Operator(before.generation))
+            .await?;
+        let after = self.0.row(tenant).await?;
+        if after.epoch == before.epoch && after.generation > before.generation {
+            return Ok(after);
+        }
+        Err(stands(tenant, &after))
+    }
+
+    /// Ends a connection: tokens erased, a tombstone left. With `uninstall` Pleo is told first.
+    pub async fn disconnect(
+        &self,
+        tenant: &TenantName,
+        uninstall: bool,
+    ) -> Result<Connection, OperateError> {
+        let house = &self.0;
+        let row = house.row(tenant).await?;
+        if uninstall && row.state != State::Disconnected {
+            self.land(tenant, Purpose::Due).await?;
+            let row = house.row(tenant).await?;
+            let access = row.access().ok_or_else(|| stands(tenant, &row))?;
+            house
+                .pleo
+                .uninstall(&access.token, PROBE_LIMIT * 2)
+                .await
+                .map_err(OperateError::Uninstall)?;
+        }
+        match house.apply(tenant, &Event::Disconnect).await {
+            Err(ChangeError::Refused(Refused::State)) => house.row(tenant).await,
+            done => done.map_err(|error| failed(tenant, error)),
+        }
+    }
+
+    /// One connection.
+    pub async fn show(&self, tenant: &TenantName) -> Result<Connection, OperateError> {
+        self.0.row(tenant).await
+    }
+
+    /// Every connection; a tenant's name where its row cannot be opened.
+    pub async fn list(&self) -> Result<Vec<Result<Connection, TenantName>>, OperateError> {
+        self.0.store.list().await.map_err(OperateError::Store)
+    }
+
+    /// A connection's ledger, oldest first.
+    pub async fn history(&self, tenant: &TenantName) -> Result<Vec<LedgerLine>, OperateError> {
+        self.0
+            .store
+            .history(tenant)
+            .await
+            .map_err(OperateError::Store)
+    }
+
+    async fn land(&self, tenant: &TenantName, purpose: Purpose) -> Result<(), OperateError> {
+        match self.0.board(tenant, purpose).landed().await {
+            Some(Tended::Settled) => Ok(()),
+            Some(Tended::Failed(ObtainError::NotConnected { .. })) => {
+                Err(OperateError::NotConnected(tenant.clone()))
+            }
+            Some(Tended::Failed(_)) | None => Err(OperateError::TryAgain {
+                state: State::Active,
+            }),
+        }
+    }
+}
+
+impl House {
+    async fn row(&self, tenant: &TenantName) -> Result<Connection, OperateError> {
+        let (seen, _) = self.look(tenant).await.map_err(OperateError::Store)?;
+        seen.row
+            .ok_or_else(|| OperateError::NotConnected(tenant.clone()))
+    }
+
+    async fn identify(&self, access: Option<&Secret>) -> Result<Identity, OperateError> {
+        let access = access.ok_or(OperateError::NothingToVerify)?;
+        match self
+            .pleo
+            .who_am_i(Credential::Bearer(access), PROBE_LIMIT * 2)
+            .await
+        {
+            Probe::Accepted(identity) => Ok(identity),
+            Probe::Refused => Err(OperateError::Refused),
+            Probe::Silent(_) => Err(OperateError::Silent),
+        }
+    }
+}
+
+fn stands(tenant: &TenantName, row: &Connection) -> OperateError {
+    match row.state {
+        State::Pending | State::Disconnected => OperateError::NotConnected(tenant.clone()),
+        State::ReauthorizationRequired => OperateError::ReauthorizationRequired,
+        State::Active | State::Refreshing | State::Uncertain => {
+            OperateError::TryAgain { state: row.state }
+        }
+    }
+}
+
+fn failed(tenant: &TenantName, error: ChangeError) -> OperateError {
+    match error {
+        ChangeError::Refused(Refused::WouldReplace) => OperateError::WouldReplace(tenant.clone()),
+        ChangeError::Refused(_) => OperateError::TryAgain {
+            state: State::Refreshing,
+        },
+        ChangeError::CompanyTaken(other) => OperateError::CompanyTaken(other),
+        ChangeError::Store(error) => OperateError::Store(error),
+    }
+}

@@ -1,0 +1,170 @@
+//! A new pair on its way into the row (design.md R3), by way of memory and salvage where the store fails (R6).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::House;
+use super::rows::ChangeError;
+use crate::clock::{Boot, Timestamp};
+use crate::model::connection::{Access, Connection};
+use crate::model::ids::{AttemptId, TenantName};
+use crate::pleo::answer::TokenAnswer;
+use crate::pleo::introspect::{Credential, Probe};
+use crate::refresh::{Event, NewPair, PairSource, Refused};
+use crate::store::StoreError;
+use crate::store::salvage::SalvageRecord;
+
+/// The longest life that is believed: beyond it `expires_in` makes no sense.
+const LONGEST_LIFE: Duration = Duration::from_hours(24 * 366);
+
+impl House {
+    /// Commits the answer to an attempt. While only the store is in the way, the pair is served from memory and kept
+    /// sealed in salvage, and the commit is tried again.
+    pub(super) async fn commit_answer(
+        self: &Arc<Self>,
+        begun: &Connection,
+        attempt: AttemptId,
+        answer: TokenAnswer,
+        sent: Option<(Timestamp, Boot)>,
+    ) -> Result<(), ChangeError> {
+        let since = sent.map_or(
+            begun.attempts.last().map_or(Timestamp(0), |a| a.begun_at),
+            |(at, _)| at,
+        );
+        let pair = NewPair {
+            attempt,
+            epoch: begun.epoch,
+            generation: begun.generation,
+            access: self.access_of(&answer, since),
+            refresh: answer.refresh,
+            scopes: answer.scopes,
+            verified: false,
+            source: PairSource::Answer,
+        };
+        match self.commit(&begun.tenant, pair.clone()).await {
+            Err(ChangeError::Store(error)) => {
+                tracing::error!(tenant = %begun.tenant, error = crate::telemetry::logs::chain(&error), "a new pair could not be stored: kept in memory and salvage");
+                self.metrics.store_error("commit");
+                self.salvage_and_retry(begun, pair).await
+            }
+            Err(ChangeError::Refused(refused)) => {
+                tracing::warn!(tenant = %begun.tenant, %refused, "a new pair is not wanted any more");
+                Ok(())
+            }
+            done => done.map(|_| ()),
+        }
+    }
+
+    /// The access token of an answer, alive since it was asked for.
+    pub(super) fn access_of(&self, answer: &TokenAnswer, since: Timestamp) -> Access {
+        let known = answer.life.filter(|life| *life <= LONGEST_LIFE);
+        Access {
+            token: answer.access.clone(),
+            since,
+            expires_at: since + known.unwrap_or(self.policy.default_lifetime),
+            life_known: known.is_some(),
+        }
+    }
+
+    /// Commits a pair; where a later attempt was sent too, introspection has to accept it first (R6).
+    pub(super) async fn commit(
+        &self,
+        tenant: &TenantName,
+        mut pair: NewPair,
+    ) -> Result<Connection, ChangeError> {
+        loop {
+            match self
+                .apply(tenant, &Event::Commit(Box::new(pair.clone())))
+                .await
+            {
+                Err(ChangeError::Refused(Refused::Unverified)) if !pair.verified => {
+                    let probe = self
+                        .pleo
+                        .who_am_i(
+                            Credential::Bearer(&pair.access.token),
+                            super::tend::PROBE_LIMIT,
+                        )
+                        .await;
+                    if !matches!(probe, Probe::Accepted(_)) {
+                        return Err(ChangeError::Refused(Refused::Unverified));
+                    }
+                    pair.verified = true;
+                }
+                Err(ChangeError::Store(StoreError::Unknown(cause))) => {
+                    let (seen, timing) = self.look(tenant).await.map_err(ChangeError::Store)?;
+                    let row = seen.row.filter(|row| {
+                        row.epoch == pair.epoch && row.generation == pair.generation.next()
+                    });
+                    let Some(row) = row
+                        .filter(|row| row.access().is_some_and(|a| a.token == pair.access.token))
+                    else {
+                        return Err(ChangeError::Store(StoreError::Unknown(cause)));
+                    };
+                    self.show(&row, timing);
+                    return Ok(row);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn salvage_and_retry(
+        self: &Arc<Self>,
+        begun: &Connection,
+        pair: NewPair,
+    ) -> Result<(), ChangeError> {
+        self.serve_unstored(begun, &pair);
+        let kept = self
+            .salvage
+            .put(&SalvageRecord::of(&begun.tenant, &pair.clone().into()));
+        if let Err(error) = &kept {
+            tracing::error!(tenant = %begun.tenant, error = crate::telemetry::logs::chain(error), "a pair could not be salvaged: it lives in memory only");
+        }
+        let mut pause = Duration::from_millis(100);
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+            match self.commit(&begun.tenant, pair.clone()).await {
+                Err(ChangeError::Store(_)) if !self.tasks.is_stopping() => {}
+                Err(ChangeError::Store(error)) => return Err(ChangeError::Store(error)),
+                Err(ChangeError::Refused(Refused::Busy | Refused::Unverified))
+                    if !self.tasks.is_stopping() => {}
+                done => {
+                    if let Ok(file) = &kept {
+                        self.salvage.remove(file);
+                    }
+                    return match done {
+                        Ok(_) | Err(ChangeError::Refused(_)) => Ok(()),
+                        Err(error) => Err(error),
+                    };
+                }
+            }
+        }
+    }
+
+    /// R6: the only pair that is visible before it is durable.
+    fn serve_unstored(&self, begun: &Connection, pair: &NewPair) {
+        let mut row = begun.clone();
+        row.generation = row.generation.next();
+        row.attempts.clear();
+        row.held = crate::model::connection::Held::Pair {
+            access: Some(pair.access.clone()),
+            refresh: pair
+                .refresh
+                .clone()
+                .or_else(|| begun.refresh_token().cloned())
+                .unwrap_or_else(|| crate::secret::Secret::new("")),
+        };
+        if let Some(scopes) = &pair.scopes {
+            row.scopes = Some(scopes.clone());
+        }
+        let boot = self.clock.boot();
+        self.show(
+            &row,
+            super::Timing {
+                now: self.clock.wall(),
+                boot,
+            },
+        );
+    }
+}

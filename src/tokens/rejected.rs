@@ -1,0 +1,160 @@
+//! A 401 of Pleo, judged by the generation of the token it was sent with (design.md R7).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bearer::Bearer;
+use super::tend::{Purpose, Tended};
+use super::{House, ObtainError, Rejected};
+use crate::model::connection::State;
+use crate::model::ids::TenantName;
+use crate::pleo::introspect::Probe;
+use crate::refresh::Event;
+
+/// What introspection said of the token that was rejected.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Inquiry {
+    /// It stands: the 401 is about something else.
+    Stands,
+    /// It is dead.
+    Dead,
+    /// Nobody could tell.
+    Silent,
+    /// A refresh is under way or uncertain: nothing was asked.
+    Moving(State),
+    /// The store did not answer, or the connection is gone.
+    Trouble(ObtainError),
+}
+
+/// How long "the token stands" is believed before Pleo is asked again.
+const STANDS_FOR: Duration = Duration::from_secs(10);
+
+impl House {
+    pub(super) async fn rejected(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        bearer: &Bearer,
+    ) -> Result<Rejected, ObtainError> {
+        if let Some(newer) = self.newer_than(tenant, bearer) {
+            return Ok(Rejected::Replay(newer));
+        }
+        let stands = self
+            .cache
+            .get(tenant)
+            .is_some_and(|entry| entry.stands(self.clock.boot()));
+        if stands {
+            return Ok(Rejected::HandOn);
+        }
+        let house = self.clone();
+        let asked = tenant.clone();
+        let sent_with = bearer.clone();
+        let seat = self.inquiries.board(tenant, move || async move {
+            house.inquire(&asked, &sent_with).await
+        });
+        match seat.landed().await.unwrap_or(Inquiry::Silent) {
+            Inquiry::Stands => Ok(Rejected::HandOn),
+            Inquiry::Dead => self.force(tenant, bearer).await,
+            Inquiry::Moving(state) => self.wait_for_newer(tenant, bearer, state).await,
+            Inquiry::Silent => match self.newer_than(tenant, bearer) {
+                Some(newer) => Ok(Rejected::Replay(newer)),
+                None => Err(unavailable(State::Active)),
+            },
+            Inquiry::Trouble(error) => Err(error),
+        }
+    }
+
+    fn newer_than(&self, tenant: &TenantName, bearer: &Bearer) -> Option<Bearer> {
+        let entry = self.cache.get(tenant)?;
+        entry
+            .live(self.clock.boot())
+            .filter(|current| bearer.is_older_than(current))
+            .cloned()
+    }
+
+    /// Asks introspection once for all who were refused.
+    async fn inquire(&self, tenant: &TenantName, bearer: &Bearer) -> Inquiry {
+        let (seen, timing) = match self.look(tenant).await {
+            Ok(seen) => seen,
+            Err(_) => return Inquiry::Trouble(ObtainError::StoreUnavailable),
+        };
+        let Some(row) = seen.row else {
+            return Inquiry::Trouble(ObtainError::NotConnected { state: None });
+        };
+        self.show(&row, timing);
+        if matches!(row.state, State::Refreshing | State::Uncertain)
+            || (row.epoch, row.generation) != (bearer.epoch(), bearer.generation())
+        {
+            return Inquiry::Moving(row.state);
+        }
+        let inquiry = match self.ask_introspection(&row).await {
+            Some(Probe::Accepted(_)) => Inquiry::Stands,
+            Some(Probe::Refused) => Inquiry::Dead,
+            Some(Probe::Silent(_)) | None => return Inquiry::Silent,
+        };
+        let accepted = inquiry == Inquiry::Stands;
+        let event = Event::Probed {
+            generation: row.generation,
+            sent_at: timing.now,
+            accepted,
+        };
+        if let Err(error) = self.apply(tenant, &event).await {
+            tracing::debug!(%tenant, %error, "what introspection said could not be written down");
+        }
+        if accepted && let Some(entry) = self.cache.get(tenant) {
+            entry.stand_until(self.clock.boot() + STANDS_FOR);
+        }
+        inquiry
+    }
+
+    /// The token is dead before its time: at most one forced refresh is sent for its generation.
+    async fn force(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        bearer: &Bearer,
+    ) -> Result<Rejected, ObtainError> {
+        let seat = self.board(tenant, Purpose::Forced(bearer.generation()));
+        if let Some(Tended::Failed(error)) = seat.landed().await {
+            return Err(error);
+        }
+        match self.newer_than(tenant, bearer) {
+            Some(newer) => Ok(Rejected::Replay(newer)),
+            None => Err(self.trouble_of(tenant)),
+        }
+    }
+
+    /// R7: while a refresh runs or is uncertain, nothing is forced; the new pair is waited for, at most `hold`.
+    async fn wait_for_newer(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        bearer: &Bearer,
+        state: State,
+    ) -> Result<Rejected, ObtainError> {
+        if self.newer_than(tenant, bearer).is_none() {
+            let seat = self.board(tenant, Purpose::Due);
+            let _ = tokio::time::timeout(self.hold.max(Duration::from_millis(100)), seat.landed())
+                .await;
+        }
+        match self.newer_than(tenant, bearer) {
+            Some(newer) => Ok(Rejected::Replay(newer)),
+            None => Err(match self.trouble_of(tenant) {
+                ObtainError::Unavailable { .. } => unavailable(state),
+                gone => gone,
+            }),
+        }
+    }
+
+    fn trouble_of(&self, tenant: &TenantName) -> ObtainError {
+        self.cache
+            .get(tenant)
+            .map_or(ObtainError::NotConnected { state: None }, |entry| {
+                entry.trouble()
+            })
+    }
+}
+
+fn unavailable(state: State) -> ObtainError {
+    ObtainError::Unavailable {
+        state,
+        retry_after: Duration::from_secs(1),
+    }
+}

@@ -1,0 +1,173 @@
+//! Reading and changing rows: every change is a step of the protocol, compared and set, and then shown to this process.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{House, Timing};
+use crate::model::connection::{Attempt, Connection};
+use crate::model::ids::{AttemptId, TenantName};
+use crate::model::ledger::{AuditEntry, AuditKind};
+use crate::refresh::{Event, Moment, Refused, Standing, Step, step};
+use crate::store::{Change, Seen, StoreError, Written};
+
+/// Why a change did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The protocol does not allow it now.
+    #[error("the connection does not allow this now")]
+    Refused(#[source] Refused),
+    /// Another tenant has this company.
+    #[error("tenant {0} is connected to this company already")]
+    CompanyTaken(TenantName),
+    /// The store could not do it.
+    #[error("the change could not be stored")]
+    Store(#[source] StoreError),
+}
+
+impl House {
+    /// The row now, and this process's clock at the moment of asking.
+    pub(super) async fn look(&self, tenant: &TenantName) -> Result<(Seen, Timing), StoreError> {
+        let boot = self.clock.boot();
+        let seen = self.store.read(tenant).await?;
+        if let Some(row) = &seen.row {
+            self.watched.note(&row.attempts, boot);
+        }
+        let timing = Timing {
+            now: seen.now,
+            boot,
+        };
+        Ok((seen, timing))
+    }
+
+    /// Applies one event of the protocol to a tenant's row, however often others change it meanwhile.
+    pub(super) async fn apply(
+        &self,
+        tenant: &TenantName,
+        event: &Event,
+    ) -> Result<Connection, ChangeError> {
+        loop {
+            let (seen, timing) = self.look(tenant).await.map_err(ChangeError::Store)?;
+            let row = seen
+                .row
+                .unwrap_or_else(|| Connection::pending(tenant.clone()));
+            let step = self
+                .step(&row, event, timing)
+                .map_err(ChangeError::Refused)?;
+            if step.row == row && step.audit.is_empty() {
+                return Ok(row);
+            }
+            let change = self.change(step, seen.revision, timing);
+            let (row, audit) = (change.row.clone(), change.audit.clone());
+            match self.store.write(change).await {
+                Ok(Written::Done(_)) => {
+                    for entry in &audit {
+                        crate::telemetry::audit::say(entry);
+                    }
+                    self.show(&row, timing);
+                    return Ok(row);
+                }
+                Ok(Written::Conflict) => {}
+                Ok(Written::CompanyTaken(other)) => return Err(ChangeError::CompanyTaken(other)),
+                Err(error) => return Err(ChangeError::Store(error)),
+            }
+        }
+    }
+
+    /// The protocol's answer to an event, seen from this process.
+    pub(super) fn step(
+        &self,
+        row: &Connection,
+        event: &Event,
+        timing: Timing,
+    ) -> Result<Step, Refused> {
+        let standing = |attempt: &Attempt| self.standing(attempt, timing);
+        step(row, event, &self.moment(timing, &standing))
+    }
+
+    /// This process's point of view.
+    pub(super) fn moment<'a>(
+        &'a self,
+        timing: Timing,
+        standing: &'a dyn Fn(&Attempt) -> Standing,
+    ) -> Moment<'a> {
+        Moment {
+            now: timing.now,
+            by: &self.owner,
+            policy: &self.policy,
+            standing,
+        }
+    }
+
+    /// What is known of an attempt's owner (R2).
+    pub(super) fn standing(&self, attempt: &Attempt, timing: Timing) -> Standing {
+        Standing {
+            dead: attempt.owner != self.owner && self.owners.is_known_dead(&attempt.owner),
+            watched: self.watched.for_how_long(attempt, timing.boot),
+        }
+    }
+
+    /// Says whether the attempt `id` is in the row: how a write of unknown outcome is settled (R2).
+    pub(super) async fn is_written(
+        &self,
+        tenant: &TenantName,
+        id: AttemptId,
+    ) -> Result<bool, StoreError> {
+        let (seen, _) = self.look(tenant).await?;
+        Ok(seen
+            .row
+            .is_some_and(|row| row.attempts.iter().any(|a| a.id == id)))
+    }
+
+    /// Applies an event, trying again for as long as only the store is in the way; gives up when the process ends.
+    pub(super) async fn apply_until_written(
+        &self,
+        tenant: &TenantName,
+        event: &Event,
+    ) -> Result<Connection, ChangeError> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match self.apply(tenant, event).await {
+                Err(ChangeError::Store(error)) => {
+                    tracing::warn!(%tenant, error = crate::telemetry::logs::chain(&error), "a write failed and is tried again");
+                    if self.tasks.is_stopping() && pause > Duration::from_secs(1) {
+                        return Err(ChangeError::Store(error));
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn change(&self, step: Step, expected: crate::store::Revision, timing: Timing) -> Change {
+        let Step { row, ledger, audit } = step;
+        let audit = audit
+            .into_iter()
+            .map(|(what, detail)| self.audit(&row.tenant, what, detail, timing))
+            .collect();
+        Change {
+            row,
+            expected,
+            ledger,
+            audit,
+        }
+    }
+
+    fn audit(
+        &self,
+        tenant: &TenantName,
+        what: AuditKind,
+        detail: String,
+        timing: Timing,
+    ) -> AuditEntry {
+        AuditEntry {
+            at: timing.now,
+            tenant: tenant.clone(),
+            who: self.who.clone(),
+            what,
+            detail,
+        }
+    }
+}

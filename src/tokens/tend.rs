@@ -1,0 +1,266 @@
+//! What a flight does: everything that a tenant's row asks for now, until it rests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entry::Entry;
+use super::flight::Seat;
+use super::rows::ChangeError;
+use super::{House, ObtainError, Timing};
+use crate::model::connection::{Connection, Held, State};
+use crate::model::ids::{Generation, TenantName};
+use crate::pleo::introspect::{Credential, Probe};
+use crate::refresh::next::{Next, next};
+use crate::refresh::{Event, Refused};
+
+/// How long one question to introspection may take.
+pub(super) const PROBE_LIMIT: Duration = Duration::from_secs(5);
+/// How often another process's attempt is looked at while somebody waits for it.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Why a flight was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Purpose {
+    /// Whatever the row asks for.
+    Due,
+    /// Introspection refused the token of this generation (R7).
+    Forced(Generation),
+    /// An operator asked for a refresh of this generation.
+    Operator(Generation),
+    /// Calls wait to know the scopes or the company.
+    Learn,
+}
+
+/// How a flight landed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Tended {
+    /// What this process shows is as good as it gets for now.
+    Settled,
+    /// It could not even be looked at.
+    Failed(ObtainError),
+}
+
+impl Purpose {
+    /// A call that finds a bearer and still has to wait may wait to know the company.
+    pub(super) fn of_wait(entry: Option<&Entry>) -> Self {
+        match entry {
+            Some(entry) if entry.bearer.is_some() && entry.row.oauth => Self::Learn,
+            Some(_) | None => Self::Due,
+        }
+    }
+}
+
+impl House {
+    /// Joins the tenant's flight, whatever it was started for, or starts one for `purpose`.
+    pub(super) fn board(self: &Arc<Self>, tenant: &TenantName, purpose: Purpose) -> Seat<Tended> {
+        let house = self.clone();
+        let tenant = tenant.clone();
+        self.flights.board(&tenant.clone(), move || async move {
+            let landed = house.tend(&tenant, purpose).await;
+            house.release(&tenant);
+            landed
+        })
+    }
+
+    async fn tend(self: &Arc<Self>, tenant: &TenantName, purpose: Purpose) -> Tended {
+        loop {
+            let (seen, timing) = match self.look(tenant).await {
+                Ok(seen) => seen,
+                Err(error) => {
+                    self.metrics.store_error("read");
+                    tracing::warn!(%tenant, error = crate::telemetry::logs::chain(&error), "the store cannot be read");
+                    return Tended::Failed(ObtainError::StoreUnavailable);
+                }
+            };
+            let Some(row) = seen.row else {
+                self.cache.invalidate(tenant);
+                return Tended::Failed(ObtainError::NotConnected { state: None });
+            };
+            self.show(&row, timing);
+            match self.tend_once(&row, timing, purpose).await {
+                Ok(Round::Again) => {}
+                Ok(Round::Rests) => {
+                    self.settle(tenant);
+                    return Tended::Settled;
+                }
+                Err(error) => return self.landed_badly(tenant, &error),
+            }
+        }
+    }
+
+    async fn tend_once(
+        self: &Arc<Self>,
+        row: &Connection,
+        timing: Timing,
+        purpose: Purpose,
+    ) -> Result<Round, ChangeError> {
+        let tenant = &row.tenant;
+        let standing = |attempt: &_| self.standing(attempt, timing);
+        let asked = next(row, &self.moment(timing, &standing));
+        if let Some(round) = self.tend_to_request(row, timing, purpose).await? {
+            return Ok(round);
+        }
+        match asked {
+            Next::Refresh if self.tasks.is_stopping() => Ok(Round::Rests),
+            Next::Refresh => self.attempt(row, false).await.map(Round::after),
+            Next::TakeOver => self.drained(self.apply(tenant, &Event::Overdue).await),
+            Next::GiveUpAnswer => self.drained(self.apply(tenant, &Event::GiveUpAnswer).await),
+            Next::Probe => self.probe(row).await,
+            Next::Verify => self.verify_candidate(tenant).await.map(|_| Round::Again),
+            Next::Rest(until) => self.rest(row, timing, until).await,
+        }
+    }
+
+    /// What was asked for beyond what the row asks for by itself.
+    async fn tend_to_request(
+        self: &Arc<Self>,
+        row: &Connection,
+        timing: Timing,
+        purpose: Purpose,
+    ) -> Result<Option<Round>, ChangeError> {
+        match purpose {
+            Purpose::Forced(generation) | Purpose::Operator(generation)
+                if row.generation == generation
+                    && row.state == State::Active
+                    && !self.tasks.is_stopping() =>
+            {
+                let forced = matches!(purpose, Purpose::Forced(_));
+                match self.attempt(row, forced).await {
+                    Ok(went) => Ok(Some(Round::after(went))),
+                    Err(ChangeError::Refused(Refused::AlreadyForced)) => Ok(Some(Round::Rests)),
+                    Err(error) => Err(error),
+                }
+            }
+            Purpose::Due | Purpose::Forced(_) | Purpose::Operator(_) | Purpose::Learn => {
+                let alive = row
+                    .access()
+                    .is_some_and(|access| timing.now < access.expires_at);
+                let wanted =
+                    row.scopes.is_none() || (row.company.is_none() && purpose == Purpose::Learn);
+                if alive && wanted {
+                    self.learn(row).await.map(Some)
+                } else {
+                    Ok(None)
+                }
+            }
+        }
+    }
+
+    /// Asks introspection whose the credential is and what was granted.
+    async fn learn(&self, row: &Connection) -> Result<Round, ChangeError> {
+        match self.ask_introspection(row).await {
+            Some(Probe::Accepted(identity)) => {
+                let event = Event::Learn {
+                    company: identity.company,
+                    scopes: identity.scopes,
+                };
+                self.apply(&row.tenant, &event).await.map(|_| Round::Rests)
+            }
+            Some(Probe::Refused | Probe::Silent(_)) | None => Ok(Round::Rests),
+        }
+    }
+
+    pub(super) async fn ask_introspection(&self, row: &Connection) -> Option<Probe> {
+        let credential = match &row.held {
+            Held::Pair { access, .. } => Credential::Bearer(&access.as_ref()?.token),
+            Held::Key(key) => Credential::Key(key),
+            Held::Nothing => return None,
+        };
+        Some(self.pleo.who_am_i(credential, PROBE_LIMIT).await)
+    }
+
+    async fn probe(&self, row: &Connection) -> Result<Round, ChangeError> {
+        let (_, timing) = self.look(&row.tenant).await.map_err(ChangeError::Store)?;
+        let accepted = match self.ask_introspection(row).await {
+            Some(Probe::Accepted(_)) => true,
+            Some(Probe::Refused) => false,
+            Some(Probe::Silent(_)) | None => return Ok(Round::Rests),
+        };
+        let event = Event::Probed {
+            generation: row.generation,
+            sent_at: timing.now,
+            accepted,
+        };
+        self.drained(self.apply(&row.tenant, &event).await)
+    }
+
+    /// A step that lost a race against another process is no trouble: look again.
+    #[expect(clippy::unused_self, reason = "reads as a stage of the flight")]
+    fn drained(&self, applied: Result<Connection, ChangeError>) -> Result<Round, ChangeError> {
+        match applied {
+            Ok(_) | Err(ChangeError::Refused(_)) => Ok(Round::Again),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Nothing to do now: land, unless somebody waits for an attempt of another process that may end any moment.
+    async fn rest(
+        &self,
+        row: &Connection,
+        timing: Timing,
+        until: Option<crate::clock::Timestamp>,
+    ) -> Result<Round, ChangeError> {
+        let alive = row
+            .access()
+            .is_some_and(|access| timing.now < access.expires_at);
+        let elsewhere = row.state == State::Refreshing && until.is_some();
+        if elsewhere && !alive && !self.tasks.is_stopping() {
+            tokio::time::sleep(LOOK_EVERY).await;
+            return Ok(Round::Again);
+        }
+        Ok(Round::Rests)
+    }
+
+    /// Lets nobody ask again for a moment where there is nothing to serve with: errors are shared, not repeated (R12).
+    fn settle(&self, tenant: &TenantName) {
+        let now = self.clock.boot();
+        if let Some(entry) = self
+            .cache
+            .get(tenant)
+            .filter(|entry| entry.live(now).is_none())
+        {
+            let pause = Duration::from_millis(if entry.state == State::ReauthorizationRequired {
+                1000
+            } else {
+                250
+            });
+            entry.settle(now + pause);
+        }
+    }
+
+    fn release(&self, tenant: &TenantName) {
+        if let Some(entry) = self.cache.get(tenant) {
+            entry.hold(false);
+        }
+    }
+
+    fn landed_badly(&self, tenant: &TenantName, error: &ChangeError) -> Tended {
+        match error {
+            ChangeError::Refused(_) => Tended::Settled,
+            ChangeError::CompanyTaken(other) => {
+                tracing::error!(%tenant, %other, "two tenants on one company: disconnect one, or allow it");
+                Tended::Settled
+            }
+            ChangeError::Store(cause) => {
+                self.metrics.store_error("write");
+                tracing::warn!(%tenant, error = crate::telemetry::logs::chain(cause), "the store cannot be written");
+                Tended::Failed(ObtainError::StoreUnavailable)
+            }
+        }
+    }
+}
+
+/// What follows after one thing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    /// Look at the row again.
+    Again,
+    /// Nothing more for now.
+    Rests,
+}
+
+impl Round {
+    fn after(went: bool) -> Self {
+        if went { Self::Rests } else { Self::Again }
+    }
+}

@@ -1,0 +1,3 @@
+//! One binary of tests: a harness, and one file per behaviour. They run the real binary over real sockets.
+
+mod house_rules;

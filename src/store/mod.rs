@@ -1,6 +1,23 @@
 //! Floor 4: connections at rest. One trait, its SQLite, seals and salvage. How rows change is not decided here
 //! (`refresh`, `tokens`).
 
+#[cfg(test)]
+mod contract;
+mod journal;
+pub mod open;
+pub mod owners;
+mod private;
+mod rows;
+pub mod salvage;
+mod schema;
+mod seal;
+pub mod sealing_keys;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+mod visits;
+mod worker;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -11,6 +28,10 @@ use crate::model::ids::{CompanyId, TenantName};
 use crate::model::ledger::{AuditEntry, LedgerEntry, LedgerLine};
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
+
+pub use open::{OpenError, OpenFault, Opened, StoreOptions, open};
+pub use private::PrivateError;
+pub use seal::SealError;
 
 /// A row's version; any change of the row makes a new one, greater than all before it in this store. 0 is "no row".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,7 +143,7 @@ pub trait ConnectionStore: Send + Sync + fmt::Debug {
         mark: Revision,
     ) -> Result<(Revision, Vec<TenantName>), StoreError>;
 
-    /// Who else has this company, if anybody that is not disconnected.
+    /// Who has this company, if anybody that is neither pending nor disconnected.
     async fn tenant_of(&self, company: &CompanyId) -> Result<Option<TenantName>, StoreError>;
 
     /// A connection's ledger, oldest first.
@@ -147,4 +168,12 @@ pub trait ConnectionStore: Send + Sync + fmt::Debug {
 
     /// Takes a visit out: a `state` is good once. Expired ones are gone.
     async fn take_visit(&self, state: &[u8; 32]) -> Result<Option<Visit>, StoreError>;
+
+    /// Seals a tenant's row under the newest key; its revision stays. False if there was nothing to do.
+    async fn reseal(&self, _tenant: &TenantName) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Ends the store after what it was asked already. Whoever asks later is told that it is not available.
+    async fn close(&self) {}
 }

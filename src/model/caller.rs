@@ -49,6 +49,19 @@ impl Tenants {
         }
     }
 
+    /// The name written like this, if it is listed. `All` lists none.
+    pub fn listed(&self, text: &str) -> Option<&TenantName> {
+        match self {
+            Self::All => None,
+            Self::Named(names) => {
+                let place = names
+                    .binary_search_by(|name| name.as_ref().cmp(text))
+                    .ok()?;
+                names.get(place)
+            }
+        }
+    }
+
     /// The only one, if there is only one.
     pub fn only(&self) -> Option<&TenantName> {
         match self {

@@ -27,10 +27,7 @@ impl House {
         let Ok(_turn) = self.refreshing.acquire().await else {
             return Ok(false);
         };
-        if let Err(error) = self.salvage.ready() {
-            tracing::error!(tenant = %row.tenant, error = crate::telemetry::logs::chain(&error), "no refresh without a place for salvage");
-            return Err(ChangeError::Store(StoreError::Unavailable(Box::new(error))));
-        }
+        self.prove_salvage().await.map_err(ChangeError::Store)?;
         self.prove_oracle(row).await?;
         let started = self.clock.boot();
         let id = AttemptId::make();
@@ -38,7 +35,7 @@ impl House {
             Err(ChangeError::Refused(
                 Refused::Busy | Refused::Superseded | Refused::BackingOff(_),
             )) => {
-                self.metrics.refresh(LedgerOutcome::Busy);
+                self.metrics.refreshed(LedgerOutcome::Busy, Duration::ZERO);
                 return Ok(true);
             }
             begun => begun?,
@@ -57,7 +54,7 @@ impl House {
             .timeout
             .saturating_sub(started.until(self.clock.boot()));
         let answer = self.send(refresh_token, limit, &sending).await;
-        self.metrics.refresh_took(started.until(self.clock.boot()));
+        self.metrics.refreshed(counted(&answer), started.until(self.clock.boot()));
         self.finish(&begun, id, answer, sending.sent_at()).await
     }
 
@@ -151,7 +148,6 @@ impl House {
         let tenant = &begun.tenant;
         let (outcome, retry_after) = match answer {
             Refreshed::Pair(answer) => {
-                self.metrics.refresh(LedgerOutcome::Ok);
                 self.commit_answer(begun, id, answer, sent).await?;
                 return Ok(true);
             }
@@ -174,7 +170,6 @@ impl House {
                 (Outcome::NoPair, None)
             }
         };
-        self.metrics.refresh(counted(outcome));
         let retry_at = retry_after.and_then(|wait| sent.map(|(at, _)| at + wait));
         let close = Event::Close {
             attempt: id,
@@ -188,14 +183,14 @@ impl House {
     }
 }
 
-fn counted(outcome: Outcome) -> LedgerOutcome {
-    match outcome {
-        Outcome::NotSent => LedgerOutcome::NotSent,
-        Outcome::RefusedForNow => LedgerOutcome::RefusedForNow,
-        Outcome::ClientRejected => LedgerOutcome::ClientRejected,
-        Outcome::Rejected => LedgerOutcome::Rejected,
-        Outcome::NoPair => LedgerOutcome::Uncertain,
-        Outcome::NotApplied => LedgerOutcome::ResolvedNotApplied,
+fn counted(answer: &Refreshed) -> LedgerOutcome {
+    match answer {
+        Refreshed::Pair(_) => LedgerOutcome::Ok,
+        Refreshed::Withheld | Refreshed::NotSent(_) => LedgerOutcome::NotSent,
+        Refreshed::RefusedForNow { .. } => LedgerOutcome::RefusedForNow,
+        Refreshed::ClientRejected(_) => LedgerOutcome::ClientRejected,
+        Refreshed::Rejected(_) => LedgerOutcome::Rejected,
+        Refreshed::NoPair(_) => LedgerOutcome::Uncertain,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::tend::Purpose;
 use super::{House, Timing, Tokens};
+use crate::telemetry::chain::chain;
 use crate::clock::Boot;
 use crate::model::connection::{Connection, State};
 use crate::model::ids::TenantName;
@@ -50,14 +51,14 @@ struct Rounds {
 impl Rounds {
     /// What a dead process of this machine left behind comes first (R6).
     async fn begin(&mut self) {
-        self.house.drain_salvage().await;
+        self.house.drain_salvage(None).await;
     }
 
     async fn make(&mut self) {
         if let Err(error) = self.notice_changes().await {
-            self.house.metrics.store_error("changes");
+            self.house.metrics.store_failed("changes");
             tracing::debug!(
-                error = crate::telemetry::logs::chain(&error),
+                error = chain(&error),
                 "the store cannot be asked for changes"
             );
             return;
@@ -66,7 +67,9 @@ impl Rounds {
         for tenant in self.plan.due(now) {
             self.visit(&tenant).await;
         }
-        self.house.metrics.connections(self.plan.states());
+        for (state, count) in self.plan.counts() {
+            self.house.metrics.set_connections(state, count);
+        }
     }
 
     async fn notice_changes(&mut self) -> Result<(), StoreError> {
@@ -178,8 +181,10 @@ impl Plan {
         }
     }
 
-    fn states(&self) -> impl Iterator<Item = State> {
-        self.known.values().map(|(_, state)| *state)
+    fn counts(&self) -> impl Iterator<Item = (State, usize)> {
+        State::ALL.into_iter().map(|state| {
+            (state, self.known.values().filter(|(_, known)| *known == state).count())
+        })
     }
 }
 

@@ -11,6 +11,7 @@ pub mod operate;
 mod pair;
 mod rejected;
 mod rows;
+mod salvaged;
 pub mod summary;
 mod tend;
 mod watched;
@@ -34,7 +35,7 @@ use crate::refresh::policy::Policy;
 use crate::store::ConnectionStore;
 use crate::store::owners::Owners;
 use crate::store::salvage::Salvage;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Lookup, Metrics};
 
 use bearer::Bearer;
 use entry::Entry;
@@ -193,7 +194,7 @@ impl Tokens {
         if !knows_enough(&entry, permit) {
             return None;
         }
-        self.0.metrics.token_hit();
+        self.0.metrics.token_lookup(Lookup::Hit);
         entry.use_it();
         if entry.ask_once(now) {
             self.0.board(permit.tenant(), Purpose::Due);
@@ -213,7 +214,7 @@ impl Tokens {
             return check(permit, &entry)
                 .and_then(|()| entry.bearer.clone().ok_or_else(|| entry.trouble()));
         }
-        self.0.metrics.token_wait();
+        self.0.metrics.token_lookup(Lookup::Wait);
         let entry = self.0.settled(permit).await?;
         entry.use_it();
         check(permit, &entry)?;
@@ -246,7 +247,7 @@ impl House {
                 .as_ref()
                 .filter(|entry| entry.live(now).is_none() && entry.is_settled(now))
             {
-                self.metrics.token_refused();
+                self.metrics.token_lookup(Lookup::Refused);
                 return Err(entry.trouble());
             }
             let seat = self.board(tenant, Purpose::of_wait(known.as_deref()));
@@ -277,8 +278,10 @@ impl House {
         if !entry.is_held() {
             return None;
         }
+        let since = self.clock.boot();
         let seat = self.board(permit.tenant(), Purpose::Due);
         let _ = tokio::time::timeout(self.hold, seat.landed()).await;
+        self.metrics.held(since.until(self.clock.boot()));
         let entry = self.cache.get(permit.tenant())?;
         entry.live(self.clock.boot())?;
         knows_enough(&entry, permit).then_some(entry)
@@ -297,7 +300,7 @@ impl House {
 
     /// A place in the queue for a tenant's token, while there is one.
     fn queue_up(&self, tenant: &TenantName) -> Result<Place, ObtainError> {
-        let waiting = self.waiting.get_with_by_ref(tenant.as_ref(), Arc::default);
+        let waiting = self.waiting.get_with_by_ref(tenant, Arc::default);
         if waiting.fetch_add(1, Ordering::Relaxed) >= self.max_queue_per_tenant {
             waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(ObtainError::Overloaded);

@@ -9,8 +9,7 @@ use crate::model::connection::{Access, Connection, CredentialKind, Held, State};
 use crate::model::ids::{CompanyId, TenantName};
 use crate::model::ledger::LedgerLine;
 use crate::model::scope::ScopeSet;
-use crate::pleo::failure::UninstallError;
-use crate::pleo::introspect::{Credential, Identity, Probe};
+use crate::pleo::introspect::{Credential, Identity, Probe, UninstallError};
 use crate::refresh::{Event, Import, Refused};
 use crate::secret::Secret;
 use crate::store::StoreError;
@@ -200,7 +199,7 @@ impl Tokens {
             let access = row.access().ok_or_else(|| stands(tenant, &row))?;
             house
                 .pleo
-                .uninstall(&access.token, PROBE_LIMIT * 2)
+                .uninstall(Credential::Bearer(&access.token), PROBE_LIMIT * 2)
                 .await
                 .map_err(OperateError::Uninstall)?;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::House;
 use super::rows::ChangeError;
+use crate::telemetry::chain::chain;
 use crate::clock::{Boot, Timestamp};
 use crate::model::connection::{Access, Connection};
 use crate::model::ids::{AttemptId, TenantName};
@@ -12,7 +13,6 @@ use crate::pleo::answer::TokenAnswer;
 use crate::pleo::introspect::{Credential, Probe};
 use crate::refresh::{Event, NewPair, PairSource, Refused};
 use crate::store::StoreError;
-use crate::store::salvage::SalvageRecord;
 
 /// The longest life that is believed: beyond it `expires_in` makes no sense.
 const LONGEST_LIFE: Duration = Duration::from_hours(24 * 366);
@@ -43,8 +43,8 @@ impl House {
         };
         match self.commit(&begun.tenant, pair.clone()).await {
             Err(ChangeError::Store(error)) => {
-                tracing::error!(tenant = %begun.tenant, error = crate::telemetry::logs::chain(&error), "a new pair could not be stored: kept in memory and salvage");
-                self.metrics.store_error("commit");
+                tracing::error!(tenant = %begun.tenant, error = chain(&error), "a new pair could not be stored: kept in memory and salvage");
+                self.metrics.store_failed("commit");
                 self.salvage_and_retry(begun, pair).await
             }
             Err(ChangeError::Refused(refused)) => {
@@ -114,12 +114,7 @@ impl House {
         pair: NewPair,
     ) -> Result<(), ChangeError> {
         self.serve_unstored(begun, &pair);
-        let kept = self
-            .salvage
-            .put(&SalvageRecord::of(&begun.tenant, &pair.clone().into()));
-        if let Err(error) = &kept {
-            tracing::error!(tenant = %begun.tenant, error = crate::telemetry::logs::chain(error), "a pair could not be salvaged: it lives in memory only");
-        }
+        let kept = self.keep_in_salvage(begun, &pair).await;
         let mut pause = Duration::from_millis(100);
         loop {
             tokio::time::sleep(pause).await;
@@ -130,8 +125,8 @@ impl House {
                 Err(ChangeError::Refused(Refused::Busy | Refused::Unverified))
                     if !self.tasks.is_stopping() => {}
                 done => {
-                    if let Ok(file) = &kept {
-                        self.salvage.remove(file);
+                    if let Some(file) = &kept {
+                        self.forget_salvage(file);
                     }
                     return match done {
                         Ok(_) | Err(ChangeError::Refused(_)) => Ok(()),

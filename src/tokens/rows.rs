@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{House, Timing};
+use crate::telemetry::chain::chain;
 use crate::model::connection::{Attempt, Connection};
 use crate::model::ids::{AttemptId, TenantName};
 use crate::model::ledger::{AuditEntry, AuditKind};
@@ -129,7 +130,7 @@ impl House {
         loop {
             match self.apply(tenant, event).await {
                 Err(ChangeError::Store(error)) => {
-                    tracing::warn!(%tenant, error = crate::telemetry::logs::chain(&error), "a write failed and is tried again");
+                    tracing::warn!(%tenant, error = chain(&error), "a write failed and is tried again");
                     if self.tasks.is_stopping() && pause > Duration::from_secs(1) {
                         return Err(ChangeError::Store(error));
                     }

@@ -7,6 +7,7 @@ use super::entry::Entry;
 use super::flight::Seat;
 use super::rows::ChangeError;
 use super::{House, ObtainError, Timing};
+use crate::telemetry::chain::chain;
 use crate::model::connection::{Connection, Held, State};
 use crate::model::ids::{Generation, TenantName};
 use crate::pleo::introspect::{Credential, Probe};
@@ -67,8 +68,8 @@ impl House {
             let (seen, timing) = match self.look(tenant).await {
                 Ok(seen) => seen,
                 Err(error) => {
-                    self.metrics.store_error("read");
-                    tracing::warn!(%tenant, error = crate::telemetry::logs::chain(&error), "the store cannot be read");
+                    self.metrics.store_failed("read");
+                    tracing::warn!(%tenant, error = chain(&error), "the store cannot be read");
                     return Tended::Failed(ObtainError::StoreUnavailable);
                 }
             };
@@ -95,6 +96,9 @@ impl House {
         purpose: Purpose,
     ) -> Result<Round, ChangeError> {
         let tenant = &row.tenant;
+        if matches!(row.state, State::Refreshing | State::Uncertain) && self.drain_salvage_of(tenant).await {
+            return Ok(Round::Again);
+        }
         let standing = |attempt: &_| self.standing(attempt, timing);
         let asked = next(row, &self.moment(timing, &standing));
         if let Some(round) = self.tend_to_request(row, timing, purpose).await? {
@@ -242,8 +246,8 @@ impl House {
                 Tended::Settled
             }
             ChangeError::Store(cause) => {
-                self.metrics.store_error("write");
-                tracing::warn!(%tenant, error = crate::telemetry::logs::chain(cause), "the store cannot be written");
+                self.metrics.store_failed("write");
+                tracing::warn!(%tenant, error = chain(cause), "the store cannot be written");
                 Tended::Failed(ObtainError::StoreUnavailable)
             }
         }

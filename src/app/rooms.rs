@@ -1,0 +1,235 @@
+//! The rooms that every command shares: store, Pleo, tokens; built in floor order, closed in the opposite one. Doors are
+//! not here.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, SharedClock, SystemClock};
+use crate::config::settings::{
+    ClientAuth, Database, PleoEnvironment, RefreshSettings, SecretSource, Settings, Uncertain,
+};
+use crate::drain::Tasks;
+use crate::model::ids::Owner;
+use crate::net::dial::Dialer;
+use crate::net::listener::BindError;
+use crate::net::origin::OriginError;
+use crate::net::tls::{self, Alpn, Roots, TlsError};
+use crate::pleo::Pleo;
+use crate::pleo::endpoints::{self, Endpoints, Environment, PleoOptions};
+use crate::refresh::policy::{self, Policy};
+use crate::store::open::{OpenError, OpenFault, Opened, StoreOptions};
+use crate::store::owners::Lock;
+use crate::store::sealing_keys::KeySource;
+use crate::store::{ConnectionStore, open};
+use crate::telemetry::metrics::Metrics;
+use crate::tokens::{Parts, Tokens};
+
+/// The longest a command waits for a flight in the air before it ends.
+const FLIGHTS_LAND_WITHIN: Duration = Duration::from_secs(30);
+
+/// The rooms below the doors.
+#[derive(Debug)]
+pub struct Rooms {
+    /// Fresh bearers.
+    pub tokens: Tokens,
+    /// Connections at rest.
+    pub store: Arc<dyn ConnectionStore>,
+    /// Pleo.
+    pub pleo: Arc<Pleo>,
+    /// Links to Pleo.
+    pub dialer: Arc<Dialer>,
+    /// The machine's clocks.
+    pub clock: SharedClock,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// `[refresh]`.
+    pub policy: Policy,
+    /// What runs, and what shutdown waits for.
+    pub tasks: Tasks,
+    lock: Lock,
+}
+
+/// Why the rooms, or the doors, could not be opened. Nothing was overwritten.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error("the store cannot be opened")]
+    Store(#[from] OpenError),
+    /// PostgreSQL is not built in yet.
+    #[error("[store] postgres is not available in this version: use [store] sqlite")]
+    NoPostgres,
+    /// A certificate or a set of roots.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
+    /// A URL of Pleo's.
+    #[error("a URL in [pleo] cannot be dialled")]
+    Url(#[from] OriginError),
+    /// A door.
+    #[error("a listener cannot be opened")]
+    Bind(#[from] BindError),
+    /// A name in `listen` that does not resolve.
+    #[error("the address {name} cannot be resolved")]
+    Resolve {
+        /// As it was written.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The admin token's file.
+    #[error("the admin token cannot be used")]
+    AdminToken(#[source] crate::store::private::PrivateError),
+    /// The operating system refused a thread.
+    #[error("a thread could not be started")]
+    Thread(#[source] io::Error),
+}
+
+/// What kind of trouble it is: decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartKind {
+    /// A corrupted store.
+    Corrupt,
+    /// A port in use, the store locked or away.
+    Unavailable,
+    /// Something may not be read, or others can read it.
+    Permission,
+    /// The configuration or a sealing key.
+    Configuration,
+    /// Reading or writing.
+    Io,
+    /// A bug, or a machine without threads.
+    Internal,
+}
+
+impl StartError {
+    /// What kind of trouble it is.
+    pub fn kind(&self) -> StartKind {
+        match self {
+            Self::Store(error) => match error.fault() {
+                OpenFault::Damaged => StartKind::Corrupt,
+                OpenFault::Away => StartKind::Unavailable,
+                OpenFault::Permission => StartKind::Permission,
+                OpenFault::Configuration => StartKind::Configuration,
+                OpenFault::Io => StartKind::Io,
+            },
+            Self::NoPostgres | Self::Tls(_) | Self::Url(_) => StartKind::Configuration,
+            Self::Bind(BindError::Denied(_)) => StartKind::Permission,
+            Self::Bind(_) | Self::Resolve { .. } => StartKind::Unavailable,
+            Self::AdminToken(error) if error.is_permission() => StartKind::Permission,
+            Self::AdminToken(_) => StartKind::Io,
+            Self::Thread(_) => StartKind::Internal,
+        }
+    }
+}
+
+impl Rooms {
+    /// Opens the rooms. `who` acts, for the audit.
+    pub async fn open(settings: &Settings, who: &str, tasks: Tasks) -> Result<Self, StartError> {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let metrics = Metrics::new(clock.wall());
+        let dialer = Arc::new(dialer(settings)?);
+        let options = pleo_options(settings);
+        let provider = options.provider_id();
+        let pleo = Arc::new(Pleo::new(options, dialer.clone(), clock.clone())?);
+        let Database::Sqlite(sqlite) = settings.store.database.clone() else {
+            return Err(StartError::NoPostgres);
+        };
+        let store = StoreOptions {
+            sqlite,
+            sealing_keys: settings.store.sealing_keys.iter().map(key_source).collect(),
+            provider,
+            salvage: settings.store.salvage.clone(),
+        };
+        let owner = Owner::make();
+        let Opened { store, owners, lock, salvage, .. } = open::open(store, &owner, clock.clone()).await?;
+        let policy = policy_of(&settings.refresh);
+        let tokens = Tokens::new(Parts {
+            store: store.clone(),
+            pleo: pleo.clone(),
+            clock: clock.clone(),
+            owner,
+            owners,
+            salvage,
+            policy: policy.clone(),
+            hold: settings.refresh.hold,
+            concurrency: settings.refresh.concurrency.get(),
+            max_queue_per_tenant: settings.snapshot.limits.max_queue_per_tenant,
+            tasks: tasks.clone(),
+            metrics: metrics.clone(),
+            who: who.to_owned(),
+        });
+        Ok(Self { tokens, store, pleo, dialer, clock, metrics, policy, tasks, lock })
+    }
+
+    /// Lets flights in the air land, then leaves: an orderly end leaves no attempt open (R9).
+    pub async fn close(self) {
+        self.tasks.stop();
+        let landed = self.tasks.finished(FLIGHTS_LAND_WITHIN).await;
+        self.store.close().await;
+        if landed {
+            self.lock.retire();
+        }
+    }
+}
+
+fn dialer(settings: &Settings) -> Result<Dialer, TlsError> {
+    let roots = Roots { ca_file: settings.pleo.ca_file.clone() };
+    Ok(Dialer::new(
+        tls::client_config(&roots, Alpn::Http1)?,
+        tls::client_config(&roots, Alpn::Http2OrHttp1)?,
+        settings.proxy.allow_private_upstream,
+        settings.snapshot.limits.connect_timeout,
+    ))
+}
+
+fn pleo_options(settings: &Settings) -> PleoOptions {
+    let pleo = &settings.pleo;
+    let (environment, endpoints) = match &pleo.environment {
+        PleoEnvironment::Production => (Environment::Production, Endpoints::production()),
+        PleoEnvironment::Staging => (Environment::Staging, Endpoints::staging()),
+        PleoEnvironment::Sandbox => (Environment::Sandbox, Endpoints::sandbox()),
+        PleoEnvironment::Custom(urls) => {
+            let endpoints = Endpoints {
+                authorize: urls.authorize_url.clone(),
+                token: urls.token_url.clone(),
+                introspect: urls.introspect_url.clone(),
+                api: urls.api_url.clone(),
+            };
+            (Environment::Custom, endpoints)
+        }
+    };
+    PleoOptions {
+        environment,
+        endpoints,
+        client_id: pleo.client_id.clone(),
+        client_secret: pleo.client_secret.clone(),
+        client_auth: match pleo.client_auth {
+            ClientAuth::Basic => endpoints::ClientAuth::Basic,
+            ClientAuth::Post => endpoints::ClientAuth::Post,
+        },
+        redirect_uri: pleo.redirect_uri.clone(),
+        exchange_timeout: settings.refresh.timeout,
+    }
+}
+
+fn key_source(source: &SecretSource) -> KeySource {
+    match source {
+        SecretSource::File(path) => KeySource::File(path.clone()),
+        SecretSource::Given(value) => KeySource::Secret { name: "[store] sealing_keys".to_owned(), value: value.clone() },
+    }
+}
+
+fn policy_of(refresh: &RefreshSettings) -> Policy {
+    Policy {
+        ahead: refresh.ahead,
+        timeout: refresh.timeout,
+        adoption_grace: refresh.adoption_grace,
+        default_lifetime: refresh.default_lifetime,
+        keepalive: refresh.keepalive,
+        uncertain: match refresh.uncertain {
+            Uncertain::Resolve => policy::Uncertain::Resolve,
+            Uncertain::Park => policy::Uncertain::Park,
+        },
+    }
+}

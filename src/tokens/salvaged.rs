@@ -1,0 +1,114 @@
+//! Pairs in salvage (design.md R6): put there when a commit fails, drained at boot and before every step that resolves.
+
+use super::House;
+use super::rows::ChangeError;
+use crate::model::connection::Connection;
+use crate::model::ids::TenantName;
+use crate::refresh::{NewPair, PairSource, Refused};
+use crate::store::StoreError;
+use crate::store::salvage::{Salvage, SalvageError, SalvageFile, SalvageRecord};
+use crate::telemetry::chain::chain;
+
+impl House {
+    /// R1: nothing is spent without a place to put what comes back.
+    pub(super) async fn prove_salvage(&self) -> Result<(), StoreError> {
+        self.on_disk(|salvage| salvage.ready()).await.map_err(|error| {
+            tracing::error!(error = chain(&error), "no refresh without a place for salvage");
+            StoreError::Unavailable(Box::new(error))
+        })
+    }
+
+    /// Keeps a pair whose commit failed.
+    pub(super) async fn keep_in_salvage(&self, begun: &Connection, pair: &NewPair) -> Option<SalvageFile> {
+        let refresh = pair.refresh.clone().or_else(|| begun.refresh_token().cloned())?;
+        let record = SalvageRecord {
+            tenant: begun.tenant.clone(),
+            epoch: pair.epoch,
+            generation: pair.generation,
+            attempt: pair.attempt,
+            access: pair.access.clone(),
+            refresh,
+            scopes: pair.scopes.clone(),
+        };
+        match self.on_disk(move |salvage| salvage.put(&record)).await {
+            Ok(file) => Some(file),
+            Err(error) => {
+                tracing::error!(tenant = %begun.tenant, error = chain(&error), "a pair could not be salvaged: it lives in memory only");
+                None
+            }
+        }
+    }
+
+    /// Its pair is committed, or provably superseded.
+    pub(super) fn forget_salvage(&self, file: &SalvageFile) {
+        if let Err(error) = self.salvage.remove(file) {
+            tracing::warn!(file = %file.path().display(), error = chain(&error), "a salvage file could not be removed");
+        }
+    }
+
+    /// Commits what lies in salvage, for one tenant or for all. True if something was committed.
+    pub(super) async fn drain_salvage(&self, only: Option<&TenantName>) -> bool {
+        let found = match self.on_disk(|salvage| salvage.found()).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "salvage cannot be read");
+                return false;
+            }
+        };
+        for (file, error) in &found.damaged {
+            tracing::error!(file = %file.path().display(), error = chain(error), "a salvage file cannot be opened and is kept");
+        }
+        let mut committed = false;
+        for (file, record) in found.pairs {
+            if only.is_none_or(|tenant| *tenant == record.tenant) {
+                committed |= self.commit_salvaged(&file, record).await;
+            }
+        }
+        committed
+    }
+
+    pub(super) async fn drain_salvage_of(&self, tenant: &TenantName) -> bool {
+        self.drain_salvage(Some(tenant)).await
+    }
+
+    async fn commit_salvaged(&self, file: &SalvageFile, record: SalvageRecord) -> bool {
+        let tenant = record.tenant.clone();
+        let pair = NewPair {
+            attempt: record.attempt,
+            epoch: record.epoch,
+            generation: record.generation,
+            access: record.access,
+            refresh: Some(record.refresh),
+            scopes: record.scopes,
+            verified: false,
+            source: PairSource::Salvage,
+        };
+        match self.commit(&tenant, pair).await {
+            Ok(_) => {
+                tracing::info!(%tenant, "a pair from salvage is in use");
+                self.forget_salvage(file);
+                true
+            }
+            Err(ChangeError::Refused(Refused::OldEpoch | Refused::Superseded)) => {
+                self.forget_salvage(file);
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%tenant, error = chain(&error), "a pair waits in salvage");
+                false
+            }
+        }
+    }
+
+    /// Salvage blocks on the device: it gets a thread of its own.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Salvage) -> Result<T, SalvageError> + Send + 'static,
+    ) -> Result<T, SalvageError> {
+        let salvage = self.salvage.clone();
+        match tokio::task::spawn_blocking(move || work(&salvage)).await {
+            Ok(done) => done,
+            Err(_) => Err(SalvageError::Malformed),
+        }
+    }
+}

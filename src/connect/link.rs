@@ -1,0 +1,67 @@
+//! Making a connect link: the one thing that an operator hands to whoever may consent. What the link shows is not here
+//! (`start`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ticket::Ticket;
+use crate::clock::Timestamp;
+use crate::model::ids::TenantName;
+use crate::model::ledger::{AuditEntry, AuditKind};
+use crate::model::scope::ScopeSet;
+use crate::store::{ConnectLink, ConnectionStore, StoreError};
+
+/// What a link is to be good for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
+    /// What it asks for.
+    pub scopes: ScopeSet,
+    /// How long it is good.
+    pub expires: Duration,
+    /// Whether another tenant may have the same company.
+    pub allow_shared_company: bool,
+    /// Who makes it, for the audit: `cli`, `admin`.
+    pub who: String,
+}
+
+/// A link that was made. Not `Debug`: whoever holds the URL may consent with it.
+pub struct Issued {
+    /// What to open in a browser. Shown once: only its digest is kept.
+    pub url: String,
+    /// When it ends, by the store's clock.
+    pub expires_at: Timestamp,
+    /// What it asks for.
+    pub scopes: ScopeSet,
+}
+
+/// Makes a link for a tenant on `public_url`, an origin without a trailing slash.
+pub async fn issue(
+    store: &Arc<dyn ConnectionStore>,
+    public_url: &str,
+    tenant: &TenantName,
+    terms: Terms,
+) -> Result<Issued, StoreError> {
+    let ticket = Ticket::make();
+    let now = store.now().await?;
+    let expires_at = now + terms.expires;
+    let link = ConnectLink {
+        tenant: tenant.clone(),
+        scopes: terms.scopes.clone(),
+        allow_shared_company: terms.allow_shared_company,
+        expires_at,
+        spent_at: None,
+    };
+    let audit = AuditEntry {
+        at: now,
+        tenant: tenant.clone(),
+        who: terms.who,
+        what: AuditKind::Linked,
+        detail: format!("good until {expires_at}, asks for: {}", terms.scopes),
+    };
+    store.put_link(ticket.digest(), link, audit).await?;
+    Ok(Issued {
+        url: format!("{public_url}/connect/{}", ticket.secret().expose()),
+        expires_at,
+        scopes: terms.scopes,
+    })
+}

@@ -1,1 +1,199 @@
-//! Floor 7: the operators' door: health, metrics, connections.
+//! Floor 7: the operators' door: health, metrics, connections, reload (contract.md section 5). Needs no answer from Pleo
+//! to say how the gateway is; never shows a secret.
+
+mod connections;
+mod health;
+pub mod token;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::refresh::policy::Policy;
+use crate::secret::Secret;
+use crate::store::ConnectionStore;
+use crate::telemetry::metrics::Metrics;
+use crate::tokens::Tokens;
+
+/// An answer of this door.
+pub type Answer = Response<Full<Bytes>>;
+
+/// What to do when an operator asks for a reload, and where to say how it went: every problem, or none.
+pub type ReloadWish = oneshot::Sender<Result<(), String>>;
+
+/// The operators' door.
+#[derive(Debug)]
+pub struct Admin {
+    /// Fresh bearers, and what operators do to connections.
+    pub tokens: Tokens,
+    /// Asked whether it answers, for readiness.
+    pub store: Arc<dyn ConnectionStore>,
+    /// `[refresh]`, to say when a refresh is due.
+    pub policy: Policy,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What operators present.
+    pub token: Secret,
+    /// False beyond loopback and without TLS: then only health and metrics are served.
+    pub serves_everything: bool,
+    /// Where the process stands.
+    pub stage: Arc<Stage>,
+    /// To whoever reloads.
+    pub reload: mpsc::Sender<ReloadWish>,
+}
+
+/// Where the process stands in its life.
+#[derive(Debug, Default)]
+pub struct Stage {
+    started: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl Stage {
+    /// Every door is open.
+    pub fn start(&self) {
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// The end has begun: not ready any more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// True once every door is open.
+    pub fn has_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    /// True once the end has begun.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}
+
+impl Admin {
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: &Request<B>) -> Answer {
+        let path = request.uri().path();
+        match (request.method(), path) {
+            (&Method::GET | &Method::HEAD, "/livez") => text(StatusCode::OK, "ok\n"),
+            (&Method::GET | &Method::HEAD, "/readyz") => self.ready(request.uri().query()).await,
+            (&Method::GET | &Method::HEAD, "/startupz") => self.started(),
+            (&Method::GET | &Method::HEAD, "/metrics") => self.show_metrics(),
+            (_, "/livez" | "/readyz" | "/startupz" | "/metrics") => wrong_method("GET, HEAD"),
+            _ if !self.serves_everything => problem(
+                StatusCode::NOT_FOUND,
+                "beyond loopback and without TLS this listener serves health and metrics only",
+            ),
+            _ if !self.is_operator(request) => unauthorised(),
+            (&Method::POST, "/-/reload") => self.reload().await,
+            (_, "/-/reload") => wrong_method("POST"),
+            (method, _) => match path.strip_prefix("/v1/connections") {
+                Some(rest) => self.connections(method, rest).await,
+                None => problem(
+                    StatusCode::NOT_FOUND,
+                    "no such page; see /v1/connections, /metrics, /readyz",
+                ),
+            },
+        }
+    }
+
+    fn is_operator<B>(&self, request: &Request<B>) -> bool {
+        let presented = request
+            .headers()
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let key = presented
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        key.is_some_and(|(_, key)| Secret::new(key.trim()) == self.token)
+    }
+
+    fn show_metrics(&self) -> Answer {
+        let mut answer = text(StatusCode::OK, self.metrics.encode());
+        let open_metrics =
+            HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+        answer.headers_mut().insert(CONTENT_TYPE, open_metrics);
+        answer
+    }
+
+    async fn reload(&self) -> Answer {
+        let (tell, told) = oneshot::channel();
+        if self.reload.send(tell).await.is_err() {
+            return problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the gateway is shutting down",
+            );
+        }
+        match told.await {
+            Ok(Ok(())) => text(StatusCode::OK, "reloaded\n"),
+            Ok(Err(problems)) => text(StatusCode::UNPROCESSABLE_ENTITY, problems),
+            Err(_) => problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the gateway is shutting down",
+            ),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    answer(status, "text/plain; charset=utf-8", body.into())
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(body) => answer(status, "application/json", body.into()),
+        Err(_) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the answer could not be written",
+        ),
+    }
+}
+
+/// RFC 9457.
+fn problem(status: StatusCode, detail: &str) -> Answer {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    answer(status, "application/problem+json", body.to_string().into())
+}
+
+fn wrong_method(allowed: &'static str) -> Answer {
+    let mut answer = problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this is asked with another method",
+    );
+    answer
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
+fn unauthorised() -> Answer {
+    let mut answer = problem(
+        StatusCode::UNAUTHORIZED,
+        "present the admin token as `Authorization: Bearer`; its file is [admin].token",
+    );
+    answer.headers_mut().insert(
+        WWW_AUTHENTICATE,
+        HeaderValue::from_static("Bearer realm=\"pleo-gateway admin\""),
+    );
+    answer
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

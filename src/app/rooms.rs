@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, SharedClock, SystemClock};
-use crate::config::settings::{
+use crate::config::{
     ClientAuth, Database, PleoEnvironment, RefreshSettings, SecretSource, Settings, Uncertain,
 };
 use crate::drain::Tasks;
@@ -79,7 +79,7 @@ pub enum StartError {
     },
     /// The admin token's file.
     #[error("the admin token cannot be used")]
-    AdminToken(#[source] crate::store::private::PrivateError),
+    AdminToken(#[source] crate::admin::token::TokenError),
     /// The operating system refused a thread.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
@@ -116,7 +116,7 @@ impl StartError {
             Self::NoPostgres | Self::Tls(_) | Self::Url(_) => StartKind::Configuration,
             Self::Bind(BindError::Denied(_)) => StartKind::Permission,
             Self::Bind(_) | Self::Resolve { .. } => StartKind::Unavailable,
-            Self::AdminToken(error) if error.is_permission() => StartKind::Permission,
+            Self::AdminToken(crate::admin::token::TokenError::Loose(_)) => StartKind::Permission,
             Self::AdminToken(_) => StartKind::Io,
             Self::Thread(_) => StartKind::Internal,
         }

@@ -1,6 +1,7 @@
 //! Floor 9: one file per command; thin: prints what lower rooms compute.
 
 mod arguments;
+mod ask;
 mod callers;
 mod check;
 mod connections;
@@ -12,6 +13,7 @@ mod keys;
 mod print;
 mod sandbox;
 mod serve;
+mod session;
 
 use std::ffi::OsString;
 

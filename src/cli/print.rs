@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
+use crate::config::Environment;
 
 /// A result. A reader that went away (`| head`) is no failure.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
@@ -18,6 +19,11 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::of(Exit::Internal, &error))?;
     line(&text)
+}
+
+/// True if standard error shows colours, and nobody asked for none.
+pub(super) fn colour(environment: &Environment) -> bool {
+    std::io::stderr().is_terminal() && environment.var("NO_COLOR").is_none_or(str::is_empty)
 }
 
 /// Progress and remarks.

@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use super::exit::{Exit, Failure};
 use super::print;
 use crate::app::rooms::{Rooms, StartError, StartKind};
-use crate::config::{self, settings::Settings, sources::Environment};
+use crate::config::{self, Environment, ExitKind, Problems, Settings};
 use crate::drain::Tasks;
 use crate::model::ids::{CompanyId, TenantName};
 use crate::model::scope::ScopeSet;
@@ -27,12 +27,7 @@ pub(super) struct Session {
 /// Reads the configuration, opens the rooms, runs the command, closes them.
 pub(super) fn run(config: Option<PathBuf>, command: impl AsyncFnOnce(&Session) -> Result<(), Failure>) -> Result<(), Failure> {
     let settings = load(config)?;
-    crate::app::logs_for_commands(&settings);
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::of(Exit::Internal, &error))?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let tasks = Tasks::on(runtime.handle().clone());
         let rooms = Rooms::open(&settings, "cli", tasks).await.map_err(|error| Failure::from(&error))?;
@@ -43,16 +38,36 @@ pub(super) fn run(config: Option<PathBuf>, command: impl AsyncFnOnce(&Session) -
     })
 }
 
+/// For everything but callers' traffic: refreshes, store, browsers, operators.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("house")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of(Exit::Internal, &error))
+}
+
 /// Reads the configuration that `-c` names or that is found, and shows every problem.
 pub(super) fn load(config: Option<PathBuf>) -> Result<Settings, Failure> {
     let environment = Environment::of_process();
-    let file = config::find(config).map_err(|problems| shown(&problems))?;
-    config::load(&file, &environment).map_err(|problems| shown(&problems))
+    let settings = config::load(&config::locate(config), &environment).map_err(|problems| shown(&problems))?;
+    if !settings.warnings.is_empty() {
+        print::remark(settings.warnings.render(print::colour(&environment)).trim_end());
+    }
+    Ok(settings)
 }
 
-fn shown(problems: &config::report::Problems) -> Failure {
-    print::remark(problems.render_for_terminal().trim_end());
-    Failure::told(if problems.are_all_about_permission() { Exit::Permission } else { Exit::Configuration })
+pub(super) fn shown(problems: &Problems) -> Failure {
+    print::remark(problems.render(print::colour(&Environment::of_process())).trim_end());
+    Failure::told(exit_of(problems))
+}
+
+pub(super) fn exit_of(problems: &Problems) -> Exit {
+    match problems.exit_kind() {
+        ExitKind::Configuration => Exit::Configuration,
+        ExitKind::Permission => Exit::Permission,
+    }
 }
 
 impl From<&StartError> for Failure {
@@ -87,7 +102,7 @@ impl Session {
     }
 
     pub(super) fn pinned_company(&self, tenant: &TenantName) -> Option<CompanyId> {
-        self.settings.snapshot.tenants.get(tenant).and_then(|tenant| tenant.company.clone())
+        self.settings.snapshot.pinned_company(tenant).cloned()
     }
 
     /// What a consent asks for: the tenant's own list, or the union of what its callers' routes need.

@@ -1,1 +1,93 @@
-//! Floor 7: TOML and environment into typed values, with every problem at once.
+//! Floor 7: TOML and environment into typed values, with every problem at once. What the values do is not here.
+
+mod build;
+mod check;
+mod file;
+// One key a line, as a table is read.
+#[rustfmt::skip]
+mod keys;
+mod reader;
+mod report;
+mod schema;
+mod secrets;
+mod settings;
+mod sources;
+pub mod units;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use file::Table;
+use reader::{Desk, Reader};
+use report::{Finding, Findings, Place};
+use secrets::Secrets;
+
+pub use report::{ExitKind, Problem, ProblemKind, Problems};
+pub use schema::schema;
+pub use secrets::{SecretFileError, read_secret_file};
+pub use settings::{
+    Address, AdminSettings, ClientAuth, ConnectSettings, CustomEndpoints, Database, ListenSettings,
+    LogFormat, LogSettings, PleoEnvironment, PleoSettings, ProxySettings, RefreshSettings,
+    SecretSource, Settings, StoreSettings, TelemetrySettings, TlsFiles, Uncertain,
+};
+pub use sources::{Environment, locate};
+
+/// Reads the configuration: the file, with what the environment overrides, and the secrets that it names. Every problem
+/// is reported, not only the first. Blocks on the disk.
+pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Problems> {
+    match fs::read_to_string(path) {
+        Ok(text) => parse(path, &text, environment),
+        Err(error) => {
+            let findings = Findings::new(path, "");
+            let (kind, remedy) = match error.kind() {
+                ErrorKind::PermissionDenied => {
+                    (ProblemKind::Permission, "let the gateway's user read it")
+                }
+                ErrorKind::NotFound => (
+                    ProblemKind::Missing,
+                    "name the file with -c; config/reference.toml shows every key",
+                ),
+                _ => (ProblemKind::Invalid, "make it a text file in UTF-8"),
+            };
+            let message = format!("cannot read the configuration: {error}");
+            findings.report(&Place::File, "", Finding::new(kind, message, remedy));
+            Err(findings.finish().0)
+        }
+    }
+}
+
+/// Reads a configuration whose text is known; `path` is where it would be. See [`load`].
+pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Settings, Problems> {
+    let findings = Findings::new(path, text);
+    let settings = file::parse(text, &findings).and_then(|mut root| {
+        sources::override_keys(&mut root, environment, &findings);
+        check::table(&root, keys::FILE, (&Place::File, ""), &findings);
+        settings(path, &root, environment, &findings)
+    });
+    let (problems, warnings) = findings.finish();
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(Settings {
+            warnings,
+            ..settings
+        }),
+        _ => Err(problems),
+    }
+}
+
+fn settings(
+    path: &Path,
+    root: &Table,
+    environment: &Environment,
+    findings: &Findings,
+) -> Option<Settings> {
+    let base = path.parent().unwrap_or(Path::new(""));
+    let desk = Desk {
+        findings,
+        secrets: Secrets { base, environment },
+    };
+    build::settings(&Reader::new(&desk, keys::FILE, root), path)
+}

@@ -198,7 +198,8 @@ fn check_encoded_once(segment: &str) -> Result<(), InvalidTarget> {
     let twice = segment
         .split("%25")
         .skip(1)
-        .any(|after| unescape(after.bytes().next(), after.bytes().nth(1)).is_some());
+        .map(str::bytes)
+        .any(|mut after| unescape(after.next(), after.next()).is_some());
     if twice {
         Err(InvalidTarget::DoubleEncoding)
     } else {
@@ -220,6 +221,7 @@ fn is_decoded(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'@')
 }
 
+/// The byte that two hexadecimal digits write.
 fn unescape(high: Option<u8>, low: Option<u8>) -> Option<u8> {
     let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
@@ -360,7 +362,8 @@ mod tests {
                 prop_assert!(!once.contains("//"));
                 prop_assert!(once.split('/').all(|segment| segment != "." && segment != ".."));
                 for after in once.split('%').skip(1) {
-                    let byte = unescape(after.bytes().next(), after.bytes().nth(1)).unwrap();
+                    let mut digits = after.bytes();
+                    let byte = unescape(digits.next(), digits.next()).unwrap();
                     prop_assert!(!is_decoded(byte) && !b"/\\\0".contains(&byte));
                 }
             }

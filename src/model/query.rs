@@ -17,7 +17,10 @@ pub(super) fn check(query: &str) -> Result<(), InvalidTarget> {
             _ => {}
         }
     }
-    if pairs(query).any(|(key, _)| key == "access_token") {
+    let mut keys = query
+        .split('&')
+        .filter_map(|pair| pairs(pair.split('=').next()?).next());
+    if keys.any(|(key, _)| key == "access_token") {
         return Err(InvalidTarget::TokenInQuery);
     }
     Ok(())

@@ -11,6 +11,10 @@ use super::scope::ScopeSet;
 
 /// One route of the table.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent marks of one route, not states"
+)]
 pub struct Route {
     /// Its name: fit for a metric label.
     pub name: RouteName,

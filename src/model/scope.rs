@@ -53,6 +53,7 @@ impl ScopeSet {
     }
 
     /// The scopes of `self` that `other` lacks; empty if `self` is covered.
+    #[must_use]
     pub fn missing_from(&self, other: &Self) -> Self {
         Self(
             self.0

@@ -1,12 +1,13 @@
 //! One generation of the configuration, immutable: a request reads one snapshot from its first byte to its last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::caller::{Caller, KeyDigest};
-use super::ids::TenantName;
+use super::caller::{Caller, KeyDigest, Tenants};
+use super::ids::{CompanyId, TenantName};
 use super::limits::Limits;
 use super::route_table::RouteTable;
+use super::scope::ScopeSet;
 use super::tenant::Tenant;
 
 /// All that a request's way through the house depends on.
@@ -32,6 +33,36 @@ pub struct Snapshot {
     pub access_log: bool,
 }
 
+impl Snapshot {
+    /// The only company that a tenant may be connected to, if one is pinned.
+    pub fn pinned_company(&self, tenant: &TenantName) -> Option<&CompanyId> {
+        self.tenants.get(tenant)?.company.as_ref()
+    }
+
+    /// True if the configuration names the tenant: in an entry of its own, or in a caller's list.
+    pub fn names_tenant(&self, tenant: &TenantName) -> bool {
+        self.tenants.contains_key(tenant) || self.callers.tenants.contains(tenant)
+    }
+
+    /// What a consent asks for: the tenant's own list, or the union of what the routes of its callers need, each within
+    /// its caller's ceiling.
+    pub fn scopes_to_ask(&self, tenant: &TenantName) -> ScopeSet {
+        if let Some(scopes) = self.tenants.get(tenant).and_then(|tenant| tenant.scopes.clone()) {
+            return scopes;
+        }
+        let callers = || self.callers.iter().filter(|caller| caller.tenants.contains(tenant));
+        let routes = self.routes.iter().filter(|route| !route.deny);
+        routes
+            .flat_map(|route| callers().map(move |caller| (route, caller)))
+            .filter(|(route, caller)| route.is_for(&caller.name))
+            .flat_map(|(route, caller)| {
+                let ceiling = caller.ceiling.as_ref();
+                route.scopes.iter().filter(move |scope| ceiling.is_none_or(|set| set.contains(scope))).cloned()
+            })
+            .collect()
+    }
+}
+
 /// What a door for callers adds to a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Door {
@@ -52,6 +83,7 @@ pub struct Callers {
     by_certificate: HashMap<String, Arc<Caller>>,
     by_uid: HashMap<u32, Arc<Caller>>,
     anonymous: Option<Arc<Caller>>,
+    tenants: HashSet<TenantName>,
 }
 
 impl Callers {
@@ -70,6 +102,9 @@ impl Callers {
             }
             if caller.anonymous {
                 index.anonymous = Some(caller.clone());
+            }
+            if let Tenants::Named(names) = &caller.tenants {
+                index.tenants.extend(names.iter().cloned());
             }
             index.all.push(caller);
         }

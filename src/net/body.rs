@@ -16,6 +16,11 @@ use super::BoxError;
 use super::deadline::Alarm;
 use super::upstream_body::UpstreamBody;
 
+/// A body that we can send, either way.
+pub trait MessageBody: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + 'static {}
+
+impl<B> MessageBody for B where B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + 'static {}
+
 /// Nothing came for too long.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the body stalled for more than {0:?}")]

@@ -9,16 +9,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri, Version};
-use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, sleep_until};
 
 use super::BoxError;
+use super::body::MessageBody;
 use super::deadline::poll_due;
 use super::dial::{DialError, Dialer};
 use super::links::Links;
@@ -74,23 +73,19 @@ pub enum SendError {
 }
 
 /// One thread's client for one origin. `B` is the body of requests. Must be used on a `LocalSet`.
-pub struct Client<B> {
+pub struct Client<B: MessageBody> {
     pool: Rc<Pool<B>>,
     first_byte_timeout: Duration,
 }
 
 /// What became of one try.
-enum Unanswered<B> {
+enum Unanswered<B: MessageBody> {
     /// Handed back: nothing of it has left.
     Unsent(Box<Request<Sent<B>>>, hyper::Error),
     Failed(SendError),
 }
 
-impl<B> Client<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl<B: MessageBody> Client<B> {
     /// Dials nothing yet.
     pub fn new(dialer: Arc<Dialer>, origin: Arc<Origin>, options: ClientOptions) -> Self {
         Self {
@@ -236,7 +231,7 @@ fn peer_did_not_process(error: &hyper::Error) -> bool {
     })
 }
 
-impl<B> fmt::Debug for Client<B> {
+impl<B: MessageBody> fmt::Debug for Client<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("origin", &self.pool.origin)

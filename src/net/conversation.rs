@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -22,7 +21,8 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::BoxError;
+use super::answer::Answer;
+use super::body::MessageBody;
 use super::certificate;
 use super::deadline::Alarm;
 use super::link::Link;
@@ -31,7 +31,7 @@ use super::peer::{Arrival, Peer};
 use super::server::ServerLimits;
 use super::tls::ServerTls;
 use super::unwind::caught;
-use super::watch::{Answer, Answering, Phase, Watch, Watched};
+use super::watch::{Answering, Phase, Watch, Watched};
 
 /// A link that was idle for this long is parked (earlier if `idle_timeout` is short).
 const PARK_AFTER: Duration = Duration::from_secs(2);
@@ -70,8 +70,7 @@ impl<S, F, B, P> Serving<S, P>
 where
     S: Fn(Arrival) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
+    B: MessageBody,
     P: Fn() -> Response<B> + 'static,
 {
     /// Serves the link until either side is done with it.
@@ -218,7 +217,7 @@ where
         let io = TokioIo::new(Watched::new(link, read, Rc::clone(&watch)));
         let mut conversation = pin!(self.http2.serve_connection(io, self.service(&peer, &watch)));
         let mut stop = pin!(self.stop.cancelled());
-        let (mut alarm, mut leaving) = (Alarm::default(), false);
+        let (mut alarm, mut sweep, mut leaving) = (Alarm::default(), Alarm::default(), false);
         poll_fn(|cx| {
             if conversation.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
@@ -230,6 +229,8 @@ where
                     return Poll::Ready(());
                 }
             }
+            let stall = self.limits.body_idle_timeout;
+            watch.answers.poll_stalled(stall, &mut sweep, cx);
             ready!(self.link_timer(&watch, &mut alarm, cx));
             // Only an idle peer is told; one that is late or does not read would not listen.
             if leaving || watch.blocked().is_some() || watch.phase() != Phase::Idle {

@@ -8,13 +8,11 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::BoxError;
+use super::body::MessageBody;
 use super::link::Link;
 use super::pool::Pool;
 use super::sending::Sent;
 use super::upstream_body::Carrier;
-use bytes::Bytes;
-use http_body::Body;
 
 /// The most that is kept of an answer that is not yet taken; bounds its head too. Bytes.
 const BUFFER: usize = 128 * 1024;
@@ -22,17 +20,13 @@ const BUFFER: usize = 128 * 1024;
 pub(super) type Sender<B> = http1::SendRequest<Sent<B>>;
 
 /// One link; dropping it closes the link.
-pub(super) struct Exclusive<B> {
+pub(super) struct Exclusive<B: MessageBody> {
     sender: RefCell<Sender<B>>,
     idle_since: Cell<Instant>,
     pool: Weak<Pool<B>>,
 }
 
-impl<B> Exclusive<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl<B: MessageBody> Exclusive<B> {
     /// Begins HTTP/1.1 on a fresh link. `permit` lives as long as the link is open.
     pub(super) async fn on(
         link: Link,
@@ -69,7 +63,7 @@ where
     }
 }
 
-impl<B> Exclusive<B> {
+impl<B: MessageBody> Exclusive<B> {
     pub(super) fn is_closed(&self) -> bool {
         self.sender.borrow().is_closed()
     }
@@ -83,11 +77,7 @@ impl<B> Exclusive<B> {
     }
 }
 
-impl<B> Carrier for Exclusive<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl<B: MessageBody> Carrier for Exclusive<B> {
     fn finished(self: Rc<Self>, clean: bool) {
         if let (true, Some(pool)) = (clean, self.pool.upgrade()) {
             pool.put(self);

@@ -5,6 +5,7 @@
 //! request.
 
 pub mod address;
+mod answer;
 pub mod body;
 mod certificate;
 pub mod client;

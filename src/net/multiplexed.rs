@@ -1,19 +1,19 @@
 //! An HTTP/2 link upstream: it carries many requests at once, up to the peer's limit.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Body;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use super::BoxError;
+use super::body::MessageBody;
 use super::link::Link;
 use super::local::Local;
 use super::pool::Pool;
@@ -32,29 +32,26 @@ const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const RESETS_REMEMBERED: usize = 256;
 
 pub(super) type Sender<B> = http2::SendRequest<Sent<B>>;
+type Connection<B> = http2::Connection<TokioIo<Link>, Sent<B>, Local>;
 
 /// One link; it closes once it is dropped and its last stream has ended.
-pub(super) struct Multiplexed<B> {
+pub(super) struct Multiplexed<B: MessageBody> {
     sender: Sender<B>,
-    /// What the peer allows; told by its settings.
-    limit: Rc<Cell<usize>>,
+    /// Asked how many streams the peer allows; gone when the link has ended.
+    connection: Rc<RefCell<Option<Connection<B>>>>,
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
     pool: Weak<Pool<B>>,
 }
 
-impl<B> Multiplexed<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl<B: MessageBody> Multiplexed<B> {
     /// Begins HTTP/2 on a fresh link. `permit` lives as long as the link is open.
     pub(super) async fn on(
         link: Link,
         permit: OwnedSemaphorePermit,
         pool: Weak<Pool<B>>,
     ) -> Result<Self, hyper::Error> {
-        let (sender, mut connection) = http2::Builder::new(Local)
+        let (sender, connection) = http2::Builder::new(Local)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(LINK_WINDOW)
@@ -65,22 +62,11 @@ where
             .max_concurrent_reset_streams(RESETS_REMEMBERED)
             .handshake(TokioIo::new(link))
             .await?;
-        let limit = Rc::new(Cell::new(connection.current_max_send_streams()));
-        let told = Rc::clone(&limit);
-        tokio::task::spawn_local(async move {
-            let ended = poll_fn(|cx| {
-                let polled = Pin::new(&mut connection).poll(cx);
-                told.set(connection.current_max_send_streams());
-                polled
-            });
-            if let Err(error) = ended.await {
-                tracing::debug!(%error, "an upstream link ended");
-            }
-            drop(permit);
-        });
+        let connection = Rc::new(RefCell::new(Some(connection)));
+        spawn_local(run(Rc::clone(&connection), permit));
         Ok(Self {
             sender,
-            limit,
+            connection,
             streams: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             pool,
@@ -92,15 +78,18 @@ where
         self.streams.set(self.streams.get() + 1);
         self.sender.clone()
     }
-}
-
-impl<B> Multiplexed<B> {
-    pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
-    }
 
     pub(super) fn has_room(&self) -> bool {
-        self.streams.get() < self.limit.get()
+        let connection = self.connection.borrow();
+        connection
+            .as_ref()
+            .is_some_and(|connection| self.streams.get() < connection.current_max_send_streams())
+    }
+}
+
+impl<B: MessageBody> Multiplexed<B> {
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
     }
 
     /// Since when it carries nothing.
@@ -109,18 +98,30 @@ impl<B> Multiplexed<B> {
     }
 }
 
-impl<B> Carrier for Multiplexed<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+/// Drives the link to its end.
+async fn run<B: MessageBody>(
+    connection: Rc<RefCell<Option<Connection<B>>>>,
+    permit: OwnedSemaphorePermit,
+) {
+    let ended = poll_fn(|cx| match &mut *connection.borrow_mut() {
+        Some(connection) => Pin::new(connection).poll(cx),
+        None => Poll::Ready(Ok(())),
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "an upstream link ended");
+    }
+    connection.take();
+    drop(permit);
+}
+
+impl<B: MessageBody> Carrier for Multiplexed<B> {
     fn finished(self: Rc<Self>, _: bool) {
         self.streams.set(self.streams.get() - 1);
         if self.streams.get() == 0 {
             self.idle_since.set(Instant::now());
         }
         if let Some(pool) = self.pool.upgrade() {
-            pool.stream_freed();
+            pool.tell_one();
         }
     }
 }

@@ -7,13 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Body;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::BoxError;
+use super::body::MessageBody;
 use super::client::{ClientOptions, SendError};
 use super::dial::{DialError, Dialer};
 use super::exclusive::Exclusive;
@@ -22,12 +20,12 @@ use super::origin::{Origin, Scheme};
 use super::tls::Alpn;
 
 /// A link that can take a request now.
-pub(super) enum Taken<B> {
+pub(super) enum Taken<B: MessageBody> {
     Exclusive(Rc<Exclusive<B>>),
     Stream(Rc<Multiplexed<B>>),
 }
 
-pub(super) struct Pool<B> {
+pub(super) struct Pool<B: MessageBody> {
     pub(super) origin: Arc<Origin>,
     dialer: Arc<Dialer>,
     options: ClientOptions,
@@ -46,30 +44,11 @@ pub(super) struct Pool<B> {
 /// A dial that several requests wait for.
 #[derive(Default)]
 struct Dialing {
-    failure: RefCell<Option<Failure>>,
+    failure: RefCell<Option<Arc<DialError>>>,
     over: Notify,
 }
 
-#[derive(Clone)]
-enum Failure {
-    Overloaded,
-    Dial(Arc<DialError>),
-}
-
-impl From<Failure> for SendError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Overloaded => Self::Overloaded,
-            Failure::Dial(error) => Self::Dial(error),
-        }
-    }
-}
-
-impl<B> Pool<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl<B: MessageBody> Pool<B> {
     pub(super) fn new(dialer: Arc<Dialer>, origin: Arc<Origin>, options: ClientOptions) -> Self {
         Self {
             exclusive_only: Cell::new(!options.prefer_h2 || origin.scheme() == Scheme::Http),
@@ -89,7 +68,7 @@ where
     /// A link for the next request: an idle one, room on a shared one, or a new one.
     pub(super) async fn take(self: &Rc<Self>) -> Result<Taken<B>, SendError> {
         let mut deadline = None;
-        loop {
+        while deadline.is_none_or(|deadline| Instant::now() < deadline) {
             if let Some(link) = self.idle_link().await {
                 return Ok(Taken::Exclusive(link));
             }
@@ -98,12 +77,13 @@ where
             }
             let deadline = *deadline.get_or_insert_with(|| self.deadline());
             if !self.exclusive_only.get() {
-                self.dial_for_all(deadline).await?;
+                self.dial_for_all().await?;
             } else if let Some(permit) = self.permit(deadline).await? {
                 let made = self.dial(permit).await;
                 return made.map_err(|error| SendError::Dial(Arc::new(error)));
             }
         }
+        Err(SendError::Overloaded)
     }
 
     /// Takes a link back. It is closed instead if another thread waits for the right to open one.
@@ -114,15 +94,15 @@ where
         link.now_idle();
         self.idle.borrow_mut().push(link);
         self.count_idle();
-        self.stream_freed();
+        self.tell_one();
+        self.keep_reaping();
     }
 
-    /// Tells one who waits, and sees to it that idle links end.
-    pub(super) fn stream_freed(self: &Rc<Self>) {
+    /// There is something for one of those who wait.
+    pub(super) fn tell_one(&self) {
         if self.waiting.get() > 0 {
             self.freed.notify_one();
         }
-        self.keep_reaping();
     }
 
     async fn idle_link(&self) -> Option<Rc<Exclusive<B>>> {
@@ -169,6 +149,7 @@ where
             let link = Multiplexed::on(link, permit, pool).await;
             let link = Rc::new(link.map_err(DialError::Http2)?);
             self.streams.borrow_mut().push(Rc::clone(&link));
+            self.keep_reaping();
             return Ok(Taken::Stream(link));
         }
         let link = Exclusive::on(link, permit, pool).await;
@@ -176,18 +157,18 @@ where
         Ok(Taken::Exclusive(Rc::new(link.map_err(broken)?)))
     }
 
-    /// Joins the dial that is under way, or starts it. It goes on if the one who started it goes away.
-    async fn dial_for_all(self: &Rc<Self>, deadline: Instant) -> Result<(), SendError> {
+    /// Joins the dial that is under way, or starts it; it goes on if the one who started it goes away. Then, or when a
+    /// stream has become free, it is worth looking again.
+    async fn dial_for_all(self: &Rc<Self>) -> Result<(), SendError> {
         let begun = self.dialing.borrow().clone();
         let dialing = begun.unwrap_or_else(|| self.begin_dialing());
         let _waiting = self.wait();
         tokio::select! {
             () = dialing.over.notified() => {}
             () = self.freed.notified() => return Ok(()),
-            () = sleep_until(deadline) => return Err(SendError::Overloaded),
         }
         let failure = dialing.failure.borrow().clone();
-        failure.map_or(Ok(()), |failure| Err(failure.into()))
+        failure.map_or(Ok(()), |failure| Err(SendError::Dial(failure)))
     }
 
     fn begin_dialing(self: &Rc<Self>) -> Rc<Dialing> {
@@ -195,22 +176,20 @@ where
         *self.dialing.borrow_mut() = Some(Rc::clone(&dialing));
         let (pool, begun) = (Rc::clone(self), Rc::clone(&dialing));
         spawn_local(async move {
-            *begun.failure.borrow_mut() = pool.dial_and_keep().await.err();
+            *begun.failure.borrow_mut() = pool.dial_and_keep().await.err().map(Arc::new);
             *pool.dialing.borrow_mut() = None;
             begun.over.notify_waiters();
         });
         dialing
     }
 
-    async fn dial_and_keep(self: &Rc<Self>) -> Result<(), Failure> {
-        let permit = tokio::select! {
-            permit = self.options.links.hold() => permit,
-            () = sleep_until(self.deadline()) => None,
-        };
-        let made = self.dial(permit.ok_or(Failure::Overloaded)?).await;
-        match made.map_err(|error| Failure::Dial(Arc::new(error)))? {
-            Taken::Exclusive(link) => self.put(link),
-            Taken::Stream(_) => self.keep_reaping(),
+    /// Without the right to open a link nothing is dialled; those who wait find out that their time is over.
+    async fn dial_and_keep(self: &Rc<Self>) -> Result<(), DialError> {
+        let permit = timeout_at(self.deadline(), self.options.links.hold()).await;
+        if let Ok(Some(permit)) = permit
+            && let Taken::Exclusive(link) = self.dial(permit).await?
+        {
+            self.put(link);
         }
         Ok(())
     }

@@ -8,9 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Response;
-use http_body::Body;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
 use rustix::io::Errno;
@@ -19,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::BoxError;
+use super::body::MessageBody;
 use super::conversation::Serving;
 use super::link::Link;
 use super::listener::{Door, Listener};
@@ -98,8 +96,7 @@ pub async fn serve<S, F, B, P>(
 where
     S: Fn(Arrival) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
+    B: MessageBody,
     P: Fn() -> Response<B> + 'static,
 {
     let listener = Listener::new(door.socket)?;
@@ -129,8 +126,7 @@ async fn accept_until<S, F, B, P>(
 where
     S: Fn(Arrival) -> F + 'static,
     F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
+    B: MessageBody,
     P: Fn() -> Response<B> + 'static,
 {
     let mut links = JoinSet::new();

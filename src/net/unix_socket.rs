@@ -16,11 +16,11 @@ pub(super) fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
         _ => Path::new("."),
     };
     // Made in a folder that only we can enter, and moved into place when its mode is right.
-    let hidden = tempfile::Builder::new().prefix(".").tempdir_in(folder)?;
-    let made = hidden.path().join("s");
-    let listener = UnixListener::bind(&made)?;
-    fs::set_permissions(&made, Permissions::from_mode(mode))?;
-    fs::rename(&made, path)?;
+    let folder = tempfile::Builder::new().prefix(".").tempdir_in(folder)?;
+    let hidden = folder.path().join("s");
+    let listener = UnixListener::bind(&hidden)?;
+    fs::set_permissions(&hidden, Permissions::from_mode(mode))?;
+    fs::rename(&hidden, path)?;
     Ok(listener)
 }
 

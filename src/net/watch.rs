@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::answer::Answers;
 use super::link::Link;
 
 /// What the peer owes us.
@@ -35,7 +35,8 @@ pub(super) struct Watch {
     blocked: Cell<Option<Instant>>,
     flushed: Cell<bool>,
     /// On an HTTP/2 link bytes come in all the time; they say nothing of heads.
-    multiplexed: bool,
+    pub(super) multiplexed: bool,
+    pub(super) answers: Answers,
 }
 
 impl Watch {
@@ -47,6 +48,7 @@ impl Watch {
             blocked: Cell::new(None),
             flushed: Cell::new(true),
             multiplexed,
+            answers: Answers::default(),
         })
     }
 
@@ -100,6 +102,12 @@ impl Watch {
 #[derive(Debug)]
 pub(super) struct Answering(Rc<Watch>);
 
+impl Answering {
+    pub(super) fn watch(&self) -> &Watch {
+        &self.0
+    }
+}
+
 impl Drop for Answering {
     fn drop(&mut self) {
         let left = self.0.requests.get() - 1;
@@ -107,42 +115,6 @@ impl Drop for Answering {
         if left == 0 {
             self.0.turn(Phase::Idle);
         }
-    }
-}
-
-/// The body of an answer: the answer is over when it is dropped.
-#[derive(Debug)]
-pub(super) struct Answer<B> {
-    body: B,
-    _answering: Answering,
-}
-
-impl<B> Answer<B> {
-    pub(super) fn new(body: B, answering: Answering) -> Self {
-        Self {
-            body,
-            _answering: answering,
-        }
-    }
-}
-
-impl<B: Body + Unpin> Body for Answer<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -1,1 +1,211 @@
-//! Floor 6: a request's journey: admit, obtain, clean, inject, forward.
+//! Floor 6: one request's journey from a caller to Pleo and back: admit, obtain, clean, inject, forward; and once more
+//! if Pleo says that the token is no longer good. What becomes of errors is not here (`edge::reply`).
+
+mod answer;
+pub mod error;
+mod forward;
+pub mod headers;
+pub mod journey;
+mod location;
+pub mod replay;
+
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderValue, Response};
+use tokio::time::{Instant, timeout_at};
+
+use self::error::ProxyError;
+use self::forward::Forwarder;
+use self::headers::CleanHead;
+use self::journey::{Journey, Stage};
+use self::replay::{Upload, UploadBody};
+use crate::access::denial::{Denial, Denied};
+use crate::access::permit::Permit;
+use crate::access::{PeerFacts, admit};
+use crate::model::limits::Limits;
+use crate::model::route::Route;
+use crate::model::scope::ScopeSet;
+use crate::model::snapshot::Snapshot;
+use crate::net::body::Outgoing;
+use crate::net::client::Client;
+use crate::net::peer::Peer;
+use crate::telemetry::metrics::{Metrics, ReplayReason, ScopeMode};
+use crate::tokens::bearer::Bearer;
+use crate::tokens::{ObtainError, Rejected, Tokens};
+
+/// One thread's way to Pleo.
+#[derive(Debug)]
+pub struct Proxy {
+    forwarder: Forwarder,
+    tokens: Tokens,
+    metrics: Metrics,
+}
+
+/// A request, its head apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The configuration it began with.
+    pub snapshot: &'a Snapshot,
+    /// Who sent it.
+    pub peer: &'a Peer,
+    /// Its body.
+    pub upload: &'a Upload,
+    /// Its id, well formed.
+    pub request_id: &'a HeaderValue,
+    /// When it came.
+    pub began: Instant,
+}
+
+impl Proxy {
+    /// Sends over `client`, the thread's own, whose origin is Pleo's API.
+    pub fn new(client: Client<UploadBody>, tokens: Tokens, metrics: Metrics) -> Self {
+        Self {
+            forwarder: Forwarder::new(client),
+            tokens,
+            metrics,
+        }
+    }
+
+    /// Pleo's answer to a request, ready to be handed on. `journey` learns on the way what is to be told about it.
+    pub async fn answer(
+        &self,
+        head: Parts,
+        call: Call<'_>,
+        journey: &Journey,
+    ) -> Result<Response<Outgoing>, ProxyError> {
+        headers::check(&head)?;
+        let permit = self.admit(&head, call, journey)?;
+        let limits = &call.snapshot.limits;
+        hold_to_limits(call.upload, permit.route(), limits)?;
+        let carried = self.carry(head, permit, call, journey);
+        match deadline(permit.route(), limits, call.began) {
+            None => carried.await,
+            Some(deadline) => match timeout_at(deadline, carried).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(out_of_time(call.upload, journey)),
+            },
+        }
+    }
+
+    fn admit<'j>(
+        &self,
+        head: &Parts,
+        call: Call<'_>,
+        journey: &'j Journey,
+    ) -> Result<&'j Permit, ProxyError> {
+        let door = call
+            .snapshot
+            .doors
+            .get(call.peer.door)
+            .ok_or(ProxyError::Internal)?;
+        let facts = PeerFacts {
+            door,
+            unix_uid: call.peer.unix_uid,
+            certificate_names: &call.peer.certificate_names,
+        };
+        match admit(call.snapshot, head, facts) {
+            Ok(permit) => {
+                let permit = journey.admitted(permit);
+                if let Some(observed) = permit.observed() {
+                    self.lacked(permit.route(), observed, ScopeMode::Observe);
+                }
+                Ok(permit)
+            }
+            Err(denied) => {
+                self.count_denial(&denied);
+                journey.refused(&denied);
+                Err(denied.into())
+            }
+        }
+    }
+
+    async fn carry(
+        &self,
+        head: Parts,
+        permit: &Permit,
+        call: Call<'_>,
+        journey: &Journey,
+    ) -> Result<Response<Outgoing>, ProxyError> {
+        let bearer = self.obtain(permit).await?;
+        let head = headers::clean(head, permit, call.upload.framing(), call.request_id);
+        let spare = call.upload.can_be_sent_again().then(|| head.clone());
+        let sent = head.inject(&bearer, call.upload.body());
+        let mut answer = self.forwarder.send(sent, &bearer, journey).await?;
+        if forward::doubts_token(&answer) {
+            match self.tokens.rejected(permit, &bearer).await? {
+                Rejected::HandOn => {}
+                Rejected::Replay(fresh) => {
+                    drop(answer);
+                    answer = self.again(spare, call.upload, &fresh, journey).await?;
+                }
+            }
+        }
+        Ok(self.forwarder.hand_on(answer, permit, call.snapshot))
+    }
+
+    /// At most once for a request, and only if all of it is still in hand (design.md R7).
+    async fn again(
+        &self,
+        spare: Option<CleanHead>,
+        upload: &Upload,
+        bearer: &Bearer,
+        journey: &Journey,
+    ) -> Result<forward::Answer, ProxyError> {
+        let spare = spare.filter(|_| upload.can_be_sent_again());
+        let head = spare.ok_or(ProxyError::TokenRejected)?;
+        self.metrics.replayed(ReplayReason::Unauthorized);
+        journey.sent_again();
+        self.forwarder
+            .send(head.inject(bearer, upload.body()), bearer, journey)
+            .await
+    }
+
+    async fn obtain(&self, permit: &Permit) -> Result<Bearer, ProxyError> {
+        let bearer = match self.tokens.obtain_now(permit) {
+            Some(bearer) => bearer,
+            None => self.tokens.obtain(permit).await,
+        };
+        if let Err(ObtainError::ScopeMissing(missing)) = &bearer {
+            self.lacked(permit.route(), missing, ScopeMode::Enforce);
+        }
+        bearer.map_err(ProxyError::NoBearer)
+    }
+
+    fn lacked(&self, route: &Route, scopes: &ScopeSet, mode: ScopeMode) {
+        for scope in scopes.iter() {
+            self.metrics.scope_denied(&route.name, scope, mode);
+        }
+    }
+
+    fn count_denial(&self, denied: &Denied) {
+        if let (Denial::ScopeForbidden(scopes), Some(route)) = (&denied.denial, &denied.route) {
+            for scope in scopes.iter() {
+                self.metrics.scope_denied(route, scope, ScopeMode::Enforce);
+            }
+        }
+    }
+}
+
+/// Before a bearer is asked for: a body that is said to be too large costs nothing.
+fn hold_to_limits(upload: &Upload, route: &Route, limits: &Limits) -> Result<(), ProxyError> {
+    let limit = route.max_request_body.unwrap_or(limits.max_request_body);
+    let buffer = route.replay_buffer.unwrap_or(limits.replay_buffer);
+    upload
+        .limit(limit, buffer)
+        .map_err(|_| ProxyError::BodyTooLarge)
+}
+
+/// Until when the whole of a request must be over; `None` is off.
+pub fn deadline(route: &Route, limits: &Limits, began: Instant) -> Option<Instant> {
+    let limit = route.timeout.unwrap_or(limits.request_timeout);
+    (limit > Duration::ZERO).then(|| began + limit)
+}
+
+fn out_of_time(upload: &Upload, journey: &Journey) -> ProxyError {
+    match journey.stage() {
+        Stage::Obtaining => ProxyError::NoBearerInTime,
+        Stage::Sent if upload.ended() => ProxyError::UpstreamTooSlow,
+        Stage::Sent => ProxyError::BodyTooSlow,
+    }
+}

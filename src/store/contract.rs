@@ -59,7 +59,7 @@ pub(super) fn full(name: &str) -> Connection {
             access: Some(Access {
                 token: Secret::new(format!("access-canary-{name}")),
                 since: at,
-                expires_at: at + Duration::from_secs(900),
+                expires_at: at + Duration::from_mins(15),
                 life_known: true,
             }),
             refresh: Secret::new(format!("refresh-canary-{name}")),
@@ -271,7 +271,7 @@ async fn a_link_is_spent_once(open: &impl AsyncFn(&str) -> Store) {
         tenant: tenant("linked"),
         scopes: ScopeSet::parse("a b").unwrap(),
         allow_shared_company: true,
-        expires_at: one.now().await.unwrap() + Duration::from_secs(60),
+        expires_at: one.now().await.unwrap() + Duration::from_mins(1),
         spent_at: None,
     };
     let audit = AuditEntry {
@@ -301,13 +301,13 @@ async fn a_visit_is_taken_once(open: &impl AsyncFn(&str) -> Store) {
         tenant: tenant("visiting"),
         verifier: Secret::new("verifier-canary"),
         cookie: [2; 32],
-        expires_at: now + Duration::from_secs(600),
+        expires_at: now + Duration::from_mins(10),
     };
     one.put_visit([3; 32], visit.clone()).await.unwrap();
     assert_eq!(open("q").await.take_visit(&[3; 32]).await.unwrap(), None);
     let (a, b) = tokio::join!(one.take_visit(&[3; 32]), other.take_visit(&[3; 32]));
     let taken: Vec<_> = [a.unwrap(), b.unwrap()].into_iter().flatten().collect();
-    assert_eq!(taken, [visit.clone()]);
+    assert_eq!(taken, std::slice::from_ref(&visit));
     let expires_at = now - Duration::from_secs(1);
     one.put_visit(
         [4; 32],

@@ -1,4 +1,4 @@
-//! Floor 4: connections at rest. One trait, its SQLite, seals and salvage. How rows change is not decided here
+//! Floor 4: connections at rest. One trait, its `SQLite`, seals and salvage. How rows change is not decided here
 //! (`refresh`, `tokens`).
 
 #[cfg(test)]
@@ -6,7 +6,7 @@ mod contract;
 mod journal;
 pub mod open;
 pub mod owners;
-mod private;
+pub mod private;
 mod rows;
 pub mod salvage;
 mod schema;
@@ -64,7 +64,7 @@ pub struct Change {
 /// What came of a compare-and-set. Once this is returned, what it says is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// Written, and durable (SQLite `synchronous=FULL`; design.md R3).
+    /// Written, and durable (`SQLite` `synchronous=FULL`; design.md R3).
     Done(Revision),
     /// The row is not the expected one any more: nothing was written; read again.
     Conflict,
@@ -119,7 +119,7 @@ pub enum StoreError {
     Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Where connections are kept. SQLite for one machine; PostgreSQL for replicas keeps the same promises.
+/// Where connections are kept. `SQLite` for one machine; `PostgreSQL` for replicas keeps the same promises.
 #[async_trait]
 pub trait ConnectionStore: Send + Sync + fmt::Debug {
     /// The store's own id, made with it (design.md R14).

@@ -5,22 +5,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::ErrorCode;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::ConnectionStore;
 use super::owners::{Lock, Owners};
 use super::private::{self, PrivateError};
 use super::rows::Seals;
 use super::salvage::Salvage;
-use super::schema;
+use super::schema::{self, Unlocked};
 use super::seal::SealError;
 use super::sealing_keys::{KeyError, KeyId, KeySource};
 use super::sqlite::SqliteStore;
 use super::worker::{self, Handle, Worker, is_busy};
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Timestamp};
 use crate::model::ids::{Owner, ProviderId};
+
+/// Between two tries to open a locked file.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What the configuration says of the store.
 #[derive(Clone, Debug)]
@@ -209,12 +214,8 @@ fn open_here(
     clock: SharedClock,
 ) -> Result<Opened, OpenError> {
     let path = own_path(&options.sqlite)?;
-    let failed = OpenError::sqlite(&path);
-    let mut connection = worker::connect(&path).map_err(&failed)?;
-    schema::recognise(&connection, &path)?;
-    worker::prepare(&connection).map_err(&failed)?;
     let now = clock.wall();
-    let unlocked = schema::unlock(&mut connection, &path, &options.sealing_keys, now)?;
+    let unlocked = patiently(|| unlock(&path, options, now))?;
     let sealing_key = unlocked.sealer.first();
     let seals = Arc::new(Seals {
         provider: options.provider.clone(),
@@ -236,6 +237,26 @@ fn open_here(
         salvage,
         sealing_key,
     })
+}
+
+fn unlock(path: &Path, options: &StoreOptions, now: Timestamp) -> Result<Unlocked, OpenError> {
+    let failed = OpenError::sqlite(path);
+    let mut connection = worker::connect(path).map_err(&failed)?;
+    schema::recognise(&connection, path)?;
+    worker::prepare(&connection).map_err(&failed)?;
+    schema::unlock(&mut connection, path, &options.sealing_keys, now)
+}
+
+/// Tries again while the file is locked: `SQLite` refuses some of what opening needs without waiting, while another
+/// process opens or closes the file.
+fn patiently<T>(mut work: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let end = Instant::now() + worker::PATIENCE;
+    loop {
+        match work() {
+            Err(OpenError::Locked { .. }) if Instant::now() < end => thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
 }
 
 /// The file with its folder, ours alone, by its absolute path. What is beside it must be ours alone too.

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::model::ids::Owner;
 
 /// How long the death of an owner is remembered. No attempt of it is of interest that long.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+const REMEMBERED: Duration = Duration::from_hours(24);
 
 /// The owners that this machine's salvage folder knows.
 #[derive(Clone, Debug)]
@@ -154,15 +154,21 @@ mod tests {
 
     const DAY: Timestamp = Timestamp(24 * 60 * 60 * 1_000_000);
 
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let above = tempfile::tempdir().unwrap();
+        let place = above.path().join("salvage");
+        (above, place)
+    }
+
     fn register(folder: &Path, name: &str, now: Timestamp) -> (Owners, Lock) {
         Owners::register(folder, &Owner::new(name), now).unwrap()
     }
 
     #[test]
     fn an_owner_is_known_dead_once_its_lock_is_free() {
-        let place = tempfile::tempdir().unwrap();
-        let (owners, _mine) = register(place.path(), "a", DAY);
-        let (_, theirs) = register(place.path(), "b", DAY);
+        let (_above, place) = place();
+        let (owners, _mine) = register(&place, "a", DAY);
+        let (_, theirs) = register(&place, "b", DAY);
         assert!(!owners.is_known_dead(&Owner::new("b")));
         drop(theirs);
         assert!(owners.is_known_dead(&Owner::new("b")));
@@ -174,9 +180,9 @@ mod tests {
 
     #[test]
     fn who_is_not_known_is_not_known_dead() {
-        let place = tempfile::tempdir().unwrap();
-        let (owners, _mine) = register(&place.path().join("salvage"), "a", DAY);
-        fs::write(place.path().join("x.lock"), "").unwrap();
+        let (above, place) = place();
+        let (owners, _mine) = register(&place, "a", DAY);
+        fs::write(above.path().join("x.lock"), "").unwrap();
         for name in ["a", "nobody", "../x", ""] {
             assert!(!owners.is_known_dead(&Owner::new(name)), "{name}");
         }
@@ -184,13 +190,13 @@ mod tests {
 
     #[test]
     fn an_owner_that_retired_is_forgotten_unless_it_left_salvage() {
-        let place = tempfile::tempdir().unwrap();
-        let (owners, _mine) = register(place.path(), "a", DAY);
+        let (_above, place) = place();
+        let (owners, _mine) = register(&place, "a", DAY);
         for (name, left) in [("empty", false), ("full", true)] {
-            let (_, lock) = register(place.path(), name, DAY);
-            fs::create_dir(place.path().join(name)).unwrap();
+            let (_, lock) = register(&place, name, DAY);
+            fs::create_dir(place.join(name)).unwrap();
             if left {
-                fs::write(place.path().join(name).join("pair"), "").unwrap();
+                fs::write(place.join(name).join("pair"), "").unwrap();
             }
             lock.retire();
             assert_eq!(owners.is_known_dead(&Owner::new(name)), left);
@@ -199,14 +205,14 @@ mod tests {
 
     #[test]
     fn a_death_is_remembered_for_a_day_after_it_was_seen() {
-        let place = tempfile::tempdir().unwrap();
-        drop(register(place.path(), "b", Timestamp(0)));
-        let (owners, _mine) = register(place.path(), "a", DAY + REMEMBERED * 3);
+        let (_above, place) = place();
+        drop(register(&place, "b", Timestamp(0)));
+        let (owners, _mine) = register(&place, "a", DAY + REMEMBERED * 3);
         assert!(owners.is_known_dead(&Owner::new("b")));
-        owners.prune(DAY + REMEMBERED * 3 + Duration::from_secs(60));
+        owners.prune(DAY + REMEMBERED * 3 + Duration::from_mins(1));
         assert!(owners.is_known_dead(&Owner::new("b")));
         owners.prune(DAY + REMEMBERED * 5);
         assert!(!owners.is_known_dead(&Owner::new("b")));
-        assert!(place.path().join("a.lock").exists());
+        assert!(place.join("a.lock").exists());
     }
 }

@@ -170,11 +170,19 @@ impl Record {
             epoch: Epoch(unsigned(self.epoch)?),
             generation: Generation(unsigned(self.generation)?),
             state: from_word(&self.state)?,
-            reason: optional(self.reason.as_deref(), from_word)?,
+            reason: match &self.reason {
+                Some(word) => Some(from_word(word)?),
+                None => None,
+            },
             credential: from_word(&self.credential)?,
             company: self.company_id.as_deref().map(CompanyId::new),
             shared_company: self.shared_company,
-            scopes: optional(self.scopes.as_deref(), |text| ScopeSet::parse(text).ok())?,
+            scopes: self
+                .scopes
+                .as_deref()
+                .map(ScopeSet::parse)
+                .transpose()
+                .ok()?,
             verdict: from_word(&self.verdict)?,
             attempts: serde_json::from_str(&self.attempts).ok()?,
             evidence: serde_json::from_str(&self.evidence).ok()?,
@@ -259,13 +267,6 @@ pub(super) fn from_word<T: DeserializeOwned>(word: &str) -> Option<T> {
 )]
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("JSON")
-}
-
-fn optional<T>(text: Option<&str>, parse: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
-    match text {
-        Some(text) => parse(text).map(Some),
-        None => Some(None),
-    }
 }
 
 /// `SQLite` counts in signed numbers; ours never come near their end.

@@ -217,7 +217,7 @@ impl Salvage {
         if envelope.store != self.store || envelope.provider != self.seals.provider.as_ref() {
             return Ok(None);
         }
-        self.open(envelope).map(Some)
+        self.open(&envelope).map(Some)
     }
 
     fn envelope(&self, record: &SalvageRecord) -> Result<Vec<u8>, SalvageError> {
@@ -247,8 +247,8 @@ impl Salvage {
         serde_json::to_vec(&envelope).map_err(|_| SalvageError::Malformed)
     }
 
-    fn open(&self, envelope: Envelope) -> Result<SalvageRecord, SalvageError> {
-        let secret = self.labelled(&envelope, |label| {
+    fn open(&self, envelope: &Envelope) -> Result<SalvageRecord, SalvageError> {
+        let secret = self.labelled(envelope, |label| {
             self.seals.sealer.open(label, &envelope.sealed)
         })?;
         let incoming: Incoming =
@@ -316,7 +316,7 @@ pub(super) mod tests {
             access: Access {
                 token: Secret::new("access-canary"),
                 since: Timestamp(7),
-                expires_at: Timestamp(7) + Duration::from_secs(900),
+                expires_at: Timestamp(7) + Duration::from_mins(15),
                 life_known: true,
             },
             refresh: Secret::new("refresh-canary"),

@@ -159,8 +159,8 @@ fn put_sealed(
     (id, key): (&str, &[u8]),
 ) -> Result<(), OpenError> {
     for (name, secret) in [(KEY_CHECK, id.as_bytes()), (FINGERPRINT_KEY, key)] {
-        let sealed = in_place(id, name, |label| sealer.seal(label, secret))?;
-        put(transaction, name, sealed).map_err(OpenError::sqlite(path))?;
+        let record = in_place(id, name, |label| sealer.seal(label, secret))?;
+        put(transaction, name, record).map_err(OpenError::sqlite(path))?;
     }
     Ok(())
 }
@@ -169,9 +169,9 @@ fn open(
     sealer: &Sealer,
     path: &Path,
     (id, name): (&str, &str),
-    sealed: &[u8],
+    record: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    in_place(id, name, |label| sealer.open(label, sealed)).map_err(|source| match source {
+    in_place(id, name, |label| sealer.open(label, record)).map_err(|source| match source {
         SealError::UnknownKey(wanted) => OpenError::WrongKey {
             path: path.to_owned(),
             wanted,

@@ -198,7 +198,7 @@ async fn a_wrong_key_is_refused_and_nothing_is_touched() {
     let error = place.with(&["wrong"]).await.unwrap_err();
     assert!(matches!(error, OpenError::WrongKey { .. }), "{error:?}");
     assert_eq!(error.fault(), OpenFault::Configuration);
-    assert_eq!(fs::read(place.path("gateway.db")).unwrap(), before);
+    assert!(fs::read(place.path("gateway.db")).unwrap() == before);
 }
 
 #[tokio::test]
@@ -216,21 +216,20 @@ async fn a_key_that_is_lost_is_not_made_anew() {
 }
 
 #[tokio::test]
-async fn two_processes_that_begin_at_once_share_one_store() {
+async fn processes_that_begin_at_once_share_one_store() {
     let place = Place::new();
-    let (one, other) = tokio::join!(place.opened(), place.opened());
-    assert_eq!(one.store.id(), other.store.id());
-    assert_eq!(one.sealing_key, other.sealing_key);
-    put(&one.store, &full("acme")).await;
-    assert!(
-        other
-            .store
-            .read(&tenant("acme"))
-            .await
-            .unwrap()
-            .row
-            .is_some()
+    let (a, b, c, d) = tokio::join!(
+        place.opened(),
+        place.opened(),
+        place.opened(),
+        place.opened()
     );
+    for other in [&b, &c, &d] {
+        assert_eq!(a.store.id(), other.store.id());
+        assert_eq!(a.sealing_key, other.sealing_key);
+    }
+    put(&a.store, &full("acme")).await;
+    assert!(d.store.read(&tenant("acme")).await.unwrap().row.is_some());
 }
 
 #[tokio::test]
@@ -274,7 +273,7 @@ async fn what_is_no_store_is_refused_and_not_overwritten() {
         fs::write(&path, &bytes).unwrap();
         let error = place.with(&["key"]).await.unwrap_err();
         assert_eq!(error.fault(), OpenFault::Damaged, "{error:?}");
-        assert_eq!(fs::read(&path).unwrap(), bytes);
+        assert!(fs::read(&path).unwrap() == bytes);
     }
 }
 
@@ -301,13 +300,13 @@ async fn a_locked_store_is_not_available_and_reads_go_on() {
     let writing = store.spend_link(&[1; 32]);
     let acme = tenant("acme");
     let reading = store.read(&acme);
-    let (written, read) = tokio::join!(writing, reading);
+    let (written, read, opened) = tokio::join!(writing, reading, place.with(&["key"]));
     assert!(read.unwrap().row.is_some());
     assert!(
         matches!(written, Err(StoreError::Unavailable(_))),
         "{written:?}"
     );
-    let error = place.with(&["key"]).await.unwrap_err();
+    let error = opened.unwrap_err();
     assert_eq!(error.fault(), OpenFault::Away, "{error:?}");
     holder.execute_batch("rollback").unwrap();
     assert!(!store.spend_link(&[1; 32]).await.unwrap());

@@ -13,7 +13,7 @@ use crate::model::ids::{Epoch, Generation, TenantName};
 use crate::model::scope::ScopeSet;
 
 /// How long a link is remembered after its end, to be told apart from one that never was.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+const REMEMBERED: Duration = Duration::from_hours(24);
 
 pub(super) fn put_link(
     transaction: &Transaction<'_>,

@@ -9,12 +9,12 @@ use std::{fs, io, thread};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{StoreError, schema};
 
 /// How long another process's write is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 type Work = Box<dyn FnOnce(&mut Handle) + Send>;
 
@@ -27,6 +27,8 @@ enum Order {
 #[derive(Debug)]
 pub(super) struct Worker {
     orders: mpsc::UnboundedSender<Order>,
+    /// The thread holds the other end until it has let go of the file.
+    holds: watch::Sender<()>,
 }
 
 /// Why a worker cannot serve.
@@ -44,6 +46,7 @@ impl Worker {
     /// Starts the thread.
     pub(super) fn start(name: &str, mut handle: Handle) -> io::Result<Self> {
         let (orders, mut inbox) = mpsc::unbounded_channel();
+        let (holds, held) = watch::channel(());
         thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
@@ -54,8 +57,9 @@ impl Worker {
                     }
                 }
                 drop(handle);
+                drop(held);
             })?;
-        Ok(Self { orders })
+        Ok(Self { orders, holds })
     }
 
     /// Has something done. It is done even if the caller does not wait for it.
@@ -79,7 +83,7 @@ impl Worker {
     pub(super) async fn close(&self) {
         // An error says that it has ended.
         let _ = self.orders.send(Order::Close);
-        self.orders.closed().await;
+        self.holds.closed().await;
     }
 }
 

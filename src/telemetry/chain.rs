@@ -28,6 +28,9 @@ mod tests {
 
     #[test]
     fn causes_follow_from_the_outside_in() {
-        assert_eq!(chain(&Outside(std::io::Error::other("inside"))), "outside: inside");
+        assert_eq!(
+            chain(&Outside(std::io::Error::other("inside"))),
+            "outside: inside"
+        );
     }
 }

@@ -54,7 +54,8 @@ impl House {
             .timeout
             .saturating_sub(started.until(self.clock.boot()));
         let answer = self.send(refresh_token, limit, &sending).await;
-        self.metrics.refreshed(counted(&answer), started.until(self.clock.boot()));
+        self.metrics
+            .refreshed(counted(&answer), started.until(self.clock.boot()));
         self.finish(&begun, id, answer, sending.sent_at()).await
     }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::tend::Purpose;
 use super::{House, Timing, Tokens};
-use crate::telemetry::chain::chain;
 use crate::clock::Boot;
 use crate::model::connection::{Connection, State};
 use crate::model::ids::TenantName;
 use crate::refresh::next::{Next, next};
 use crate::store::{Revision, StoreError};
+use crate::telemetry::chain::chain;
 
 /// How often the store is asked for changes: cheap, and well within the second that operators were promised.
 const TICK: Duration = Duration::from_millis(250);
@@ -183,7 +183,13 @@ impl Plan {
 
     fn counts(&self) -> impl Iterator<Item = (State, usize)> {
         State::ALL.into_iter().map(|state| {
-            (state, self.known.values().filter(|(_, known)| *known == state).count())
+            (
+                state,
+                self.known
+                    .values()
+                    .filter(|(_, known)| *known == state)
+                    .count(),
+            )
         })
     }
 }

@@ -16,8 +16,8 @@ pub mod summary;
 mod tend;
 mod watched;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -102,7 +102,7 @@ pub(crate) struct House {
     flights: Flights<TenantName, Tended>,
     inquiries: Flights<TenantName, Inquiry>,
     watched: Watched,
-    waiting: Cache<TenantName, Arc<AtomicUsize>>,
+    waiting: Mutex<HashMap<TenantName, usize>>,
 }
 
 /// The store's time, and this machine's clock when it was asked for.
@@ -124,6 +124,9 @@ pub enum Rejected {
 /// Why there is no bearer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ObtainError {
+    /// Nobody has heard of this tenant: neither the configuration nor the store.
+    #[error("the tenant is not known")]
+    TenantUnknown,
     /// No connection, one that nobody consented to yet, or one that an operator ended.
     #[error("the tenant has no connection")]
     NotConnected {
@@ -169,7 +172,7 @@ impl Tokens {
             inquiries: Flights::new(parts.tasks.clone()),
             refreshing: Semaphore::new(parts.concurrency.max(1)),
             cache: Cache::new(MOST_TENANTS),
-            waiting: Cache::new(MOST_TENANTS),
+            waiting: Mutex::default(),
             watched: Watched::default(),
             store: parts.store,
             pleo: parts.pleo,
@@ -215,7 +218,10 @@ impl Tokens {
                 .and_then(|()| entry.bearer.clone().ok_or_else(|| entry.trouble()));
         }
         self.0.metrics.token_lookup(Lookup::Wait);
-        let entry = self.0.settled(permit).await?;
+        let entry = self.0.settled(permit).await.map_err(|error| match error {
+            ObtainError::NotConnected { state: None } if !permit.is_known() => ObtainError::TenantUnknown,
+            error => error,
+        })?;
         entry.use_it();
         check(permit, &entry)?;
         entry
@@ -299,22 +305,36 @@ impl House {
     }
 
     /// A place in the queue for a tenant's token, while there is one.
-    fn queue_up(&self, tenant: &TenantName) -> Result<Place, ObtainError> {
-        let waiting = self.waiting.get_with_by_ref(tenant, Arc::default);
-        if waiting.fetch_add(1, Ordering::Relaxed) >= self.max_queue_per_tenant {
-            waiting.fetch_sub(1, Ordering::Relaxed);
+    fn queue_up(&self, tenant: &TenantName) -> Result<Place<'_>, ObtainError> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = waiting.entry(tenant.clone()).or_default();
+        if *queue >= self.max_queue_per_tenant {
             return Err(ObtainError::Overloaded);
         }
-        Ok(Place(waiting))
+        *queue += 1;
+        Ok(Place { house: self, tenant: tenant.clone() })
+    }
+
+    fn leave_queue(&self, tenant: &TenantName) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = waiting.get_mut(tenant) {
+            *queue -= 1;
+            if *queue == 0 {
+                waiting.remove(tenant);
+            }
+        }
     }
 }
 
-/// Gives the place back, also when its holder goes away.
-struct Place(Arc<AtomicUsize>);
+/// A place in a queue. Given back also when its holder goes away.
+struct Place<'a> {
+    house: &'a House,
+    tenant: TenantName,
+}
 
-impl Drop for Place {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.house.leave_queue(&self.tenant);
     }
 }
 
@@ -328,5 +348,6 @@ fn check(permit: &Permit, entry: &Entry) -> Result<(), ObtainError> {
     granted(permit, entry.scopes.as_ref(), entry.company.as_ref()).map_err(|denial| match denial {
         GrantDenial::MissingScopes(scopes) => ObtainError::ScopeMissing(scopes),
         GrantDenial::WrongCompany => ObtainError::WrongCompany,
+        GrantDenial::ForeignCompany => ObtainError::NotConnected { state: Some(entry.state) },
     })
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::House;
 use super::rows::ChangeError;
-use crate::telemetry::chain::chain;
 use crate::clock::{Boot, Timestamp};
 use crate::model::connection::{Access, Connection};
 use crate::model::ids::{AttemptId, TenantName};
@@ -13,6 +12,7 @@ use crate::pleo::answer::TokenAnswer;
 use crate::pleo::introspect::{Credential, Probe};
 use crate::refresh::{Event, NewPair, PairSource, Refused};
 use crate::store::StoreError;
+use crate::telemetry::chain::chain;
 
 /// The longest life that is believed: beyond it `expires_in` makes no sense.
 const LONGEST_LIFE: Duration = Duration::from_hours(24 * 366);

@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{House, Timing};
-use crate::telemetry::chain::chain;
 use crate::model::connection::{Attempt, Connection};
 use crate::model::ids::{AttemptId, TenantName};
 use crate::model::ledger::{AuditEntry, AuditKind};
 use crate::refresh::{Event, Moment, Refused, Standing, Step, step};
 use crate::store::{Change, Seen, StoreError, Written};
+use crate::telemetry::chain::chain;
 
 /// Why a change did not happen.
 #[derive(Debug, thiserror::Error)]

@@ -12,15 +12,27 @@ use crate::telemetry::chain::chain;
 impl House {
     /// R1: nothing is spent without a place to put what comes back.
     pub(super) async fn prove_salvage(&self) -> Result<(), StoreError> {
-        self.on_disk(|salvage| salvage.ready()).await.map_err(|error| {
-            tracing::error!(error = chain(&error), "no refresh without a place for salvage");
-            StoreError::Unavailable(Box::new(error))
-        })
+        self.on_disk(|salvage| salvage.ready())
+            .await
+            .map_err(|error| {
+                tracing::error!(
+                    error = chain(&error),
+                    "no refresh without a place for salvage"
+                );
+                StoreError::Unavailable(Box::new(error))
+            })
     }
 
     /// Keeps a pair whose commit failed.
-    pub(super) async fn keep_in_salvage(&self, begun: &Connection, pair: &NewPair) -> Option<SalvageFile> {
-        let refresh = pair.refresh.clone().or_else(|| begun.refresh_token().cloned())?;
+    pub(super) async fn keep_in_salvage(
+        &self,
+        begun: &Connection,
+        pair: &NewPair,
+    ) -> Option<SalvageFile> {
+        let refresh = pair
+            .refresh
+            .clone()
+            .or_else(|| begun.refresh_token().cloned())?;
         let record = SalvageRecord {
             tenant: begun.tenant.clone(),
             epoch: pair.epoch,

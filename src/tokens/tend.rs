@@ -7,12 +7,12 @@ use super::entry::Entry;
 use super::flight::Seat;
 use super::rows::ChangeError;
 use super::{House, ObtainError, Timing};
-use crate::telemetry::chain::chain;
 use crate::model::connection::{Connection, Held, State};
 use crate::model::ids::{Generation, TenantName};
 use crate::pleo::introspect::{Credential, Probe};
 use crate::refresh::next::{Next, next};
 use crate::refresh::{Event, Refused};
+use crate::telemetry::chain::chain;
 
 /// How long one question to introspection may take.
 pub(super) const PROBE_LIMIT: Duration = Duration::from_secs(5);
@@ -96,7 +96,9 @@ impl House {
         purpose: Purpose,
     ) -> Result<Round, ChangeError> {
         let tenant = &row.tenant;
-        if matches!(row.state, State::Refreshing | State::Uncertain) && self.drain_salvage_of(tenant).await {
+        if matches!(row.state, State::Refreshing | State::Uncertain)
+            && self.drain_salvage_of(tenant).await
+        {
             return Ok(Round::Again);
         }
         let standing = |attempt: &_| self.standing(attempt, timing);

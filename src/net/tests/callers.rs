@@ -1,8 +1,8 @@
 //! The doors: slow, silent and many callers, panics, and the end.
 
 use super::*;
-use crate::net::listener::BindError;
 use crate::net::peer_limit::PeerLimit;
+use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
@@ -36,6 +36,43 @@ fn short() -> ServerLimits {
         header_timeout: SHORT,
         ..ServerLimits::default()
     }
+}
+
+type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
+
+/// HTTP/2 in clear, by prior knowledge.
+async fn http2(address: &str) -> (Http2, JoinHandle<hyper::Result<()>>) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let builder = hyper::client::conn::http2::Builder::new(crate::net::local::Local);
+    let (sender, link) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    (sender, spawn_local(link))
+}
+
+#[test]
+fn http2_in_clear_is_told_by_its_first_bytes() {
+    on_a_core(async {
+        let door = open(None, ServerLimits::default(), echo);
+        let (mut sender, _link) = http2(&format!("127.0.0.1:{}", door.port)).await;
+        let mut request = post("over h2");
+        *request.uri_mut() = "http://localhost/x".parse().unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(text(answer).await, "over h2");
+    });
+}
+
+#[test]
+fn stopping_says_goodbye_to_http2() {
+    on_a_core(async {
+        let door = open(None, ServerLimits::default(), echo);
+        let (mut sender, link) = http2(&format!("127.0.0.1:{}", door.port)).await;
+        let mut request = post("x");
+        *request.uri_mut() = "http://localhost/x".parse().unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        door.stop.cancel();
+        assert_eq!(text(answer).await, "x");
+        timeout(5 * SECOND, link).await.unwrap().unwrap().unwrap();
+        door.task.await.unwrap().unwrap();
+    });
 }
 
 async fn nothing(_: Arrival) -> Response<Outgoing> {
@@ -199,26 +236,74 @@ fn a_caller_that_hangs_up_ends_its_request() {
     });
 }
 
+/// A door that answers without end; its address, and word of each answer that is dropped.
+fn endless() -> (String, Rc<Notify>) {
+    let limits = ServerLimits {
+        body_idle_timeout: SHORT,
+        ..ServerLimits::default()
+    };
+    let dropped = Rc::new(Notify::new());
+    let tell = Rc::clone(&dropped);
+    let service = move |_| {
+        let body = Endless(Rc::clone(&tell));
+        async move { Response::new(body) }
+    };
+    let bound = bound(None);
+    let address = bound.address().to_string();
+    let door = bound.into_doors().remove(0);
+    let failed = || panic!("not asked for");
+    let stop = CancellationToken::new();
+    spawn_local(serve(door, limits, stop, service, failed));
+    (address, dropped)
+}
+
 #[test]
 fn a_caller_that_does_not_read_is_cut() {
     on_a_core(async {
-        let limits = ServerLimits {
-            body_idle_timeout: SHORT,
-            ..ServerLimits::default()
-        };
-        let size = 32 << 20;
-        let door = open(None, limits, move |_| async move {
-            Response::new(Bytes::from(vec![b'x'; size]).into())
-        });
-        let mut link = call(&door).await;
+        let (address, dropped) = endless();
+        let mut link = TcpStream::connect(address).await.unwrap();
         link.write_all(REQUEST).await.unwrap();
-        tokio::time::sleep(4 * SHORT).await;
+        timeout(5 * SECOND, dropped.notified()).await.unwrap();
         let mut seen = Vec::new();
-        let _ = timeout(5 * SECOND, link.read_to_end(&mut seen))
-            .await
-            .unwrap();
-        assert!(seen.len() < size, "all of it came");
+        let read = timeout(5 * SECOND, link.read_to_end(&mut seen)).await;
+        read.expect("still open").ok();
+        assert!(!seen.ends_with(b"0\r\n\r\n"), "taken for a whole answer");
     });
+}
+
+#[test]
+fn a_stream_that_is_not_read_does_not_hold_its_body() {
+    on_a_core(async {
+        let (address, dropped) = endless();
+        let (mut sender, _link) = http2(&address).await;
+        let mut request = post("");
+        *request.uri_mut() = "http://localhost/x".parse().unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        timeout(5 * SECOND, dropped.notified()).await.unwrap();
+        let read = answer.into_body().collect().await;
+        assert!(read.is_err(), "taken for a whole answer");
+    });
+}
+
+/// Gives more whenever it is asked; tells when it is dropped.
+struct Endless(Rc<Notify>);
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        let more = http_body::Frame::data(Bytes::from_static(&[b'x'; 1024]));
+        std::task::Poll::Ready(Some(Ok(more)))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 #[test]
@@ -254,66 +339,4 @@ fn one_address_gets_its_share_only() {
         answer(&mut first).await;
         assert_eq!(rest(&mut call(&door).await).await, "");
     });
-}
-
-#[tokio::test]
-async fn an_address_in_use_is_refused() {
-    let first = bind_at("127.0.0.1:0", 2).unwrap();
-    let DoorAddress::Tcp(address) = first.address() else {
-        panic!("asked for TCP")
-    };
-    let error = bind_at(&address.to_string(), 2).unwrap_err();
-    assert!(matches!(error, BindError::InUse(_)), "{error}");
-    assert_eq!(first.into_doors().len(), 2);
-}
-
-fn bind_at(address: &str, threads: usize) -> Result<Bound, BindError> {
-    let options = DoorOptions {
-        address: DoorAddress::Tcp(address.parse().unwrap()),
-        tls: None,
-        half_close: false,
-        index: 0,
-    };
-    bind(&options, threads, &mut Inherited::none())
-}
-
-#[test]
-fn a_unix_socket_tells_who_calls() {
-    on_a_core(async {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("door");
-        let options = DoorOptions {
-            address: DoorAddress::Unix(path.clone(), 0o600),
-            tls: None,
-            half_close: false,
-            index: 0,
-        };
-        let bound = bind(&options, 1, &mut Inherited::none()).unwrap();
-        let door = bound.into_doors().remove(0);
-        let service = |arrival: Arrival| async move {
-            let uid = arrival.peer().unix_uid.unwrap();
-            assert_eq!(uid, rustix::process::getuid().as_raw());
-            status(StatusCode::NO_CONTENT)
-        };
-        let failed = || status(StatusCode::INTERNAL_SERVER_ERROR);
-        let stop = CancellationToken::new();
-        spawn_local(serve(door, ServerLimits::default(), stop, service, failed));
-        let mut link = tokio::net::UnixStream::connect(path).await.unwrap();
-        link.write_all(REQUEST).await.unwrap();
-        let mut seen = [0; 13];
-        link.read_exact(&mut seen).await.unwrap();
-        assert_eq!(&seen, b"HTTP/1.1 204 ");
-    });
-}
-
-#[tokio::test]
-async fn a_socket_that_was_not_handed_over_is_refused() {
-    let options = DoorOptions {
-        address: DoorAddress::Inherited("api".to_owned()),
-        tls: None,
-        half_close: false,
-        index: 0,
-    };
-    let error = bind(&options, 1, &mut Inherited::none()).unwrap_err();
-    assert!(matches!(error, BindError::NotInherited(_)), "{error}");
 }

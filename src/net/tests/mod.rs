@@ -1,6 +1,7 @@
 //! The pieces of `net` together, over real sockets on loopback. This file: what those tests share.
 
 mod callers;
+mod doors;
 mod upstreams;
 mod wire;
 
@@ -19,7 +20,7 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::body::{IdleTimeout, Outgoing};
+use super::body::{IdleTimeout, MessageBody, Outgoing};
 use super::client::{Client, ClientOptions};
 use super::dial::Dialer;
 use super::links::Links;
@@ -149,11 +150,7 @@ impl Upstream {
         }
     }
 
-    fn client<B>(&self) -> (Client<B>, Arc<Links>)
-    where
-        B: http_body::Body<Data = Bytes> + Unpin + 'static,
-        B::Error: Into<super::BoxError>,
-    {
+    fn client<B: MessageBody>(&self) -> (Client<B>, Arc<Links>) {
         let links = Links::new(self.links);
         let options = ClientOptions {
             links: Arc::clone(&links),

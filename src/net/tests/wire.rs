@@ -1,7 +1,6 @@
 //! Both ends together: what goes in at a door comes out of the client, whatever the protocol.
 
 use super::*;
-use hyper_util::rt::TokioIo;
 
 async fn round_trip(prefer_h2: bool) {
     let certificate = Certificate::new();
@@ -63,24 +62,6 @@ fn the_upstream_sees_its_own_authority_and_the_path() {
             let expected = format!("localhost:{} /some?query=1", door.port);
             assert_eq!(text(answer).await, expected);
         }
-    });
-}
-
-#[test]
-fn http2_in_clear_is_told_by_its_first_bytes() {
-    on_a_core(async {
-        let door = open(None, ServerLimits::default(), echo);
-        let stream = TcpStream::connect(("127.0.0.1", door.port)).await.unwrap();
-        let io = TokioIo::new(stream);
-        let (mut sender, link) =
-            hyper::client::conn::http2::handshake(super::super::local::Local, io)
-                .await
-                .unwrap();
-        spawn_local(link);
-        let mut request = post("over h2");
-        *request.uri_mut() = "http://localhost/x".parse().unwrap();
-        let answer = sender.send_request(request).await.unwrap();
-        assert_eq!(text(answer).await, "over h2");
     });
 }
 

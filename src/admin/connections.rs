@@ -1,0 +1,98 @@
+//! `/v1/connections…`: what operators see of connections and do to them.
+
+use http::{Method, StatusCode};
+use serde_json::json as value;
+
+use super::{Admin, Answer, json, problem, wrong_method};
+use crate::model::connection::Connection;
+use crate::model::ids::TenantName;
+use crate::telemetry::chain::chain;
+use crate::tokens::operate::OperateError;
+use crate::tokens::summary::{HistoryRow, Summary};
+
+impl Admin {
+    /// `rest` is what follows `/v1/connections`.
+    pub(super) async fn connections(&self, method: &Method, rest: &str) -> Answer {
+        let mut words = rest.split('/').skip(1);
+        let (Some(name), verb, None) = (words.next().or(Some("")), words.next(), words.next())
+        else {
+            return problem(StatusCode::NOT_FOUND, "no such page");
+        };
+        if name.is_empty() && verb.is_none() {
+            return if method == Method::GET {
+                self.list().await
+            } else {
+                wrong_method("GET")
+            };
+        }
+        let Ok(tenant) = TenantName::parse(name) else {
+            return problem(StatusCode::NOT_FOUND, "there is no such connection");
+        };
+        match (method, verb) {
+            (&Method::GET, None) => self.shown(self.tokens.show(&tenant).await),
+            (&Method::GET, Some("history")) => self.history(&tenant).await,
+            (&Method::POST, Some("refresh")) => self.shown(self.tokens.refresh(&tenant).await),
+            (&Method::POST, Some("verify")) => self.shown(
+                self.tokens
+                    .verify(&tenant)
+                    .await
+                    .map(|verified| verified.connection),
+            ),
+            (&Method::POST, Some("disconnect")) => {
+                self.shown(self.tokens.disconnect(&tenant, false).await)
+            }
+            (_, None | Some("history")) => wrong_method("GET"),
+            (_, Some("refresh" | "verify" | "disconnect")) => wrong_method("POST"),
+            (_, Some(_)) => problem(StatusCode::NOT_FOUND, "no such page"),
+        }
+    }
+
+    async fn list(&self) -> Answer {
+        match self.tokens.list().await {
+            Ok(rows) => {
+                let rows: Vec<Summary> = rows
+                    .iter()
+                    .flatten()
+                    .map(|row| Summary::of(row, &self.policy))
+                    .collect();
+                json(StatusCode::OK, &value!({ "connections": rows }))
+            }
+            Err(error) => failed(&error),
+        }
+    }
+
+    async fn history(&self, tenant: &TenantName) -> Answer {
+        match self.tokens.history(tenant).await {
+            Ok(lines) => json(
+                StatusCode::OK,
+                &lines.iter().map(HistoryRow::from).collect::<Vec<_>>(),
+            ),
+            Err(error) => failed(&error),
+        }
+    }
+
+    fn shown(&self, done: Result<Connection, OperateError>) -> Answer {
+        match done {
+            Ok(row) => json(StatusCode::OK, &Summary::of(&row, &self.policy)),
+            Err(error) => failed(&error),
+        }
+    }
+}
+
+fn failed(error: &OperateError) -> Answer {
+    let status = match error {
+        OperateError::NotConnected(_) => StatusCode::NOT_FOUND,
+        OperateError::WouldReplace(_)
+        | OperateError::CompanyTaken(_)
+        | OperateError::WrongCompany { .. } => StatusCode::CONFLICT,
+        OperateError::NothingToVerify => StatusCode::UNPROCESSABLE_ENTITY,
+        OperateError::Refused | OperateError::ReauthorizationRequired => StatusCode::CONFLICT,
+        OperateError::Silent | OperateError::Uninstall(_) => StatusCode::BAD_GATEWAY,
+        OperateError::TryAgain { .. } | OperateError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    tracing::info!(
+        error = chain(error),
+        "an operator's wish was not carried out"
+    );
+    problem(status, &error.to_string())
+}

@@ -1,0 +1,50 @@
+//! How the gateway is. `/livez` is answered without looking anywhere.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::{Admin, Answer, text};
+
+/// A store that takes longer is as good as away.
+const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+impl Admin {
+    /// Ready: every door open, not draining, the store answers. The keys were proven when the store was opened.
+    pub(super) async fn ready(&self, query: Option<&str>) -> Answer {
+        let asked = tokio::time::timeout(STORE_ANSWERS_WITHIN, self.store.now()).await;
+        let checks = [
+            ("started", self.stage.has_started()),
+            ("not draining", !self.stage.is_draining()),
+            ("store", matches!(asked, Ok(Ok(_)))),
+            ("keys", self.stage.has_started()),
+        ];
+        let ready = checks.iter().all(|(_, good)| *good);
+        let status = if ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        let verbose = query.is_some_and(|query| {
+            query
+                .split('&')
+                .any(|key| key == "verbose" || key.starts_with("verbose="))
+        });
+        if !verbose {
+            return text(status, if ready { "ok\n" } else { "not ready\n" });
+        }
+        let lines: String = checks
+            .iter()
+            .map(|(name, good)| format!("[{}] {name}\n", if *good { "+" } else { "-" }))
+            .collect();
+        text(status, lines)
+    }
+
+    pub(super) fn started(&self) -> Answer {
+        if self.stage.has_started() {
+            text(StatusCode::OK, "ok\n")
+        } else {
+            text(StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+        }
+    }
+}

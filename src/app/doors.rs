@@ -1,0 +1,102 @@
+//! Opening the doors: addresses, certificates, threads. Who answers behind a callers' door is `edge`.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::rooms::StartError;
+use crate::config::{Address, ListenSettings, Settings, TlsFiles};
+use crate::model::limits::Limits;
+use crate::net::listener::Inherited;
+use crate::net::listener::{Bound, DoorAddress, DoorOptions, bind};
+use crate::net::peer_limit::PeerLimit;
+use crate::net::server::ServerLimits;
+use crate::net::tls::{self, ServerTls};
+
+/// Threads that serve callers: one per core unless the configuration says otherwise.
+pub(super) fn threads(settings: &Settings) -> usize {
+    match settings.proxy.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
+    }
+}
+
+/// Opens every door for callers, each for all threads.
+pub(super) async fn bind_callers(
+    settings: &Settings,
+    threads: usize,
+    inherited: &mut Inherited,
+) -> Result<Vec<Bound>, StartError> {
+    let mut doors = Vec::with_capacity(settings.listens.len());
+    for (index, listen) in settings.listens.iter().enumerate() {
+        let options = DoorOptions {
+            address: resolve(&listen.address, listen.mode).await?,
+            tls: load_tls(listen.tls.as_ref())?,
+            half_close: listen.half_close,
+            index,
+        };
+        doors.push(bind(&options, threads, inherited)?);
+    }
+    Ok(doors)
+}
+
+/// Opens a door that one thread serves.
+pub(super) async fn bind_one(
+    address: &Address,
+    files: Option<&TlsFiles>,
+    inherited: &mut Inherited,
+) -> Result<Bound, StartError> {
+    let address = resolve(address, PRIVATE).await?;
+    let options = DoorOptions { address, tls: load_tls(files)?, half_close: false, index: 0 };
+    Ok(bind(&options, 1, inherited)?)
+}
+
+/// Of the unix sockets of operators and browsers.
+const PRIVATE: u32 = 0o600;
+
+async fn resolve(address: &Address, mode: u32) -> Result<DoorAddress, StartError> {
+    Ok(match address {
+        Address::Tcp(address) => DoorAddress::Tcp(*address),
+        Address::Unix(path) => DoorAddress::Unix(path.clone(), mode),
+        Address::Inherited(name) => DoorAddress::Inherited(name.clone()),
+        Address::Host(name, port) => {
+            let failed = |source| StartError::Resolve { name: name.clone(), source };
+            let mut found = tokio::net::lookup_host((name.as_str(), *port)).await.map_err(failed)?;
+            let none = || failed(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
+            DoorAddress::Tcp(found.next().ok_or_else(none)?)
+        }
+    })
+}
+
+fn load_tls(files: Option<&TlsFiles>) -> Result<Option<Arc<ServerTls>>, StartError> {
+    let Some(files) = files else { return Ok(None) };
+    let files = tls::TlsFiles {
+        cert_file: files.cert_file.clone(),
+        key_file: files.key_file.clone(),
+        client_ca_file: files.client_ca_file.clone(),
+    };
+    Ok(Some(Arc::new(ServerTls::load(files)?)))
+}
+
+/// What callers' links may take. All doors and threads share the counts.
+pub(super) fn server_limits(limits: &Limits) -> ServerLimits {
+    let per_peer = u32::try_from(limits.max_connections_per_peer).unwrap_or(u32::MAX);
+    ServerLimits {
+        header_timeout: limits.header_timeout,
+        idle_timeout: limits.idle_timeout,
+        body_idle_timeout: limits.body_idle_timeout,
+        drain_timeout: limits.drain_timeout,
+        max_header_bytes: u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX),
+        max_headers: limits.max_headers,
+        max_streams: limits.max_streams,
+        links: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
+        per_peer: (per_peer > 0).then(|| PeerLimit::new(per_peer)),
+    }
+}
+
+/// What the links of a name are called, for the line that says where we listen.
+pub(super) fn shown(listens: &[ListenSettings], bound: &[Bound]) -> Vec<String> {
+    let scheme = |listen: &ListenSettings| if listen.tls.is_some() { "https" } else { "http" };
+    listens.iter().zip(bound).map(|(listen, bound)| format!("{}://{}", scheme(listen), bound.address())).collect()
+}

@@ -1,0 +1,142 @@
+//! `[[listen]]` and how callers reach us: addresses, TLS, tenant pins, names.
+
+use super::super::reader::Reader;
+use super::super::report::{Finding, ProblemKind};
+use super::super::secrets;
+use super::super::settings::{Address, ListenSettings, TlsFiles};
+use super::super::units::{self, Remedy};
+use crate::model::snapshot::Door;
+
+const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// A listener's address with its table, for what is said later.
+pub(super) type Listen<'a> = (Reader<'a>, ListenSettings);
+
+/// Every door whose address can be read.
+pub(super) fn read<'a>(root: &Reader<'a>) -> Vec<Listen<'a>> {
+    let readers = root.tables("listen");
+    if readers.is_empty() && root.nodes("listen").is_none_or(<[_]>::is_empty) {
+        let remedy = "write [[listen]] and below it address = \"127.0.0.1:8080\"";
+        let finding = Finding::new(ProblemKind::Missing, "there is no door for callers", remedy);
+        root.report("listen", finding);
+    }
+    (readers.into_iter())
+        .filter_map(|reader| {
+            let settings = listen(&reader)?;
+            Some((reader, settings))
+        })
+        .collect()
+}
+
+fn listen(reader: &Reader<'_>) -> Option<ListenSettings> {
+    let mode = reader.parsed("mode", mode);
+    let tls = reader.table_if_given("tls").and_then(|tls| tls_files(&tls));
+    let address = address(reader, "address")?;
+    if reader.has("mode") && !matches!(address, Address::Unix(_)) {
+        let remedy = "leave it out, or listen on unix:/path";
+        reader.report(
+            "mode",
+            Finding::invalid("only a unix socket has a mode", remedy),
+        );
+    }
+    Some(ListenSettings {
+        address,
+        tls,
+        mode: mode.unwrap_or(0o600),
+        half_close: reader.flag("half_close"),
+    })
+}
+
+/// A listener's address, if it can be read.
+pub(super) fn address(reader: &Reader<'_>, key: &str) -> Option<Address> {
+    reader.parsed(key, |text| units::address(text, reader.base()))
+}
+
+fn mode(text: &str) -> Result<u32, Remedy> {
+    let digits = (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    (digits.then(|| u32::from_str_radix(text, 8).ok()).flatten())
+        .filter(|mode| *mode <= 0o777)
+        .ok_or("write an octal mode, such as \"0600\" or \"0660\"")
+}
+
+/// A listener's certificate; both files have to be there, and the key closed to others.
+pub(super) fn tls_files(reader: &Reader<'_>) -> Option<TlsFiles> {
+    let cert_file = reader.existing_file("cert_file");
+    let key_file = reader.existing_file("key_file");
+    if let Some(Err(error)) = key_file.as_deref().map(secrets::check_secret_file) {
+        reader.report("key_file", secrets::finding(&error));
+    }
+    Some(TlsFiles {
+        cert_file: cert_file?,
+        key_file: key_file?,
+        client_ca_file: if reader.knows("client_ca_file") {
+            reader.existing_file("client_ca_file")
+        } else {
+            None
+        },
+    })
+}
+
+/// `[proxy].public_url`, or the first door's address.
+pub(super) fn public_url(proxy: &Reader<'_>, listens: &[Listen<'_>]) -> String {
+    if let Some(url) = proxy.parsed("public_url", units::origin) {
+        return url.origin().ascii_serialization();
+    }
+    let Some((_, first)) = listens.first() else {
+        return String::new();
+    };
+    let scheme = if first.tls.is_some() { "https" } else { "http" };
+    match &first.address {
+        Address::Tcp(_) | Address::Host(..) => format!("{scheme}://{}", first.address),
+        Address::Unix(_) | Address::Inherited(_) => format!("{scheme}://localhost"),
+    }
+}
+
+/// What each door adds to a request.
+pub(super) fn doors(listens: &[Listen<'_>], public_url: &str) -> Vec<Door> {
+    (listens.iter())
+        .map(|(reader, listen)| Door {
+            tenant: reader.parsed("tenant", super::tenant),
+            hosts: reader
+                .list("hosts", host)
+                .unwrap_or_else(|| default_hosts(public_url)),
+            local: listen.address.is_local(),
+        })
+        .collect()
+}
+
+fn default_hosts(public_url: &str) -> Vec<String> {
+    let public = public_url
+        .split_once("://")
+        .map(|(_, host)| host.to_ascii_lowercase());
+    let mut hosts: Vec<String> = LOOPBACK_NAMES.map(str::to_owned).to_vec();
+    hosts.extend(public.filter(|host| !host.is_empty()));
+    hosts
+}
+
+fn host(text: &str) -> Result<String, Remedy> {
+    let fits = !text.is_empty()
+        && !text.contains('*')
+        && (text.parse::<http::uri::Authority>()).is_ok_and(|host| !host.as_str().contains('@'));
+    fits.then(|| text.to_ascii_lowercase())
+        .ok_or("write a host name, or host:port, without scheme and path")
+}
+
+/// What stands before and after the tenant in the Host.
+pub(super) fn tenant_host(proxy: &Reader<'_>) -> Option<(String, String)> {
+    proxy.parsed("tenant_host", |text| {
+        let remedy = "write the whole label as {tenant}, once, such as \"{tenant}.pleo.internal\"";
+        let lower = text.to_ascii_lowercase();
+        let (before, after) = lower.split_once("{tenant}").ok_or(remedy)?;
+        let label = (before.is_empty() || before.ends_with('.')) && after.starts_with('.');
+        let plain = |part: &str| {
+            part.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':'))
+        };
+        if label && plain(before) && plain(after) {
+            Ok((before.to_owned(), after.to_owned()))
+        } else {
+            Err(remedy)
+        }
+    })
+}

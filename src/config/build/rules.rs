@@ -1,0 +1,140 @@
+//! What concerns several sections: who can reach which door, and whether doors are in each other's way.
+
+use super::super::reader::Reader;
+use super::super::report::{Finding, ProblemKind};
+use super::super::settings::{Address, AdminSettings, ConnectSettings};
+use super::super::units;
+use super::doors::Listen;
+use crate::model::caller::Caller;
+
+type Callers<'a> = [(Reader<'a>, Caller)];
+type Others<'a> = (&'a Option<ConnectSettings>, &'a Option<AdminSettings>);
+
+pub(super) fn check(
+    root: &Reader<'_>,
+    listens: &[Listen<'_>],
+    callers: &Callers<'_>,
+    (connect, admin): Others<'_>,
+) {
+    addresses(root, listens, (connect, admin));
+    anonymous(listens, callers);
+    for listen in listens {
+        exposure(listen, callers);
+    }
+    ways(listens, callers);
+    if callers.is_empty() {
+        let remedy = "write [[callers]]: `pleo-gateway callers new NAME` prints the lines";
+        root.warn(
+            "callers",
+            "there is no caller: every call is refused",
+            remedy,
+        );
+    }
+    if admin
+        .as_ref()
+        .is_some_and(|admin| !admin.serves_everything())
+    {
+        let remedy = "add tls, or listen on a loopback address";
+        let message = "only health and metrics are served beyond loopback without TLS";
+        root.table("admin").warn("listen", message, remedy);
+    }
+}
+
+/// No two listeners can have one address.
+fn addresses(root: &Reader<'_>, listens: &[Listen<'_>], (connect, admin): Others<'_>) {
+    let mut taken: Vec<&Address> = Vec::new();
+    let doors =
+        (listens.iter()).map(|(reader, listen)| (reader.clone(), "address", &listen.address));
+    let connect = connect
+        .iter()
+        .map(|c| (root.table("connect"), "listen", &c.listen));
+    let admin = admin
+        .iter()
+        .map(|a| (root.table("admin"), "listen", &a.listen));
+    for (reader, key, address) in doors.chain(connect).chain(admin) {
+        if let Some(other) = taken.iter().find(|other| units::clash(other, address)) {
+            let message = format!("another listener already has {other}");
+            reader.report(
+                key,
+                Finding::invalid(message, "give every listener an address of its own"),
+            );
+        }
+        taken.push(address);
+    }
+}
+
+/// Whoever presents nothing comes from this machine only.
+fn anonymous(listens: &[Listen<'_>], callers: &Callers<'_>) {
+    let open = listens
+        .iter()
+        .find(|(_, listen)| !listen.address.is_local());
+    let Some((_, listen)) = open else {
+        return;
+    };
+    for (reader, _) in callers.iter().filter(|(_, caller)| caller.anonymous) {
+        let message = format!("{} can be reached from beyond this machine", listen.address);
+        let remedy = "give this caller a key (`pleo-gateway callers new NAME`), or listen on loopback or unix: only";
+        reader.report("anonymous", Finding::invalid(message, remedy));
+    }
+}
+
+/// A door beyond loopback needs callers who can show who they are.
+fn exposure((reader, listen): &Listen<'_>, callers: &Callers<'_>) {
+    if listen.address.is_local() {
+        return;
+    }
+    let asks = listen
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.client_ca_file.is_some());
+    let inherited = matches!(listen.address, Address::Inherited(_));
+    let known = callers.iter().any(|(_, caller)| {
+        !caller.key_digests.is_empty()
+            || (asks && !caller.client_certs.is_empty())
+            || (inherited && !caller.unix_uids.is_empty())
+            // An anonymous caller on such a door is reported there.
+            || caller.anonymous
+    });
+    if !known {
+        let message = "this door is open beyond loopback, and no caller can show who it is";
+        let remedy =
+            "add a caller with a key (`pleo-gateway callers new NAME`), or listen on 127.0.0.1";
+        reader.report(
+            "address",
+            Finding::new(ProblemKind::Invalid, message, remedy),
+        );
+    } else if listen.tls.is_none() && !inherited {
+        let remedy = "add tls, unless what carries the calls here is private";
+        reader.warn(
+            "address",
+            "keys travel in the clear beyond loopback",
+            remedy,
+        );
+    }
+}
+
+/// A way to be recognised that no door offers.
+fn ways(listens: &[Listen<'_>], callers: &Callers<'_>) {
+    let certificates = (listens.iter()).any(|(_, listen)| {
+        listen
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.client_ca_file.is_some())
+    });
+    let peers = (listens.iter())
+        .any(|(_, listen)| matches!(listen.address, Address::Unix(_) | Address::Inherited(_)));
+    for (reader, caller) in callers {
+        if !certificates && !caller.client_certs.is_empty() {
+            let remedy = "add client_ca_file to the tls of a [[listen]]";
+            reader.warn(
+                "client_cert",
+                "no door asks for client certificates",
+                remedy,
+            );
+        }
+        if !peers && !caller.unix_uids.is_empty() {
+            let remedy = "add a [[listen]] with address = \"unix:/path\"";
+            reader.warn("unix_uid", "no door is a unix socket", remedy);
+        }
+    }
+}

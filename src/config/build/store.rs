@@ -1,0 +1,56 @@
+//! `[store]`: where connections are kept, and the keys that seal them.
+
+use std::path::{Path, PathBuf};
+
+use super::super::reader::Reader;
+use super::super::report::Finding;
+use super::super::settings::{Database, SecretSource, StoreSettings};
+
+pub(super) fn read(store: &Reader<'_>) -> Option<StoreSettings> {
+    let sqlite = store.defaulted("sqlite", |text| match text {
+        "" => Err("write the database's file, such as \"data/gateway.db\""),
+        text => Ok(store.base().join(text)),
+    });
+    let folder = sqlite.parent().unwrap_or(store.base()).to_owned();
+    let sealing_keys = sealing_keys(store, &folder);
+    let beside = |key: &str, name: &str| store.path(key).unwrap_or_else(|| folder.join(name));
+    Some(StoreSettings {
+        database: database(store, sqlite)?,
+        sealing_keys,
+        salvage: beside("salvage", "salvage"),
+        high_water: beside("high_water", "high-water"),
+    })
+}
+
+fn database(store: &Reader<'_>, sqlite: PathBuf) -> Option<Database> {
+    if !store.has("postgres") {
+        return Some(Database::Sqlite(sqlite));
+    }
+    if store.has("sqlite") {
+        let remedy = "keep one of sqlite and postgres";
+        store.report(
+            "sqlite",
+            Finding::invalid("there are two databases", remedy),
+        );
+    }
+    let remedy = "write sqlite = \"data/gateway.db\" instead";
+    let message = "PostgreSQL is not available in this version";
+    store.report("postgres", Finding::invalid(message, remedy));
+    store.secret("postgres").map(Database::Postgres)
+}
+
+fn sealing_keys(store: &Reader<'_>, folder: &Path) -> Vec<SecretSource> {
+    let Some(nodes) = store.nodes("sealing_keys") else {
+        return vec![SecretSource::File(folder.join("sealing.key"))];
+    };
+    if nodes.is_empty() {
+        let remedy = "write [{ file = \"data/sealing.key\" }], or leave it out";
+        store.report(
+            "sealing_keys",
+            Finding::invalid("nothing is kept unsealed", remedy),
+        );
+    }
+    (nodes.iter())
+        .filter_map(|node| store.secret_source(node))
+        .collect()
+}

@@ -1,0 +1,161 @@
+//! The file's text as a tree of values, each with its place and its key. What keys there may be is not here (`keys`,
+//! `check`).
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::report::{Finding, Findings, Place, ProblemKind};
+
+/// A value, where it was written, and its key in full.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) place: Place,
+    /// Such as `callers[0].name`.
+    pub(super) key: String,
+}
+
+#[derive(Clone)]
+pub(super) enum Value {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+    List(Vec<Node>),
+    Table(Table),
+    /// What no key takes: a float, a date, a number beyond 64 bits.
+    Other(&'static str),
+}
+
+/// A table's values by name, with the place of each name.
+#[derive(Clone, Default)]
+pub(super) struct Table(pub(super) BTreeMap<String, (Place, Node)>);
+
+impl Table {
+    pub(super) fn get(&self, name: &str) -> Option<&Node> {
+        self.0.get(name).map(|(_, node)| node)
+    }
+
+    pub(super) fn set(&mut self, name: &str, node: Node) {
+        self.0.insert(name.to_owned(), (node.place.clone(), node));
+    }
+}
+
+impl Value {
+    /// What a person calls a value of this type.
+    pub(super) fn noun(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a text",
+            Self::Integer(_) => "a whole number",
+            Self::Boolean(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Other(noun) => noun,
+        }
+    }
+}
+
+/// Parses the file; `None` if it is not TOML, which is then reported.
+pub(super) fn parse(text: &str, findings: &Findings) -> Option<Table> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        let place = |span: Range<usize>| Place::Span(span);
+        return Some(table(root.get_ref(), "", &place));
+    }
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        mask_secret_lines(text, &span, findings);
+        let place = Place::Span(visible(text, span));
+        let remedy = "write TOML: key = value, texts in double quotes, [section] before its keys";
+        let finding = Finding::new(ProblemKind::Syntax, error.message(), remedy);
+        findings.report(&place, "", finding);
+    }
+    None
+}
+
+/// Parses a value that a variable holds.
+pub(super) fn parse_variable(text: &str, variable: &str, key: &str) -> Option<Node> {
+    let value = DeValue::parse(text).ok()?;
+    let place = |_: Range<usize>| Place::Variable(variable.to_owned());
+    Some(node(&value, key.to_owned(), &place))
+}
+
+type Placed<'a> = &'a dyn Fn(Range<usize>) -> Place;
+
+fn table(entries: &DeTable<'_>, key: &str, place: Placed<'_>) -> Table {
+    Table(
+        entries
+            .iter()
+            .map(|(name, value)| {
+                let text = name.get_ref().to_string();
+                let full = if key.is_empty() {
+                    text.clone()
+                } else {
+                    format!("{key}.{text}")
+                };
+                (text, (place(name.span()), node(value, full, place)))
+            })
+            .collect(),
+    )
+}
+
+fn node(value: &Spanned<DeValue<'_>>, key: String, place: Placed<'_>) -> Node {
+    Node {
+        value: content(value.get_ref(), &key, place),
+        place: place(value.span()),
+        key,
+    }
+}
+
+fn content(value: &DeValue<'_>, key: &str, place: Placed<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Value::Other("a number that is too large"), Value::Integer),
+        DeValue::Boolean(flag) => Value::Boolean(*flag),
+        DeValue::Float(_) => Value::Other("a number with a point"),
+        DeValue::Datetime(_) => Value::Other("a date"),
+        DeValue::Table(entries) => Value::Table(table(entries, key, place)),
+        DeValue::Array(values) => Value::List(
+            (values.iter().enumerate())
+                .map(|(index, value)| node(value, format!("{key}[{index}]"), place))
+                .collect(),
+        ),
+    }
+}
+
+/// A span that has at least one character to point at.
+fn visible(text: &str, span: Range<usize>) -> Range<usize> {
+    if span.is_empty() && span.end < text.len() && text.is_char_boundary(span.end + 1) {
+        span.start..span.end + 1
+    } else {
+        span
+    }
+}
+
+/// Whoever forgets a quote around a secret should not find it in a log: blanks out the values of lines that speak of
+/// secrets, and lines that may go on with one.
+fn mask_secret_lines(text: &str, span: &Range<usize>, findings: &Findings) {
+    let mut start = text[..span.start]
+        .rfind('\n')
+        .map_or(0, |newline| newline + 1);
+    for line in text[start..].split_inclusive('\n') {
+        if start > span.end {
+            break;
+        }
+        let value = match line.find('=') {
+            Some(equals) if speaks_of_secrets(line) => equals + 1,
+            None if !line.starts_with('[') => 0,
+            _ => line.len(),
+        };
+        findings.mask(&Place::Span(start + value..start + line.len()));
+        start += line.len();
+    }
+}
+
+fn speaks_of_secrets(line: &str) -> bool {
+    let telling = ["secret", "token", "postgres", "key", "pass", "@"];
+    telling.iter().any(|word| line.contains(word))
+}

@@ -1,0 +1,232 @@
+//! The exact shape of the file: every key with its type, its default and what it says. The check, the environment's
+//! overrides and the JSON Schema all follow this table; what the values mean together is not here (`build`).
+
+/// One key.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    /// True if it has to be written.
+    pub(super) required: bool,
+    /// As the file would write it; `None`: derived or absent, as `build` says.
+    pub(super) default: Option<&'static str>,
+    /// For editors.
+    pub(super) about: &'static str,
+}
+
+/// A value's type.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    /// Any text.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// `"90s"`; zero only where it means "off".
+    Duration { zero: bool },
+    /// `"64KiB"` or bytes, within these bounds.
+    Size { min: u64, max: u64 },
+    /// A whole number within these bounds.
+    Integer { min: i64, max: i64 },
+    /// `true` or `false`.
+    Boolean,
+    /// `{ file = … }`, `{ env = … }` or `{ credential = … }`.
+    Secret,
+    /// Any number of these.
+    List(&'static Shape),
+    /// A table with these keys.
+    Table(&'static [Key]),
+    /// Any number of tables with these keys.
+    Tables(&'static [Key]),
+}
+
+impl Shape {
+    /// True if the environment writes it without quotes.
+    pub(super) fn is_plain(self) -> bool {
+        matches!(
+            self,
+            Self::Text | Self::Word(_) | Self::Duration { .. } | Self::Size { .. }
+        )
+    }
+}
+
+/// The whole file.
+pub(super) const FILE: &[Key] = &[
+    required("version", VERSION, "The form of this file: 1"),
+    optional("pleo", Shape::Table(PLEO), "Whose API, and who we are there"),
+    optional("store", Shape::Table(STORE), "Where connections are kept"),
+    optional("listen", Shape::Tables(LISTEN), "The doors for callers, one or more"),
+    optional("proxy", Shape::Table(PROXY), "How calls are passed on"),
+    optional("connect", Shape::Table(CONNECT), "The door for browsers"),
+    optional("admin", Shape::Table(ADMIN), "The door for operators"),
+    optional("refresh", Shape::Table(REFRESH), "How tokens are kept fresh"),
+    optional("limits", Shape::Table(LIMITS), "Every wait and every queue"),
+    optional("log", Shape::Table(LOG), "What is written to standard error"),
+    optional("telemetry", Shape::Table(TELEMETRY), "What is sent to collectors"),
+    optional("callers", Shape::Tables(CALLERS), "The programs that may call"),
+    optional("tenants", Shape::Tables(TENANTS), "What is particular about a tenant"),
+    optional("routes", Shape::Tables(ROUTES), "The calls that may be made"),
+];
+
+const VERSION: Shape = Shape::Integer { min: 1, max: 1 };
+const TEXTS: Shape = Shape::List(&Shape::Text);
+const OR_OFF: Shape = Shape::Duration { zero: true };
+const ABOVE_ZERO: Shape = Shape::Duration { zero: false };
+const COUNT: Shape = Shape::Integer { min: 1, max: 1_000_000 };
+const COUNT_OR_OFF: Shape = Shape::Integer { min: 0, max: 1_000_000 };
+/// hyper needs 8 KiB for a head.
+const HEAD: Shape = Shape::Size { min: 8 << 10, max: 1 << 20 };
+const URI: Shape = Shape::Size { min: 256, max: 1 << 20 };
+const BODY: Shape = Shape::Size { min: 0, max: 1 << 40 };
+const BUFFER: Shape = Shape::Size { min: 0, max: 64 << 20 };
+const UID: Shape = Shape::Integer { min: 0, max: u32::MAX as i64 };
+
+const PLEO: &[Key] = &[
+    defaulted("environment", Shape::Word(&["production", "staging", "sandbox", "custom"]), "sandbox", "Which Pleo"),
+    optional("client_id", Shape::Text, "Our client's id; the sandbox needs none"),
+    optional("client_secret", Shape::Secret, "Our client's secret; the sandbox needs none"),
+    defaulted("client_auth", Shape::Word(&["basic", "post"]), "basic", "How id and secret are sent"),
+    optional("redirect_uri", Shape::Text, "Where Pleo sends browsers back to; by default /oauth/callback on [connect]"),
+    optional("authorize_url", Shape::Text, "Where browsers consent (custom only)"),
+    optional("token_url", Shape::Text, "Where tokens are made (custom only)"),
+    optional("introspect_url", Shape::Text, "Where a token is explained (custom only)"),
+    optional("api_url", Shape::Text, "The base of the API (custom only)"),
+    optional("ca_file", Shape::Text, "Extra roots of trust, PEM"),
+];
+
+const STORE: &[Key] = &[
+    defaulted("sqlite", Shape::Text, "data/gateway.db", "The embedded database's file"),
+    optional("postgres", Shape::Secret, "The URL of a server shared by replicas, instead of sqlite"),
+    optional("sealing_keys", Shape::List(&Shape::Secret), "The first seals, all open; by default sealing.key beside the database"),
+    optional("salvage", Shape::Text, "Folder for pairs whose commit failed; by default salvage beside the database"),
+    optional("high_water", Shape::Text, "File that guards against a restored old database; by default high-water beside it"),
+];
+
+const LISTEN: &[Key] = &[
+    required("address", Shape::Text, "host:port, [v6]:port, unix:/path or fd:NAME"),
+    optional("tls", Shape::Table(TLS_WITH_CLIENTS), "HTTPS"),
+    optional("hosts", TEXTS, "Names this door answers to, where anonymous callers are allowed"),
+    optional("mode", Shape::Text, "Mode of a unix socket, octal; 0600 by default"),
+    defaulted("half_close", Shape::Boolean, "false", "Serve clients that close their sending side early"),
+    optional("tenant", Shape::Text, "Pins every request of this door to one tenant"),
+];
+
+const TLS_WITH_CLIENTS: &[Key] = &[
+    required("cert_file", Shape::Text, "The certificate's chain, PEM"),
+    required("key_file", Shape::Text, "The certificate's key, PEM"),
+    optional("client_ca_file", Shape::Text, "Ask callers for certificates from these, PEM"),
+];
+
+const TLS: &[Key] = &[
+    required("cert_file", Shape::Text, "The certificate's chain, PEM"),
+    required("key_file", Shape::Text, "The certificate's key, PEM"),
+];
+
+const PROXY: &[Key] = &[
+    optional("public_url", Shape::Text, "How callers reach us; by default the first door's address"),
+    optional("tenant_host", Shape::Text, "The tenant is a label of the Host: \"{tenant}.pleo.internal\""),
+    defaulted("threads", Shape::Integer { min: 0, max: 1024 }, "0", "Threads that serve callers; 0 is one per core"),
+    optional("allow_private_upstream", Shape::Boolean, "Pleo's host may be on a private network; true for custom and sandbox"),
+];
+
+const CONNECT: &[Key] = &[
+    defaulted("listen", Shape::Text, "127.0.0.1:8081", "Where browsers arrive"),
+    optional("public_url", Shape::Text, "How browsers reach us; by default the origin of redirect_uri"),
+    optional("tls", Shape::Table(TLS), "HTTPS"),
+];
+
+const ADMIN: &[Key] = &[
+    defaulted("listen", Shape::Text, "127.0.0.1:9090", "Health, metrics, API and console"),
+    optional("token", Shape::Secret, "What operators present; by default data/admin.token, made at the first start"),
+    optional("tls", Shape::Table(TLS), "HTTPS"),
+];
+
+const REFRESH: &[Key] = &[
+    defaulted("ahead", ABOVE_ZERO, "3m", "Refresh when less life than this is left"),
+    defaulted("timeout", ABOVE_ZERO, "20s", "Of one call to the token endpoint"),
+    defaulted("adoption_grace", ABOVE_ZERO, "2m", "How long an attempt of unknown fate is waited for"),
+    defaulted("hold", OR_OFF, "2s", "How long sends wait while a refresh runs; 0s is off"),
+    defaulted("default_lifetime", ABOVE_ZERO, "5m", "Of an access token that does not say"),
+    defaulted("keepalive", ABOVE_ZERO, "20d", "An idle connection is refreshed at least this often"),
+    defaulted("concurrency", Shape::Integer { min: 1, max: 1024 }, "8", "Refreshes at once"),
+    defaulted("uncertain", Shape::Word(&["resolve", "park"]), "resolve", "What becomes of an attempt of unknown fate"),
+];
+
+const LIMITS: &[Key] = &[
+    defaulted("max_connections", COUNT, "10000", "Callers' links at once"),
+    defaulted("max_connections_per_peer", COUNT_OR_OFF, "0", "Callers' links from one address; 0 is off"),
+    defaulted("max_header_bytes", HEAD, "64KiB", "A request's head (431)"),
+    defaulted("max_headers", Shape::Integer { min: 10, max: 10_000 }, "100", "Fields of a request's head (431)"),
+    defaulted("max_uri_bytes", URI, "16KiB", "A request's target (414)"),
+    defaulted("header_timeout", ABOVE_ZERO, "10s", "Until a head is complete"),
+    defaulted("body_idle_timeout", ABOVE_ZERO, "30s", "A body that does not move, either way"),
+    defaulted("idle_timeout", ABOVE_ZERO, "75s", "A link between requests"),
+    defaulted("request_timeout", OR_OFF, "5m", "The whole of a request; 0s is off"),
+    defaulted("connect_timeout", ABOVE_ZERO, "5s", "To Pleo: resolve, dial and TLS"),
+    defaulted("first_byte_timeout", ABOVE_ZERO, "60s", "To Pleo: until the answer's head"),
+    defaulted("max_request_body", BODY, "64MiB", "A request's body (413)"),
+    defaulted("replay_buffer", BUFFER, "64KiB", "What is kept of a body for a replay"),
+    defaulted("max_in_flight", COUNT, "4096", "Requests at once"),
+    defaulted("max_queue_per_tenant", COUNT, "1024", "Requests of a tenant that wait for a token"),
+    defaulted("max_streams", Shape::Integer { min: 1, max: 10_000 }, "100", "HTTP/2 streams per link"),
+    defaulted("upstream_links", COUNT, "256", "Links to Pleo"),
+    defaulted("upstream_idle_timeout", ABOVE_ZERO, "60s", "A link to Pleo between requests"),
+    defaulted("drain_delay", OR_OFF, "0s", "On SIGTERM: not ready, still accepting"),
+    defaulted("drain_timeout", OR_OFF, "25s", "On SIGTERM: until requests in flight are cut"),
+];
+
+const LOG: &[Key] = &[
+    defaulted("format", Shape::Word(&["json", "text"]), "json", "How lines look"),
+    defaulted("level", Shape::Text, "info", "A filter such as \"info,pleo_gateway::tokens=debug\"; RUST_LOG comes first"),
+    defaulted("access", Shape::Boolean, "true", "One line per request"),
+];
+
+const TELEMETRY: &[Key] =
+    &[optional("otlp_endpoint", Shape::Text, "Where traces go; OTEL_EXPORTER_OTLP_ENDPOINT by default")];
+
+const CALLERS: &[Key] = &[
+    required("name", Shape::Text, "The caller's name"),
+    optional("key_sha256", TEXTS, "Digests of its keys, lower-case hex; two during a rotation"),
+    optional("client_cert", TEXTS, "Names in a verified client certificate, such as \"dns:erp.internal\""),
+    optional("unix_uid", Shape::List(&UID), "User ids of the peer of a unix socket"),
+    defaulted("anonymous", Shape::Boolean, "false", "It is whoever presents nothing; only on local doors and for named tenants"),
+    required("tenants", TEXTS, "For whom it may call: names, or [\"*\"]"),
+    optional("scopes", TEXTS, "It never gets more than these"),
+    optional("rate", Shape::Text, "Calls a time, such as \"300/min\""),
+    optional("max_in_flight", COUNT, "Calls at once"),
+];
+
+const TENANTS: &[Key] = &[
+    required("name", Shape::Text, "The tenant's name: a-z, 0-9 and -"),
+    optional("company_id", Shape::Text, "Refuse a connection to any other Pleo company"),
+    optional("scopes", TEXTS, "Asked for at connect; by default what its callers' routes need"),
+    optional("rate", Shape::Text, "Calls a time, such as \"500/min\""),
+];
+
+const ROUTES: &[Key] = &[
+    optional("catalogue", Shape::Text, "A family and version of Pleo's catalogue, such as \"export/v3\", \"tags/*\" or \"*\""),
+    optional("name", Shape::Text, "The route's name, in logs and metrics; by default its methods and path"),
+    optional("methods", TEXTS, "By default every method"),
+    optional("path", Shape::Text, "A template, such as \"/v2/employees/{employeeId}\""),
+    optional("scopes", TEXTS, "All are required"),
+    optional("callers", TEXTS, "Only for these callers"),
+    defaulted("deny", Shape::Boolean, "false", "Refuse what it matches"),
+    optional("timeout", OR_OFF, "The whole of a request; 0s is off"),
+    optional("max_request_body", BODY, "A request's body (413)"),
+    optional("replay_buffer", BUFFER, "What is kept of a body for a replay"),
+    optional("company", Shape::Text, "\"query:KEY\": the query key that must name the connection's company"),
+    defaulted("observe", Shape::Boolean, "false", "Report what enforcement would refuse, and let it pass"),
+    defaulted("allow_set_cookie", Shape::Boolean, "false", "Let Pleo's Set-Cookie pass"),
+    optional("rate", Shape::Text, "Calls a time, such as \"300/min\""),
+    optional("max_in_flight", COUNT, "Calls at once"),
+];
+
+const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, shape, required: true, default: None, about }
+}
+
+const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, shape, required: false, default: None, about }
+}
+
+const fn defaulted(name: &'static str, shape: Shape, default: &'static str, about: &'static str) -> Key {
+    Key { name, shape, required: false, default: Some(default), about }
+}

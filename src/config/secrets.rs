@@ -1,0 +1,204 @@
+//! Where secrets are, and fetching them: files, variables, systemd's credentials. Which keys are secrets is not here
+//! (`keys`).
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::file::{Node, Value};
+use super::report::{Finding, ProblemKind};
+use super::settings::SecretSource;
+use super::sources::Environment;
+use crate::secret::Secret;
+
+/// Why a secret's file was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFileError {
+    /// Others may read it too: the operator's to mend.
+    #[error("{} can be read by others", .0.display())]
+    OpenToOthers(PathBuf),
+    /// Nothing is in it.
+    #[error("{} is empty", .0.display())]
+    Empty(PathBuf),
+    /// It cannot be read, or is not text.
+    #[error("cannot read {}", .0.display())]
+    Io(PathBuf, #[source] io::Error),
+}
+
+/// Reads a secret from a file that others cannot read, without the newline at its end; `None` if there is no file.
+pub fn read_secret_file(path: &Path) -> Result<Option<Secret>, SecretFileError> {
+    if !check_secret_file(path)? {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(path).map_err(|e| SecretFileError::Io(path.to_owned(), e))?;
+    trimmed(text)
+        .map(Some)
+        .ok_or_else(|| SecretFileError::Empty(path.to_owned()))
+}
+
+/// True if the file is there; an error if others can read it.
+pub(super) fn check_secret_file(path: &Path) -> Result<bool, SecretFileError> {
+    match fs::metadata(path) {
+        Ok(found) if is_open(&found) => Err(SecretFileError::OpenToOthers(path.to_owned())),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(SecretFileError::Io(path.to_owned(), error)),
+    }
+}
+
+/// Open to the world, or to the group. A file of another user that we can read through our group (how Kubernetes hands
+/// out secrets) is as closed as it can be.
+fn is_open(file: &Metadata) -> bool {
+    let mode = file.permissions().mode();
+    let ours = file.uid() == rustix::process::geteuid().as_raw();
+    let refused = if ours { 0o077 } else { 0o037 };
+    mode & refused != 0
+}
+
+fn trimmed(text: String) -> Option<Secret> {
+    let secret = Secret::new(text);
+    let kept = secret.expose().trim_end_matches(['\n', '\r']);
+    (!kept.trim().is_empty()).then(|| Secret::new(kept))
+}
+
+/// Finds the secrets of one configuration.
+pub(super) struct Secrets<'a> {
+    pub(super) base: &'a Path,
+    pub(super) environment: &'a Environment,
+}
+
+impl Secrets<'_> {
+    /// The secret, or the file that may not be there yet. `None`: the check has already said what is wrong.
+    pub(super) fn source(&self, node: &Node) -> Option<Result<SecretSource, Finding>> {
+        let Value::Table(table) = &node.value else {
+            return None;
+        };
+        let (name, (_, node)) = table.0.iter().next()?;
+        let (Value::Text(text), 1) = (&node.value, table.0.len()) else {
+            return None;
+        };
+        match name.as_str() {
+            "file" => Some(self.file(text)),
+            "env" => Some(self.variable(text)),
+            "credential" => Some(self.credential(text)),
+            _ => None,
+        }
+    }
+
+    /// The secret itself: its file has to be there.
+    pub(super) fn read(&self, node: &Node) -> Option<Result<Secret, Finding>> {
+        Some(self.source(node)?.and_then(|source| match source {
+            SecretSource::Given(secret) => Ok(secret),
+            SecretSource::File(path) => match read_secret_file(&path) {
+                Ok(Some(secret)) => Ok(secret),
+                Ok(None) => Err(missing(format!("there is no file {}", path.display()))),
+                Err(error) => Err(finding(&error)),
+            },
+        }))
+    }
+
+    fn file(&self, text: &str) -> Result<SecretSource, Finding> {
+        let path = self.base.join(text);
+        match check_secret_file(&path) {
+            Ok(_) => Ok(SecretSource::File(path)),
+            Err(error) => Err(finding(&error)),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Result<SecretSource, Finding> {
+        let text = (self.environment.var(name))
+            .ok_or_else(|| missing(format!("the variable {name} is not set")))?;
+        trimmed(text.to_owned())
+            .map(SecretSource::Given)
+            .ok_or_else(|| missing(format!("the variable {name} is empty")))
+    }
+
+    /// systemd keeps its folder closed, whatever the modes in it.
+    fn credential(&self, name: &str) -> Result<SecretSource, Finding> {
+        let Some(folder) = self.environment.var("CREDENTIALS_DIRECTORY") else {
+            let message = "CREDENTIALS_DIRECTORY is not set";
+            let remedy = "run under systemd with LoadCredential=, or write { file = \"…\" }";
+            return Err(Finding::new(ProblemKind::Missing, message, remedy));
+        };
+        if name.contains('/') || name == ".." {
+            let remedy = "write the name that LoadCredential= gives it";
+            return Err(Finding::invalid("a credential's name is no path", remedy));
+        }
+        let path = Path::new(folder).join(name);
+        let text = fs::read_to_string(&path)
+            .map_err(|_| missing(format!("the credential {name} cannot be read")))?;
+        trimmed(text)
+            .map(SecretSource::Given)
+            .ok_or_else(|| missing(format!("the credential {name} is empty")))
+    }
+}
+
+fn missing(message: String) -> Finding {
+    Finding::new(
+        ProblemKind::Missing,
+        message,
+        "put the secret there, or name another place",
+    )
+}
+
+/// What to say of a file that was not read.
+pub(super) fn finding(error: &SecretFileError) -> Finding {
+    match error {
+        SecretFileError::OpenToOthers(path) => {
+            let remedy = format!("chmod 600 {}", path.display());
+            Finding::new(ProblemKind::Permission, error.to_string(), remedy)
+        }
+        SecretFileError::Empty(_) => missing(error.to_string()),
+        SecretFileError::Io(_, cause) => {
+            let kind = match cause.kind() {
+                io::ErrorKind::PermissionDenied => ProblemKind::Permission,
+                _ => ProblemKind::Invalid,
+            };
+            let remedy = "make it a text file that the gateway's user can read";
+            Finding::new(kind, format!("{error}: {cause}"), remedy)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str, mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn the_newline_at_the_end_is_not_part_of_a_secret() {
+        let (_folder, path) = written("canary \r\n", 0o600);
+        assert_eq!(
+            read_secret_file(&path).unwrap(),
+            Some(Secret::new("canary "))
+        );
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        for mode in [0o604, 0o640, 0o660] {
+            let (_folder, path) = written("canary", mode);
+            let error = read_secret_file(&path).unwrap_err();
+            assert!(
+                matches!(error, SecretFileError::OpenToOthers(_)),
+                "{mode:o}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_refused_and_a_missing_one_is_none() {
+        let (folder, path) = written("\n", 0o600);
+        let error = read_secret_file(&path).unwrap_err();
+        assert!(matches!(error, SecretFileError::Empty(_)));
+        assert_eq!(read_secret_file(&folder.path().join("none")).unwrap(), None);
+    }
+}

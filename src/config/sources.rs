@@ -1,0 +1,146 @@
+//! The only reader of the environment: overrides of keys, places of secrets, where the file is. What the values mean is
+//! not here (`build`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::check;
+use super::file::{Node, Table, Value, parse_variable};
+use super::keys::{FILE, Key, Shape};
+use super::report::{Finding, Findings, Place, ProblemKind};
+
+const PREFIX: &str = "PLEO_GATEWAY_";
+const SEARCHED: [&str; 2] = ["config/gateway.toml", "/etc/pleo-gateway/gateway.toml"];
+
+/// The environment as a value. Secrets are in it: it prints names only.
+#[derive(Clone, Default)]
+pub struct Environment {
+    vars: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// The process's own, as it is now. Variables that are not Unicode are left out.
+    pub fn of_process() -> Self {
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    /// A variable's value.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(String::as_str)
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(vars: I) -> Self {
+        Self {
+            vars: vars.into_iter().collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.vars.keys()).finish()
+    }
+}
+
+/// The configuration's file: the one given, else the first that is there of `config/gateway.toml` and
+/// `/etc/pleo-gateway/gateway.toml`.
+pub fn locate(given: Option<PathBuf>) -> PathBuf {
+    let there = || {
+        SEARCHED
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+    };
+    given
+        .or_else(there)
+        .unwrap_or_else(|| PathBuf::from(SEARCHED[0]))
+}
+
+/// Puts `PLEO_GATEWAY_<SECTION>__<KEY>` in the place of what the file says.
+pub(super) fn override_keys(root: &mut Table, environment: &Environment, findings: &Findings) {
+    for (variable, text) in &environment.vars {
+        let Some(name) = variable.strip_prefix(PREFIX) else {
+            continue;
+        };
+        let Some((section, key)) = name.split_once("__") else {
+            continue;
+        };
+        let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
+        match find_key(&section, &key) {
+            Some(known) => override_key(root, (&section, known), (variable, text), findings),
+            None => unknown(variable, &section, &key, findings),
+        }
+    }
+}
+
+fn sections() -> impl Iterator<Item = (&'static str, &'static [Key])> {
+    FILE.iter().filter_map(|section| match section.shape {
+        Shape::Table(keys) => Some((section.name, keys)),
+        _ => None,
+    })
+}
+
+fn find_key(section: &str, key: &str) -> Option<&'static Key> {
+    let (_, keys) = sections().find(|(name, _)| *name == section)?;
+    keys.iter().find(|known| known.name == key)
+}
+
+fn override_key(
+    root: &mut Table,
+    (section, key): (&str, &Key),
+    (variable, text): (&str, &str),
+    findings: &Findings,
+) {
+    let path = format!("{section}.{}", key.name);
+    let place = Place::Variable(variable.to_owned());
+    let node = if key.shape.is_plain() {
+        Some(Node {
+            value: Value::Text(text.to_owned()),
+            place: place.clone(),
+            key: path.clone(),
+        })
+    } else {
+        parse_variable(text, variable, &path)
+    };
+    let Some(node) = node else {
+        let remedy = match key.shape {
+            Shape::Secret => check::SECRET,
+            _ => "write the value as the file would, in TOML",
+        };
+        let finding = Finding::invalid("the variable's value cannot be read", remedy);
+        return findings.report(&place, &path, finding);
+    };
+    let absent = || Node {
+        value: Value::Table(Table::default()),
+        place: Place::File,
+        key: section.to_owned(),
+    };
+    let (_, parent) = (root.0.entry(section.to_owned())).or_insert_with(|| (Place::File, absent()));
+    if let Value::Table(table) = &mut parent.value {
+        table.set(key.name, node);
+    }
+}
+
+fn unknown(variable: &str, section: &str, key: &str, findings: &Findings) {
+    let names: Vec<String> = sections()
+        .flat_map(|(section, keys)| keys.iter().map(move |key| (section, key.name)))
+        .map(|(section, key)| format!("{section}__{key}"))
+        .collect();
+    let wanted = format!("{section}__{key}");
+    let remedy = match check::nearest(&wanted, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean {PREFIX}{}?", near.to_ascii_uppercase()),
+        None if FILE.iter().any(|known| known.name == section) => {
+            "only the keys of a [section] can be set by a variable; write this one in the file"
+                .into()
+        }
+        None => format!("variables are named {PREFIX}<SECTION>__<KEY>; remove it, or rename it"),
+    };
+    let finding = Finding::new(ProblemKind::Unknown, "the variable names no key", remedy);
+    let place = Place::Variable(variable.to_owned());
+    findings.report(&place, "", finding);
+}

@@ -1,0 +1,194 @@
+//! Broken files: every problem with its place, its key and what to do.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::super::{Problem, ProblemKind};
+use super::{SOUND, read};
+
+const CASES: &str = include_str!("broken.txt");
+
+#[test]
+fn every_broken_file_is_reported_with_place_key_and_remedy() {
+    let cases: Vec<&str> = (CASES.split("\n\n"))
+        .filter(|case| !case.starts_with('#'))
+        .collect();
+    assert!(cases.len() > 50);
+    for case in cases {
+        let (text, wanted) = case.split_once("\n--- ").unwrap();
+        let parts: Vec<&str> = wanted.trim_end().split(" | ").collect();
+        let [place, message, remedy] = parts[..] else {
+            panic!("{case}");
+        };
+        let problems = read(&format!("{SOUND}{text}")).unwrap_err();
+        let found = problems
+            .iter()
+            .any(|p| at(p) == place && p.message.contains(message) && p.remedy.contains(remedy));
+        assert!(found && problems.len() == 1, "{case}\ngot:\n{problems}");
+        assert!(problems.render(false).contains(remedy), "{case}");
+    }
+}
+
+fn at(problem: &Problem) -> String {
+    let (line, column) = (problem.line.unwrap_or(0), problem.column.unwrap_or(0));
+    let key = if problem.key.is_empty() {
+        "-"
+    } else {
+        &problem.key
+    };
+    format!("{line}:{column} {key}")
+}
+
+#[test]
+fn what_is_no_digest_is_placed_and_not_shown() {
+    const KEY: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    for (digest, message) in [
+        (&KEY[1..], "63 characters"),
+        (&KEY.to_uppercase(), "upper-case"),
+        (&KEY.replace('9', "x"), "no hex digit"),
+    ] {
+        let text = format!(
+            "{SOUND}[[callers]]\nname = \"a\"\nkey_sha256 = [\"{digest}\"]\ntenants = [\"t\"]"
+        );
+        let problems = read(&text).unwrap_err();
+        let problem = problems.iter().next().unwrap();
+        assert_eq!((problem.line, problem.column), (Some(10), Some(15)));
+        assert_eq!(problem.key, "callers[1].key_sha256[0]");
+        assert!(problem.message.contains(message), "{problem}");
+        assert!(!problems.render(false).contains(digest), "{digest}");
+    }
+    let text = format!(
+        "{SOUND}[[callers]]\nname = \"a\"\nkey_sha256 = [\"{KEY}\", \"{KEY}\"]\ntenants = [\"t\"]"
+    );
+    assert!(
+        read(&text)
+            .unwrap_err()
+            .to_string()
+            .contains("write each digest once")
+    );
+}
+
+#[test]
+fn what_is_missing_from_the_whole_file_is_said() {
+    let problems = read("").unwrap_err();
+    let text = problems.to_string();
+    assert!(
+        text.contains("`version` is missing; write `version = …`"),
+        "{text}"
+    );
+    assert!(
+        text.contains("listen: there is no door for callers; write [[listen]]"),
+        "{text}"
+    );
+    let version = read(&SOUND.replace("version = 1", "version = 2")).unwrap_err();
+    assert!(
+        version
+            .to_string()
+            .contains(":1:11: version: 2 is out of bounds"),
+        "{version}"
+    );
+}
+
+#[test]
+fn a_known_environment_needs_a_client_and_a_custom_one_its_urls() {
+    let problems = read(&format!("{SOUND}[pleo]\nenvironment = \"production\"")).unwrap_err();
+    let keys: Vec<&str> = problems
+        .iter()
+        .map(|problem| problem.key.as_str())
+        .collect();
+    assert_eq!(keys, ["pleo.client_id", "pleo.client_secret"]);
+    let text = "[pleo]\nenvironment = \"custom\"\ntoken_url = \"http://pleo.example/token\"";
+    let problems = read(&format!("{SOUND}{text}")).unwrap_err();
+    for key in ["authorize_url", "token_url", "introspect_url", "api_url"] {
+        assert!(
+            problems.iter().any(|p| p.key == format!("pleo.{key}")),
+            "{key}\n{problems}"
+        );
+    }
+}
+
+#[test]
+fn a_door_beyond_loopback_needs_callers_who_can_show_who_they_are() {
+    let door = "version = 1\n[[listen]]\naddress = \"0.0.0.0:8080\"\n";
+    let uid = "[[callers]]\nname = \"a\"\nunix_uid = [1]\ntenants = [\"t\"]\n";
+    for text in [door.to_owned(), format!("{door}{uid}")] {
+        let problems = read(&text).unwrap_err();
+        let problem = problems.iter().next().unwrap();
+        assert_eq!(problem.key, "listen[0].address");
+        assert!(
+            problem.message.contains("open beyond loopback"),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
+fn an_anonymous_caller_has_named_tenants() {
+    let text = SOUND.replace("[\"demo\"]", "[\"*\"]");
+    let problems = read(&text).unwrap_err();
+    assert!(
+        problems
+            .to_string()
+            .contains(":7:11: callers[0].tenants: an anonymous caller"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn every_problem_is_reported_at_once_in_the_order_of_the_file() {
+    let text = format!(
+        "{SOUND}x = 1\n[limits]\nidle_timeout = \"x\"\nmax_headers = true\n[log]\nformat = \"xml\""
+    );
+    let problems = read(&text).unwrap_err();
+    let places: Vec<_> = problems.iter().map(|p| (p.line, p.kind)).collect();
+    let expected = [
+        (Some(8), ProblemKind::Unknown),
+        (Some(10), ProblemKind::Invalid),
+        (Some(11), ProblemKind::Invalid),
+        (Some(13), ProblemKind::Invalid),
+    ];
+    assert_eq!(places, expected, "{problems}");
+}
+
+#[test]
+fn postgres_is_said_to_be_missing() {
+    let text = format!("{SOUND}[store]\npostgres = {{ env = \"DB\" }}\nsqlite = \"x\"");
+    let problems = super::read_with(&text, &[("DB", "postgres://u:canary@h/d")]).unwrap_err();
+    let text = problems.render(false);
+    assert!(
+        text.contains("PostgreSQL is not available in this version"),
+        "{text}"
+    );
+    assert!(text.contains("there are two databases"), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
+fn a_certificate_needs_its_key_and_the_key_is_closed_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("open.pem");
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let tls = |files: &str| {
+        let text = format!("{SOUND}[connect]\ntls = {{ {files} }}");
+        read(&text.replace("PEM", path.to_str().unwrap())).unwrap_err()
+    };
+    let problems = tls("cert_file = 'PEM'");
+    let problem = problems.iter().next().unwrap();
+    assert_eq!(at(problem), "9:7 connect.tls");
+    assert!(
+        problem.message.contains("`key_file` is missing"),
+        "{problem}"
+    );
+    let problems = tls("cert_file = 'PEM', key_file = 'PEM'");
+    let problem = problems.iter().next().unwrap();
+    assert_eq!(problem.key, "connect.tls.key_file");
+    assert_eq!(problem.kind, ProblemKind::Permission);
+    let problems = tls("cert_file = 'PEM', key_file = 'PEM', client_ca_file = 'PEM'");
+    assert!(
+        problems
+            .to_string()
+            .contains("connect.tls.client_ca_file: unknown key"),
+        "{problems}"
+    );
+}

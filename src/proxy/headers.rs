@@ -1,0 +1,262 @@
+//! The head that goes to Pleo. [`clean`] takes off whatever a caller may not send there, [`CleanHead::inject`] is the only
+//! place that puts a credential on: first strip, then inject, so that no `Connection` trick removes what we add
+//! (requirement 35). Answers' heads are not here (`proxy::answer`).
+
+use std::fmt;
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRAILER, TRANSFER_ENCODING, VIA,
+};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request};
+
+use super::error::{Malformed, ProxyError};
+use crate::access::permit::Permit;
+use crate::tokens::bearer::Bearer;
+
+/// The caller's id for its request, or ours.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How we name ourselves in `Via`: the same for all replicas, so that they notice each other's loops.
+const PSEUDONYM: &str = "pleo-gateway";
+const VIA_HTTP1: HeaderValue = HeaderValue::from_static("1.1 pleo-gateway");
+const VIA_HTTP10: HeaderValue = HeaderValue::from_static("1.0 pleo-gateway");
+const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 pleo-gateway");
+
+/// The head of a request that holds nothing that must not reach Pleo, and no credential yet.
+#[derive(Clone)]
+pub(super) struct CleanHead {
+    method: Method,
+    target: PathAndQuery,
+    headers: HeaderMap,
+}
+
+/// Its values are the caller's business.
+impl fmt::Debug for CleanHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CleanHead").finish_non_exhaustive()
+    }
+}
+
+/// How long the body is that goes with a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is none.
+    Empty,
+    /// The caller said how long it is; hyper says it again.
+    Known,
+    /// It ends when it ends.
+    Chunked,
+}
+
+/// Refuses what has two readings or came back to us, before anybody is asked who calls.
+pub(super) fn check(head: &request::Parts) -> Result<(), ProxyError> {
+    let headers = &head.headers;
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        // hyper takes any list that ends with `chunked`, and drops a length beside it.
+        let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !chunked || codings.next().is_some() || headers.contains_key(CONTENT_LENGTH) {
+            return Err(Malformed::Framing.into());
+        }
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if lengths.next().is_some_and(|length| !is_number(length)) || lengths.next().is_some() {
+        return Err(Malformed::Framing.into());
+    }
+    let mut expected = headers.get_all(EXPECT).iter();
+    if expected.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Malformed::Expectation.into());
+    }
+    if headers.get_all(VIA).iter().any(names_us) {
+        return Err(ProxyError::Loop);
+    }
+    Ok(())
+}
+
+fn is_number(value: &HeaderValue) -> bool {
+    !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
+}
+
+/// True if one of the comma-separated entries was made by us: `<protocol> pleo-gateway [comment]`.
+fn names_us(via: &HeaderValue) -> bool {
+    let us = |entry: &[u8]| {
+        let mut words = entry
+            .split(|byte| matches!(byte, b' ' | b'\t'))
+            .filter(|word| !word.is_empty());
+        words
+            .nth(1)
+            .is_some_and(|by| by.eq_ignore_ascii_case(PSEUDONYM.as_bytes()))
+    };
+    via.as_bytes().split(|byte| *byte == b',').any(us)
+}
+
+/// Takes off what must not reach Pleo and puts on what is ours, except for the credential.
+pub(super) fn clean(
+    head: request::Parts,
+    permit: &Permit,
+    framing: Framing,
+    request_id: &HeaderValue,
+) -> CleanHead {
+    let mut headers = head.headers;
+    let said_length = headers.contains_key(CONTENT_LENGTH);
+    let trailers = wants_trailers(&headers);
+    strip_named(&mut headers);
+    strip(&mut headers, is_stripped);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    frame(&mut headers, &head.method, framing, said_length);
+    headers.append(VIA, via(head.version));
+    headers.insert(X_REQUEST_ID, request_id.clone());
+    CleanHead {
+        method: head.method,
+        target: permit.target().clone(),
+        headers,
+    }
+}
+
+impl CleanHead {
+    /// The request as it is sent: `Authorization` is set, never appended. The value is marked sensitive where it is made.
+    pub(super) fn inject<B>(mut self, bearer: &Bearer, body: B) -> Request<B> {
+        self.headers.insert(AUTHORIZATION, bearer.value().clone());
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = Uri::from(self.target);
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+/// hyper frames bodies by what they say of themselves; these two it would leave out.
+fn frame(headers: &mut HeaderMap, method: &Method, framing: Framing, said_length: bool) {
+    match framing {
+        Framing::Empty
+            if said_length || matches!(*method, Method::POST | Method::PUT | Method::PATCH) =>
+        {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        Framing::Chunked if matches!(*method, Method::GET | Method::HEAD) => {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Framing::Empty | Framing::Known | Framing::Chunked => {}
+    }
+}
+
+fn via(version: Version) -> HeaderValue {
+    match version {
+        Version::HTTP_2 => VIA_HTTP2,
+        Version::HTTP_10 => VIA_HTTP10,
+        _ => VIA_HTTP1,
+    }
+}
+
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    let words = headers
+        .get_all(TE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    words
+        .flat_map(|value| value.split(','))
+        .any(|word| word.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// Removes what `Connection` names, whatever it is (RFC 9110 section 7.6.1). `Connection` itself is left.
+pub(super) fn strip_named(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let lists: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+    for name in lists
+        .iter()
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','))
+    {
+        let name = name.trim();
+        if !name.eq_ignore_ascii_case("connection") {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Removes every field whose name is `stripped`.
+pub(super) fn strip(headers: &mut HeaderMap, stripped: fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| stripped(name.as_str()))
+        .cloned()
+        .collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Drops from trailers what belongs into heads only: framing, routing, credentials, content (RFC 9110 section 6.5.1).
+pub fn clean_trailers(trailers: &mut HeaderMap) {
+    strip(trailers, |name| {
+        is_stripped(name)
+            || name.starts_with("content-")
+            || matches!(
+                name,
+                "cache-control"
+                    | "max-forwards"
+                    | "range"
+                    | "set-cookie"
+                    | "trailer"
+                    | "via"
+                    | "www-authenticate"
+                    | "location"
+                    | "x-request-id"
+            )
+    });
+}
+
+/// True for what a caller may not send to Pleo: credentials, our own fields, what says who the caller is or overrides
+/// method and path, what concerns this link only, and the framing that we make anew. Names are in lower case.
+fn is_stripped(name: &str) -> bool {
+    if name.contains('_') {
+        return is_look_alike(name);
+    }
+    is_hop_by_hop(name)
+        || name.starts_with("proxy-")
+        || name.starts_with("pleo-gateway-")
+        || name.starts_with("x-forwarded-")
+        || matches!(
+            name,
+            "authorization"
+                | "cookie"
+                | "cookie2"
+                | "x-api-key"
+                | "forwarded"
+                | "x-real-ip"
+                | "x-http-method-override"
+                | "x-http-method"
+                | "x-method-override"
+                | "x-original-url"
+                | "x-original-uri"
+                | "x-rewrite-url"
+                | "host"
+                | "content-length"
+                | "expect"
+        )
+}
+
+/// What concerns one link only, in requests and answers.
+pub(super) fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
+
+/// `Transfer_Encoding` and the like: some software reads `_` as `-`.
+fn is_look_alike(name: &str) -> bool {
+    let dashed = name.replace('_', "-");
+    is_stripped(&dashed) || dashed.starts_with("content-") || dashed == TRAILER.as_str()
+}

@@ -1,0 +1,110 @@
+//! What is known of a request so far: written by the proxy on the way, read for the log, the metrics and the replies,
+//! also when the caller went away half-way.
+
+use std::cell::{Cell, OnceCell};
+use std::time::Duration;
+
+use crate::access::denial::Denied;
+use crate::access::permit::Permit;
+use crate::model::ids::{CallerName, RouteName, TenantName};
+use crate::tokens::bearer::Bearer;
+
+/// One request's way so far.
+#[derive(Debug, Default)]
+pub struct Journey {
+    permit: OnceCell<Permit>,
+    denied: OnceCell<(Option<CallerName>, Option<TenantName>, Option<RouteName>)>,
+    stage: Cell<Stage>,
+    generation: Cell<Option<u64>>,
+    upstream: Cell<Option<Duration>>,
+    replayed: Cell<bool>,
+}
+
+/// How far it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It is, or waits to be, given a bearer.
+    #[default]
+    Obtaining,
+    /// Pleo has it.
+    Sent,
+}
+
+impl Journey {
+    /// Who calls, once that is established.
+    pub fn caller(&self) -> Option<&CallerName> {
+        let named = self.denied.get().and_then(|(caller, ..)| caller.as_ref());
+        self.permit
+            .get()
+            .map_or(named, |permit| Some(&permit.caller().name))
+    }
+
+    /// On whose behalf, once that is established.
+    pub fn tenant(&self) -> Option<&TenantName> {
+        let named = self.denied.get().and_then(|(_, tenant, _)| tenant.as_ref());
+        self.permit
+            .get()
+            .map_or(named, |permit| Some(permit.tenant()))
+    }
+
+    /// By which route, once one is found.
+    pub fn route(&self) -> Option<&RouteName> {
+        let named = self.denied.get().and_then(|(.., route)| route.as_ref());
+        self.permit
+            .get()
+            .map_or(named, |permit| Some(&permit.route().name))
+    }
+
+    /// The permit, if it was given.
+    pub fn permit(&self) -> Option<&Permit> {
+        self.permit.get()
+    }
+
+    /// The generation of the pair it was last sent with.
+    pub fn generation(&self) -> Option<u64> {
+        self.generation.get()
+    }
+
+    /// Time that Pleo had it until the head of the answer; `None` if it was not sent.
+    pub fn upstream(&self) -> Option<Duration> {
+        self.upstream.get()
+    }
+
+    /// True if it was sent a second time.
+    pub fn replayed(&self) -> bool {
+        self.replayed.get()
+    }
+
+    pub(super) fn admitted(&self, permit: Permit) -> &Permit {
+        self.permit.get_or_init(|| permit)
+    }
+
+    pub(super) fn refused(&self, denied: &Denied) {
+        let names = (
+            denied.caller.clone(),
+            denied.tenant.clone(),
+            denied.route.clone(),
+        );
+        // A request is denied once.
+        let _ = self.denied.set(names);
+    }
+
+    pub(super) fn sent_with(&self, bearer: &Bearer) {
+        self.stage.set(Stage::Sent);
+        self.generation.set(Some(bearer.generation().0));
+    }
+
+    pub(super) fn answered_after(&self, took: Duration) {
+        self.upstream
+            .set(Some(self.upstream.get().unwrap_or_default() + took));
+        self.stage.set(Stage::Obtaining);
+    }
+
+    pub(super) fn sent_again(&self) {
+        self.replayed.set(true);
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+}

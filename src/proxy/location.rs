@@ -1,0 +1,155 @@
+//! `Location` and `Content-Location` that point at Pleo's API are made to point at us, in the way the tenant was named.
+
+use http::header::{CONTENT_LOCATION, LOCATION};
+use http::{HeaderMap, HeaderValue, Uri};
+
+use crate::access::permit::{Permit, TenantSource};
+use crate::model::snapshot::Snapshot;
+use crate::net::origin::{Origin, Scheme};
+
+/// Rewrites both fields, if they are there and point at `api`.
+pub(super) fn rewrite(headers: &mut HeaderMap, api: &Origin, permit: &Permit, snapshot: &Snapshot) {
+    for name in [LOCATION, CONTENT_LOCATION] {
+        let Some(value) = headers.get(&name).and_then(|value| value.to_str().ok()) else {
+            continue;
+        };
+        let Some(place) = Place::of(value, api) else {
+            continue;
+        };
+        let ours = match (place, permit.named_by()) {
+            (Place::Absolute(rest), TenantSource::Path) => {
+                format!("{}/tenants/{}{rest}", snapshot.public_url, permit.tenant())
+            }
+            (Place::Absolute(rest), TenantSource::Host) => {
+                format!("{}{rest}", tenant_url(snapshot, permit.tenant().as_ref()))
+            }
+            (Place::Absolute(rest), _) => format!("{}{rest}", snapshot.public_url),
+            (Place::Path(path), TenantSource::Path) => {
+                format!("/tenants/{}{path}", permit.tenant())
+            }
+            (Place::Path(_), _) => continue,
+        };
+        if let Ok(ours) = HeaderValue::try_from(ours) {
+            headers.insert(name, ours);
+        }
+    }
+}
+
+/// Where a reference to the API points.
+#[derive(Debug, PartialEq)]
+enum Place<'v> {
+    /// With scheme and host, or host alone: what follows the host.
+    Absolute(&'v str),
+    /// A path on the same host.
+    Path(&'v str),
+}
+
+impl<'v> Place<'v> {
+    /// None if it points elsewhere, or is relative to the path it came from.
+    fn of(value: &'v str, api: &Origin) -> Option<Self> {
+        let hosted = match value.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(scheme_of(api)) => rest,
+            Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => return None,
+            _ => match value.strip_prefix("//") {
+                Some(rest) => rest,
+                None => return value.starts_with('/').then_some(Self::Path(value)),
+            },
+        };
+        let end = hosted.find(['/', '?', '#', '\\']).unwrap_or(hosted.len());
+        let (authority, rest) = hosted.split_at(end);
+        names(authority, api).then_some(Self::Absolute(rest))
+    }
+}
+
+fn scheme_of(api: &Origin) -> &'static str {
+    match api.scheme() {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    }
+}
+
+/// True if `authority` is the API's host and port, the default port written or not.
+fn names(authority: &str, api: &Origin) -> bool {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        _ => (authority, ""),
+    };
+    let default = match api.scheme() {
+        Scheme::Http => 80,
+        Scheme::Https => 443,
+    };
+    let port = if port.is_empty() {
+        Some(default)
+    } else {
+        port.parse().ok()
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case(api.host()) && port == Some(api.port())
+}
+
+/// The tenant's own host, with scheme and port of the public URL.
+fn tenant_url(snapshot: &Snapshot, tenant: &str) -> String {
+    let Some((before, after)) = &snapshot.tenant_host else {
+        return snapshot.public_url.clone();
+    };
+    let url: Option<Uri> = snapshot.public_url.parse().ok();
+    let scheme = url.as_ref().and_then(Uri::scheme_str).unwrap_or("https");
+    let port = url
+        .as_ref()
+        .and_then(Uri::port_u16)
+        .filter(|_| !after.contains(':'));
+    match port {
+        Some(port) => format!("{scheme}://{before}{tenant}{after}:{port}"),
+        None => format!("{scheme}://{before}{tenant}{after}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use url::Url;
+
+    fn api(url: &str) -> Origin {
+        Origin::from_url(&Url::parse(url).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn only_references_to_the_api_are_taken() {
+        let api = api("https://external.pleo.io");
+        let taken = [
+            (
+                "https://external.pleo.io/v1/x?y#z",
+                Place::Absolute("/v1/x?y#z"),
+            ),
+            ("HTTPS://External.Pleo.io:443/a", Place::Absolute("/a")),
+            ("//external.pleo.io?q", Place::Absolute("?q")),
+            ("https://external.pleo.io", Place::Absolute("")),
+            ("/v1/x?to=http://a/", Place::Path("/v1/x?to=http://a/")),
+        ];
+        for (value, place) in taken {
+            assert_eq!(Place::of(value, &api), Some(place), "{value}");
+        }
+        for value in [
+            "http://external.pleo.io/",
+            "https://external.pleo.io:444/",
+            "https://external.pleo.io.evil.example/",
+            "https://me@external.pleo.io/",
+            "https://evil.example/https://external.pleo.io/",
+            "v1/x",
+            "?q",
+            "",
+        ] {
+            assert_eq!(Place::of(value, &api), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn ports_and_addresses_are_compared() {
+        let v6 = api("http://[::1]:9400");
+        assert_eq!(
+            Place::of("http://[::1]:9400/a", &v6),
+            Some(Place::Absolute("/a"))
+        );
+        assert_eq!(Place::of("http://[::1]/a", &v6), None);
+    }
+}

@@ -28,7 +28,10 @@ pub fn granted(
     scopes: Option<&ScopeSet>,
     company: Option<&CompanyId>,
 ) -> Result<(), GrantDenial> {
-    if permit.pinned().is_some_and(|pinned| Some(pinned) != company) {
+    if permit
+        .pinned()
+        .is_some_and(|pinned| Some(pinned) != company)
+    {
         return Err(GrantDenial::ForeignCompany);
     }
     if enforces(permit.route())

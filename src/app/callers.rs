@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::rooms::Rooms;
 use crate::clock::SharedClock;
-use crate::edge::Edge;
+use crate::edge::{Edge, Parts};
 use crate::model::snapshot::Snapshot;
 use crate::net::client::{Client, ClientOptions};
 use crate::net::dial::Dialer;
@@ -20,6 +20,7 @@ use crate::net::origin::{Origin, OriginError};
 use crate::net::server::{ServerLimits, serve};
 use crate::net::threads::Cores;
 use crate::proxy::Proxy;
+use crate::proxy::allowance::Allowance;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::Tokens;
@@ -35,6 +36,7 @@ pub(super) struct Callers {
     pub(super) dialer: Arc<Dialer>,
     pub(super) origin: Arc<Origin>,
     pub(super) upstream: ClientOptions,
+    pub(super) allowance: Allowance,
     pub(super) limits: ServerLimits,
     pub(super) stop: CancellationToken,
 }
@@ -61,6 +63,7 @@ impl Callers {
             dialer: rooms.dialer.clone(),
             origin: Arc::new(Origin::from_url(&rooms.pleo.options().endpoints.api)?),
             upstream,
+            allowance: Allowance::default(),
             limits: super::doors::server_limits(&limits),
             snapshot,
             stop,
@@ -77,7 +80,11 @@ impl Callers {
         let shares = Mutex::new(shares(doors, threads));
         let callers = Arc::new(self);
         Cores::start(threads, "callers", move |_| {
-            let doors = shares.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            let doors = shares
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop()
+                .unwrap_or_default();
             let callers = callers.clone();
             async move { callers.serve(doors).await }
         })
@@ -85,14 +92,20 @@ impl Callers {
 
     /// One thread's work.
     async fn serve(&self, doors: Vec<Door>) {
-        let edge = Rc::new(self.edge());
+        let edge = self.edge();
         let doors: Vec<_> = doors
             .into_iter()
             .map(|door| {
                 let (edge, at_panic) = (edge.clone(), edge.clone());
                 let service = move |arrival| edge.clone().serve(arrival);
                 let on_panic = move || at_panic.panicked();
-                spawn_local(serve(door, self.limits.clone(), self.stop.clone(), service, on_panic))
+                spawn_local(serve(
+                    door,
+                    self.limits.clone(),
+                    self.stop.clone(),
+                    service,
+                    on_panic,
+                ))
             })
             .collect();
         for door in doors {
@@ -102,11 +115,30 @@ impl Callers {
         }
     }
 
-    fn edge(&self) -> Edge {
-        let client = Client::new(self.dialer.clone(), self.origin.clone(), self.upstream.clone());
-        let proxy = Proxy::new(client, self.tokens.clone(), self.metrics.clone());
-        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Edge::new(proxy, self.snapshot.clone(), self.clock.clone(), self.metrics.clone(), log)
+    fn edge(&self) -> Rc<Edge> {
+        let client = Client::new(
+            self.dialer.clone(),
+            self.origin.clone(),
+            self.upstream.clone(),
+        );
+        let proxy = Proxy::new(
+            client,
+            self.tokens.clone(),
+            self.metrics.clone(),
+            self.allowance.clone(),
+        );
+        let log = self
+            .log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Edge::new(Parts {
+            proxy,
+            snapshots: self.snapshot.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            log,
+        })
     }
 }
 

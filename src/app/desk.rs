@@ -30,14 +30,22 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Opens both doors on a thread of their own, until `stop`.
-    pub(super) fn open(self, connect: Bound, admin: Bound, stop: CancellationToken) -> io::Result<Cores> {
+    pub(super) fn open(
+        self,
+        connect: Bound,
+        admin: Bound,
+        stop: CancellationToken,
+    ) -> io::Result<Cores> {
         let doors = Mutex::new(Some((connect.into_doors(), admin.into_doors())));
         Cores::start(1, "desk", move |_| {
             let doors = doors.lock().ok().and_then(|mut doors| doors.take());
             let (desk, stop) = (self.clone(), stop.clone());
             async move {
                 if let Some((connect, admin)) = doors {
-                    tokio::join!(desk.browsers(connect, stop.clone()), desk.operators(admin, stop));
+                    tokio::join!(
+                        desk.browsers(connect, stop.clone()),
+                        desk.operators(admin, stop)
+                    );
                 }
             }
         })
@@ -48,7 +56,7 @@ impl Desk {
             let connect = self.connect.clone();
             let service = move |arrival: crate::net::peer::Arrival| {
                 let connect = connect.clone();
-                async move { connect.answer(arrival.into_parts().0).await }
+                async move { connect.answer(&arrival.into_parts().0.into_parts().0).await }
             };
             ended(serve(door, limits(), stop.clone(), service, panicked).await);
         }
@@ -73,7 +81,11 @@ fn ended(outcome: io::Result<()>) {
 }
 
 fn limits() -> ServerLimits {
-    ServerLimits { drain_timeout: DRAINS_WITHIN, links: std::sync::Arc::new(Semaphore::new(LINKS)), ..ServerLimits::default() }
+    ServerLimits {
+        drain_timeout: DRAINS_WITHIN,
+        links: std::sync::Arc::new(Semaphore::new(LINKS)),
+        ..ServerLimits::default()
+    }
 }
 
 /// A bug costs one request.

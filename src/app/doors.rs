@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::rooms::StartError;
-use crate::config::{Address, ListenSettings, Settings, TlsFiles};
+use crate::config::{Address, Settings, TlsFiles};
 use crate::model::limits::Limits;
 use crate::net::listener::Inherited;
 use crate::net::listener::{Bound, DoorAddress, DoorOptions, bind};
@@ -48,7 +48,12 @@ pub(super) async fn bind_one(
     inherited: &mut Inherited,
 ) -> Result<Bound, StartError> {
     let address = resolve(address, PRIVATE).await?;
-    let options = DoorOptions { address, tls: load_tls(files)?, half_close: false, index: 0 };
+    let options = DoorOptions {
+        address,
+        tls: load_tls(files)?,
+        half_close: false,
+        index: 0,
+    };
     Ok(bind(&options, 1, inherited)?)
 }
 
@@ -61,8 +66,13 @@ async fn resolve(address: &Address, mode: u32) -> Result<DoorAddress, StartError
         Address::Unix(path) => DoorAddress::Unix(path.clone(), mode),
         Address::Inherited(name) => DoorAddress::Inherited(name.clone()),
         Address::Host(name, port) => {
-            let failed = |source| StartError::Resolve { name: name.clone(), source };
-            let mut found = tokio::net::lookup_host((name.as_str(), *port)).await.map_err(failed)?;
+            let failed = |source| StartError::Resolve {
+                name: name.clone(),
+                source,
+            };
+            let mut found = tokio::net::lookup_host((name.as_str(), *port))
+                .await
+                .map_err(failed)?;
             let none = || failed(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
             DoorAddress::Tcp(found.next().ok_or_else(none)?)
         }
@@ -90,13 +100,9 @@ pub(super) fn server_limits(limits: &Limits) -> ServerLimits {
         max_header_bytes: u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX),
         max_headers: limits.max_headers,
         max_streams: limits.max_streams,
-        links: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
+        links: Arc::new(Semaphore::new(
+            limits.max_connections.min(Semaphore::MAX_PERMITS),
+        )),
         per_peer: (per_peer > 0).then(|| PeerLimit::new(per_peer)),
     }
-}
-
-/// What the links of a name are called, for the line that says where we listen.
-pub(super) fn shown(listens: &[ListenSettings], bound: &[Bound]) -> Vec<String> {
-    let scheme = |listen: &ListenSettings| if listen.tls.is_some() { "https" } else { "http" };
-    listens.iter().zip(bound).map(|(listen, bound)| format!("{}://{}", scheme(listen), bound.address())).collect()
 }

@@ -20,8 +20,10 @@ use crate::config::{Environment, LogFormat, SecretSource, Settings};
 use crate::connect::{self, Connect};
 use crate::drain::Tasks;
 use crate::model::snapshot::Snapshot;
+use crate::net::links::Links;
 use crate::net::listener::{DoorAddress, Inherited};
 use crate::net::threads::Cores;
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{access_log, logs};
 use callers::Callers;
 use desk::Desk;
@@ -30,6 +32,7 @@ use rooms::{Rooms, StartError};
 
 /// What the access log still has to write when the process ends.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);
+const LINKS_SHOWN_EVERY: Duration = Duration::from_secs(5);
 /// Wishes for a reload that may wait.
 const RELOADS_WAITING: usize = 4;
 
@@ -54,39 +57,179 @@ pub struct Running {
 }
 
 /// Starts everything that the settings describe. Returns once every door is open.
-pub async fn start(settings: Settings, environment: Environment, tasks: Tasks) -> Result<Running, StartError> {
-    let mut inherited = environment.var("LISTEN_FDNAMES").map_or_else(Inherited::none, Inherited::named);
+pub async fn start(
+    settings: Settings,
+    environment: Environment,
+    tasks: Tasks,
+) -> Result<Running, StartError> {
+    let mut inherited = environment
+        .var("LISTEN_FDNAMES")
+        .map_or_else(Inherited::none, Inherited::named);
     let threads = doors::threads(&settings);
     let callers_doors = doors::bind_callers(&settings, threads, &mut inherited).await?;
-    let connect_door = doors::bind_one(&settings.connect.listen, settings.connect.tls.as_ref(), &mut inherited).await?;
-    let admin_door = doors::bind_one(&settings.admin.listen, settings.admin.tls.as_ref(), &mut inherited).await?;
-    let callers: Vec<_> = callers_doors.iter().map(|door| door.address().clone()).collect();
+    let connect_door = doors::bind_one(
+        &settings.connect.listen,
+        settings.connect.tls.as_ref(),
+        &mut inherited,
+    )
+    .await?;
+    let admin_door = doors::bind_one(
+        &settings.admin.listen,
+        settings.admin.tls.as_ref(),
+        &mut inherited,
+    )
+    .await?;
+    let callers: Vec<_> = callers_doors
+        .iter()
+        .map(|door| door.address().clone())
+        .collect();
     let (connect, admin) = (connect_door.address().clone(), admin_door.address().clone());
 
     let rooms = Rooms::open(&settings, "gateway", tasks.clone()).await?;
-    let (log, lines) = access_log::start(io::stdout()).map_err(StartError::Thread)?;
     let stage = Arc::new(Stage::default());
     let (reload, wishes) = mpsc::channel(RELOADS_WAITING);
     let (stop_callers, stop_desk) = (CancellationToken::new(), CancellationToken::new());
     let drain_delay = settings.snapshot.limits.drain_delay;
-    let desk = desk_parts(&settings, &rooms, stage.clone(), reload.clone())?;
-    let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot { generation: 1, ..settings.snapshot }));
-    let desk = desk.with_connect(&settings.connect.public_url, &rooms, snapshot.clone())?;
+    let admin_room = operators(&settings, &rooms, stage.clone(), reload.clone())?;
+    let public_url = settings.connect.public_url;
+    let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
+        generation: 1,
+        ..settings.snapshot
+    }));
+    let desk = Desk {
+        admin: Arc::new(admin_room),
+        connect: browsers(public_url, &rooms, snapshot.clone())?,
+    };
 
+    let (log, lines) = access_log::start(io::stdout()).map_err(StartError::Thread)?;
     let served = Callers::new(snapshot.clone(), &rooms, log, stop_callers.clone())?;
-    let cores = served.open(callers_doors, threads).map_err(StartError::Thread)?;
-    let desk = desk.open(connect_door, admin_door, stop_desk.clone()).map_err(StartError::Thread)?;
+    let upstream = served.links();
+    let cores = served
+        .open(callers_doors, threads)
+        .map_err(StartError::Thread)?;
+    let desk = desk
+        .open(connect_door, admin_door, stop_desk.clone())
+        .map_err(StartError::Thread)?;
     let keeper = rooms.tokens.clone();
     tasks.spawn(async move { keeper.keep().await });
+    tasks.spawn(watch_links(
+        upstream,
+        rooms.metrics.clone(),
+        tasks.stop_token(),
+    ));
+    let (metrics, clock) = (rooms.metrics.clone(), rooms.clock.clone());
     let reloads = Reload {
         file: settings.file,
         environment,
         snapshot,
-        metrics: rooms.metrics.clone(),
-        clock: rooms.clock.clone(),
+        metrics,
+        clock,
     };
     tasks.spawn(reloads.run(wishes, tasks.stop_token()));
     rooms.metrics.reloaded(true, rooms.clock.wall());
     stage.start();
-    Ok(Running { callers, connect, admin, rooms, stage, reload, stop_callers, stop_desk, cores, desk, lines, drain_delay })
+    Ok(Running {
+        callers,
+        connect,
+        admin,
+        rooms,
+        stage,
+        reload,
+        stop_callers,
+        stop_desk,
+        cores,
+        desk,
+        lines,
+        drain_delay,
+    })
+}
+
+fn operators(
+    settings: &Settings,
+    rooms: &Rooms,
+    stage: Arc<Stage>,
+    reload: mpsc::Sender<ReloadWish>,
+) -> Result<Admin, StartError> {
+    let token = match &settings.admin.token {
+        SecretSource::File(path) => token::read_or_make(path).map_err(StartError::AdminToken)?,
+        SecretSource::Given(token) => token.clone(),
+    };
+    Ok(Admin {
+        tokens: rooms.tokens.clone(),
+        store: rooms.store.clone(),
+        policy: rooms.policy.clone(),
+        metrics: rooms.metrics.clone(),
+        token,
+        serves_everything: settings.admin.serves_everything(),
+        stage,
+        reload,
+    })
+}
+
+fn browsers(
+    public_url: String,
+    rooms: &Rooms,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+) -> Result<Connect, StartError> {
+    let parts = connect::Parts {
+        store: rooms.store.clone(),
+        pleo: rooms.pleo.clone(),
+        tokens: rooms.tokens.clone(),
+        snapshot,
+        tasks: rooms.tasks.clone(),
+        public_url,
+        issuer: None,
+    };
+    Connect::new(parts).ok_or(StartError::AuthorizeUrl)
+}
+
+/// Shows how many links to Pleo are open, a few times a minute: nobody needs it finer.
+async fn watch_links(links: Arc<Links>, metrics: Metrics, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(LINKS_SHOWN_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {
+                let (open, idle) = (links.open(), links.idle());
+                metrics.set_upstream_links(open.saturating_sub(idle), idle);
+            }
+        }
+    }
+}
+
+impl Running {
+    /// The rooms, for whoever runs a gateway inside another program (`demo`).
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    /// Reads the configuration again: all or nothing. How it went is logged.
+    pub async fn reload(&self) {
+        let (tell, told) = oneshot::channel();
+        if self.reload.send(tell).await.is_ok() {
+            // Nobody answers only when the process ends.
+            let _ = told.await;
+        }
+    }
+
+    /// Not ready → `drain_delay` → no new links → requests in flight and flights end → everything closed.
+    pub async fn stop(self) {
+        self.stage.drain();
+        tokio::time::sleep(self.drain_delay).await;
+        self.stop_callers.cancel();
+        self.cores.ended().await;
+        self.stop_desk.cancel();
+        self.desk.ended().await;
+        self.rooms.close().await;
+        self.lines.finish(LAST_LINES_WITHIN);
+    }
+}
+
+/// Logs as the configuration and `RUST_LOG` say.
+pub fn start_logs(settings: &Settings) -> Result<(), logs::InvalidFilter> {
+    let format = match settings.log.format {
+        LogFormat::Json => logs::Format::Json,
+        LogFormat::Text => logs::Format::Text,
+    };
+    logs::start(format, &settings.log.level)
 }

@@ -1,23 +1,24 @@
 //! Reading the configuration again: all or nothing. A bad file is reported and the old configuration stays; requests under
 //! way keep the snapshot they began with.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Source;
 use crate::admin::ReloadWish;
 use crate::clock::SharedClock;
-use crate::config;
+use crate::config::{self, Environment};
 use crate::model::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 
 /// What a reload needs, and what it changes.
 #[derive(Debug)]
 pub(super) struct Reload {
-    pub(super) source: Source,
+    pub(super) file: PathBuf,
+    pub(super) environment: Environment,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) metrics: Metrics,
     pub(super) clock: SharedClock,
@@ -39,13 +40,16 @@ impl Reload {
     }
 
     async fn once(&self) -> Result<(), String> {
-        let source = self.source.clone();
-        let read = tokio::task::spawn_blocking(move || config::load(&source.file, &source.environment)).await;
+        let (file, environment) = (self.file.clone(), self.environment.clone());
+        let read = tokio::task::spawn_blocking(move || config::load(&file, &environment)).await;
         let done = match read {
             Ok(Ok(settings)) => {
                 let mut snapshot = settings.snapshot;
                 snapshot.generation = self.snapshot.load().generation + 1;
-                tracing::info!(generation = snapshot.generation, "the configuration was read again");
+                tracing::info!(
+                    generation = snapshot.generation,
+                    "the configuration was read again"
+                );
                 self.snapshot.store(Arc::new(snapshot));
                 Ok(())
             }

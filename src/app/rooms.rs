@@ -5,7 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, SharedClock, SystemClock};
+use crate::admin::token::TokenError;
+use crate::clock::{SharedClock, SystemClock};
 use crate::config::{
     ClientAuth, Database, PleoEnvironment, RefreshSettings, SecretSource, Settings, Uncertain,
 };
@@ -18,10 +19,10 @@ use crate::net::tls::{self, Alpn, Roots, TlsError};
 use crate::pleo::Pleo;
 use crate::pleo::endpoints::{self, Endpoints, Environment, PleoOptions};
 use crate::refresh::policy::{self, Policy};
-use crate::store::open::{OpenError, OpenFault, Opened, StoreOptions};
+use crate::store::ConnectionStore;
+use crate::store::open::{OpenError, OpenFault, Opened, StoreOptions, open};
 use crate::store::owners::Lock;
 use crate::store::sealing_keys::KeySource;
-use crate::store::{ConnectionStore, open};
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::{Parts, Tokens};
 
@@ -65,6 +66,9 @@ pub enum StartError {
     /// A URL of Pleo's.
     #[error("a URL in [pleo] cannot be dialled")]
     Url(#[from] OriginError),
+    /// Pleo's authorise URL.
+    #[error("[pleo] authorize_url cannot stand in a header")]
+    AuthorizeUrl,
     /// A door.
     #[error("a listener cannot be opened")]
     Bind(#[from] BindError),
@@ -79,7 +83,7 @@ pub enum StartError {
     },
     /// The admin token's file.
     #[error("the admin token cannot be used")]
-    AdminToken(#[source] crate::admin::token::TokenError),
+    AdminToken(#[source] TokenError),
     /// The operating system refused a thread.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
@@ -113,10 +117,13 @@ impl StartError {
                 OpenFault::Configuration => StartKind::Configuration,
                 OpenFault::Io => StartKind::Io,
             },
-            Self::NoPostgres | Self::Tls(_) | Self::Url(_) => StartKind::Configuration,
-            Self::Bind(BindError::Denied(_)) => StartKind::Permission,
+            Self::NoPostgres | Self::AuthorizeUrl | Self::Tls(_) | Self::Url(_) => {
+                StartKind::Configuration
+            }
+            Self::Bind(BindError::Denied(_)) | Self::AdminToken(TokenError::Loose(_)) => {
+                StartKind::Permission
+            }
             Self::Bind(_) | Self::Resolve { .. } => StartKind::Unavailable,
-            Self::AdminToken(crate::admin::token::TokenError::Loose(_)) => StartKind::Permission,
             Self::AdminToken(_) => StartKind::Io,
             Self::Thread(_) => StartKind::Internal,
         }
@@ -142,7 +149,13 @@ impl Rooms {
             salvage: settings.store.salvage.clone(),
         };
         let owner = Owner::make();
-        let Opened { store, owners, lock, salvage, .. } = open::open(store, &owner, clock.clone()).await?;
+        let Opened {
+            store,
+            owners,
+            lock,
+            salvage,
+            ..
+        } = open(store, &owner, clock.clone()).await?;
         let policy = policy_of(&settings.refresh);
         let tokens = Tokens::new(Parts {
             store: store.clone(),
@@ -159,7 +172,17 @@ impl Rooms {
             metrics: metrics.clone(),
             who: who.to_owned(),
         });
-        Ok(Self { tokens, store, pleo, dialer, clock, metrics, policy, tasks, lock })
+        Ok(Self {
+            tokens,
+            store,
+            pleo,
+            dialer,
+            clock,
+            metrics,
+            policy,
+            tasks,
+            lock,
+        })
     }
 
     /// Lets flights in the air land, then leaves: an orderly end leaves no attempt open (R9).
@@ -174,7 +197,9 @@ impl Rooms {
 }
 
 fn dialer(settings: &Settings) -> Result<Dialer, TlsError> {
-    let roots = Roots { ca_file: settings.pleo.ca_file.clone() };
+    let roots = Roots {
+        ca_file: settings.pleo.ca_file.clone(),
+    };
     Ok(Dialer::new(
         tls::client_config(&roots, Alpn::Http1)?,
         tls::client_config(&roots, Alpn::Http2OrHttp1)?,
@@ -216,7 +241,10 @@ fn pleo_options(settings: &Settings) -> PleoOptions {
 fn key_source(source: &SecretSource) -> KeySource {
     match source {
         SecretSource::File(path) => KeySource::File(path.clone()),
-        SecretSource::Given(value) => KeySource::Secret { name: "[store] sealing_keys".to_owned(), value: value.clone() },
+        SecretSource::Given(value) => KeySource::Secret {
+            name: "[store] sealing_keys".to_owned(),
+            value: value.clone(),
+        },
     }
 }
 

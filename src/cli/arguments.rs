@@ -8,8 +8,15 @@ use clap::{Args, Parser, Subcommand};
 
 /// Lets systems which know nothing of OAuth call the API of Pleo.
 #[derive(Debug, Parser)]
-#[command(name = "pleo-gateway", version, max_term_width = 100, propagate_version = true)]
-#[command(after_help = "Without a command it serves. The README tells how to begin: pleo-gateway demo")]
+#[command(
+    name = "pleo-gateway",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
+#[command(
+    after_help = "Without a command it serves. The README tells how to begin: pleo-gateway demo"
+)]
 pub(super) struct Arguments {
     /// The configuration; default: config/gateway.toml, then gateway.toml in /etc/pleo-gateway
     #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
@@ -105,6 +112,10 @@ pub(super) struct One {
 }
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct ImportOptions {
     /// The tenant's name; the tokens come as JSON on standard input
     #[arg(required_unless_present = "file", conflicts_with = "file")]
@@ -162,7 +173,7 @@ pub(super) struct SandboxOptions {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::config::units::duration(text).map_err(|error| error.to_string())
+    crate::config::duration(text).map_err(str::to_owned)
 }
 
 #[cfg(test)]
@@ -179,7 +190,13 @@ mod tests {
     #[test]
     fn import_takes_a_tenant_or_a_file() {
         assert!(Arguments::try_parse_from(["x", "connections", "import"]).is_err());
-        assert!(Arguments::try_parse_from(["x", "connections", "import", "acme", "--file", "f"]).is_err());
-        assert!(Arguments::try_parse_from(["x", "connections", "import", "--file", "-", "-c", "g"]).is_ok());
+        assert!(
+            Arguments::try_parse_from(["x", "connections", "import", "acme", "--file", "f"])
+                .is_err()
+        );
+        assert!(
+            Arguments::try_parse_from(["x", "connections", "import", "--file", "-", "-c", "g"])
+                .is_ok()
+        );
     }
 }

@@ -20,7 +20,10 @@ pub(super) struct Reply {
 pub(super) fn get(base: &Url, path: &str, headers: &[String]) -> std::io::Result<Reply> {
     let host = base.host_str().ok_or(ErrorKind::InvalidInput)?;
     let port = base.port_or_known_default().unwrap_or(80);
-    let address = (host.trim_matches(['[', ']']), port).to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
+    let address = (host.trim_matches(['[', ']']), port)
+        .to_socket_addrs()?
+        .next()
+        .ok_or(ErrorKind::AddrNotAvailable)?;
     let mut link = TcpStream::connect_timeout(&address, ANSWERS_WITHIN)?;
     link.set_read_timeout(Some(ANSWERS_WITHIN))?;
     link.set_write_timeout(Some(ANSWERS_WITHIN))?;
@@ -32,7 +35,16 @@ pub(super) fn get(base: &Url, path: &str, headers: &[String]) -> std::io::Result
     link.write_all(format!("{head}\r\n").as_bytes())?;
     let mut answer = String::new();
     link.take(LONGEST).read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| Error::other("the answer is not HTTP"))?;
-    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).ok_or_else(|| Error::other("the answer is not HTTP"))?;
-    Ok(Reply { status, body: body.to_owned() })
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or_else(|| Error::other("the answer is not HTTP"))?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|word| word.parse().ok())
+        .ok_or_else(|| Error::other("the answer is not HTTP"))?;
+    Ok(Reply {
+        status,
+        body: body.to_owned(),
+    })
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::exit::{Exit, Failure};
-use super::session::{self, exit_of, shown};
 use super::print;
+use super::session::{self, exit_of, shown};
 use crate::app::rooms::Rooms;
 use crate::config::{self, Environment, Settings};
 use crate::drain::Tasks;
@@ -30,9 +30,18 @@ pub(super) fn run(file: Option<PathBuf>, online: bool, json: bool) -> Result<(),
         return print::json(&serde_json::json!({ "problems": [], "warnings": settings.warnings }));
     }
     if !settings.warnings.is_empty() {
-        print::remark(settings.warnings.render(print::colour(&environment)).trim_end());
+        print::remark(
+            settings
+                .warnings
+                .render(print::colour(&environment))
+                .trim_end(),
+        );
     }
-    print::line(&format!("{}: fine, {} routes", settings.file.display(), settings.snapshot.routes.iter().count()))
+    print::line(&format!(
+        "{}: fine, {} routes",
+        settings.file.display(),
+        settings.snapshot.routes.iter().count()
+    ))
 }
 
 /// Opens the store with its keys, and a link to each of Pleo's hosts.
@@ -40,7 +49,9 @@ fn try_out(settings: &Settings) -> Result<(), Failure> {
     let runtime = session::runtime()?;
     runtime.block_on(async {
         let tasks = Tasks::on(runtime.handle().clone());
-        let rooms = Rooms::open(settings, "cli", tasks).await.map_err(|error| Failure::from(&error))?;
+        let rooms = Rooms::open(settings, "cli", tasks)
+            .await
+            .map_err(|error| Failure::from(&error))?;
         let endpoints = rooms.pleo.options().endpoints.clone();
         let mut outcome = Ok(());
         for url in [&endpoints.token, &endpoints.api] {
@@ -53,10 +64,20 @@ fn try_out(settings: &Settings) -> Result<(), Failure> {
 
 async fn reach(rooms: &Rooms, url: &url::Url) -> Result<(), Failure> {
     let origin = Origin::from_url(url).map_err(|error| Failure::of(Exit::Configuration, &error))?;
-    let dialled = tokio::time::timeout(Duration::from_secs(30), rooms.dialer.dial(&origin, Alpn::Http1)).await;
+    let dialled = tokio::time::timeout(
+        Duration::from_secs(30),
+        rooms.dialer.dial(&origin, Alpn::Http1),
+    )
+    .await;
     match dialled {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Failure::new(Exit::Unavailable, format!("{origin}: {}", chain(&error)))),
-        Err(_) => Err(Failure::new(Exit::Unavailable, format!("{origin} does not answer"))),
+        Ok(Err(error)) => Err(Failure::new(
+            Exit::Unavailable,
+            format!("{origin}: {}", chain(&error)),
+        )),
+        Err(_) => Err(Failure::new(
+            Exit::Unavailable,
+            format!("{origin} does not answer"),
+        )),
     }
 }

@@ -17,9 +17,11 @@ pub(super) fn run(config: Option<PathBuf>, command: Connections) -> Result<(), F
     session::run(config, async |session| match command {
         Connections::List { json } => list(session, json).await,
         Connections::Show(one) => show(session, &one).await,
-        Connections::Link { one, expires, allow_shared_company } => {
-            link(session, &one, expires, allow_shared_company).await
-        }
+        Connections::Link {
+            one,
+            expires,
+            allow_shared_company,
+        } => link(session, &one, expires, allow_shared_company).await,
         Connections::Import(options) => import::run(session, &options).await,
         Connections::Verify(one) => verify(session, &one).await,
         Connections::Refresh(one) => refresh(session, &one).await,
@@ -40,16 +42,30 @@ async fn list(session: &Session, json: bool) -> Result<(), Failure> {
     if json {
         print::json(&summaries)?;
     } else if summaries.is_empty() && unreadable.is_empty() {
-        print::remark("No connections yet: `pleo-gateway connections link TENANT` makes the first.");
+        print::remark(
+            "No connections yet: `pleo-gateway connections link TENANT` makes the first.",
+        );
     } else {
         let rows: Vec<_> = summaries.iter().map(columns).collect();
-        print::table(&["TENANT", "STATE", "COMPANY", "GENERATION", "EXPIRES", "SCOPES"], &rows)?;
+        print::table(
+            &[
+                "TENANT",
+                "STATE",
+                "COMPANY",
+                "GENERATION",
+                "EXPIRES",
+                "SCOPES",
+            ],
+            &rows,
+        )?;
     }
     if unreadable.is_empty() {
         return Ok(());
     }
     for tenant in &unreadable {
-        print::error(&format!("the row of tenant {tenant} cannot be opened: it was changed by another hand, or its sealing key is not configured"));
+        print::error(&format!(
+            "the row of tenant {tenant} cannot be opened: it was changed by another hand, or its sealing key is not configured"
+        ));
     }
     Err(Failure::told(Exit::Data))
 }
@@ -59,10 +75,16 @@ fn columns(summary: &Summary) -> Vec<String> {
     vec![
         summary.tenant.to_string(),
         summary.state.as_str().to_owned(),
-        summary.company_id.as_ref().map_or_else(dash, ToString::to_string),
+        summary
+            .company_id
+            .as_ref()
+            .map_or_else(dash, ToString::to_string),
         format!("{}.{}", summary.epoch.0, summary.generation.0),
         summary.access_expires_at.clone().unwrap_or_else(dash),
-        summary.scopes.as_ref().map_or_else(dash, ToString::to_string),
+        summary
+            .scopes
+            .as_ref()
+            .map_or_else(dash, ToString::to_string),
     ]
 }
 
@@ -79,9 +101,18 @@ async fn verify(session: &Session, one: &One) -> Result<(), Failure> {
     if let (Some(expected), Some(got)) = (expected, verified.identity.company.as_ref())
         && expected != got
     {
-        return Err(OperateError::WrongCompany { expected: expected.clone(), got: got.clone() }.into());
+        return Err(OperateError::WrongCompany {
+            expected: expected.clone(),
+            got: got.clone(),
+        }
+        .into());
     }
-    tell(session, &verified.connection, one.json, Some("Pleo accepts the token, and it is for this company."))
+    tell(
+        session,
+        &verified.connection,
+        one.json,
+        Some("Pleo accepts the token, and it is for this company."),
+    )
 }
 
 async fn refresh(session: &Session, one: &One) -> Result<(), Failure> {
@@ -90,11 +121,24 @@ async fn refresh(session: &Session, one: &One) -> Result<(), Failure> {
 }
 
 async fn disconnect(session: &Session, one: &One, uninstall: bool) -> Result<(), Failure> {
-    let row = session.tokens().disconnect(&tenant(one)?, uninstall).await?;
-    tell(session, &row, one.json, Some("Disconnected: the tokens are erased."))
+    let row = session
+        .tokens()
+        .disconnect(&tenant(one)?, uninstall)
+        .await?;
+    tell(
+        session,
+        &row,
+        one.json,
+        Some("Disconnected: the tokens are erased."),
+    )
 }
 
-fn tell(session: &Session, row: &crate::model::connection::Connection, json: bool, words: Option<&str>) -> Result<(), Failure> {
+fn tell(
+    session: &Session,
+    row: &crate::model::connection::Connection,
+    json: bool,
+    words: Option<&str>,
+) -> Result<(), Failure> {
     let summary = Summary::of(row, session.policy());
     if json {
         return print::json(&summary);
@@ -103,7 +147,17 @@ fn tell(session: &Session, row: &crate::model::connection::Connection, json: boo
         print::remark(words);
     }
     let rows = [columns(&summary)];
-    print::table(&["TENANT", "STATE", "COMPANY", "GENERATION", "EXPIRES", "SCOPES"], &rows)
+    print::table(
+        &[
+            "TENANT",
+            "STATE",
+            "COMPANY",
+            "GENERATION",
+            "EXPIRES",
+            "SCOPES",
+        ],
+        &rows,
+    )
 }
 
 async fn history(session: &Session, one: &One) -> Result<(), Failure> {
@@ -117,15 +171,36 @@ async fn history(session: &Session, one: &One) -> Result<(), Failure> {
         .iter()
         .map(|row| {
             let row = serde_json::to_value(row).unwrap_or_default();
-            let mut line = vec![words(&row["at"]), format!("{}.{}", row["epoch"], row["generation"])];
-            line.extend(["phase", "outcome", "attempt", "refresh_fingerprint"].map(|name| words(&row[name])));
+            let mut line = vec![
+                words(&row["at"]),
+                format!("{}.{}", row["epoch"], row["generation"]),
+            ];
+            line.extend(
+                ["phase", "outcome", "attempt", "refresh_fingerprint"]
+                    .map(|name| words(&row[name])),
+            );
             line
         })
         .collect();
-    print::table(&["AT", "GENERATION", "PHASE", "OUTCOME", "ATTEMPT", "REFRESH TOKEN"], &rows)
+    print::table(
+        &[
+            "AT",
+            "GENERATION",
+            "PHASE",
+            "OUTCOME",
+            "ATTEMPT",
+            "REFRESH TOKEN",
+        ],
+        &rows,
+    )
 }
 
-async fn link(session: &Session, one: &One, expires: Duration, shared: bool) -> Result<(), Failure> {
+async fn link(
+    session: &Session,
+    one: &One,
+    expires: Duration,
+    shared: bool,
+) -> Result<(), Failure> {
     let tenant = tenant(one)?;
     let terms = Terms {
         scopes: session.scopes_for(&tenant),
@@ -138,9 +213,14 @@ async fn link(session: &Session, one: &One, expires: Duration, shared: bool) -> 
         .map_err(|error| Failure::of(Exit::Unavailable, &error))?;
     if one.json {
         let url = issued.url.as_str();
-        return print::json(&serde_json::json!({ "tenant": tenant, "url": url, "expires_at": issued.expires_at.to_string() }));
+        return print::json(
+            &serde_json::json!({ "tenant": tenant, "url": url, "expires_at": issued.expires_at.to_string() }),
+        );
     }
-    print::remark(&format!("For whoever may consent for {tenant}; good once, until {}. It asks for: {}", issued.expires_at, issued.scopes));
+    print::remark(&format!(
+        "For whoever may consent for {tenant}; good once, until {}. It asks for: {}",
+        issued.expires_at, issued.scopes
+    ));
     print::line(issued.url.as_str())
 }
 
@@ -155,16 +235,23 @@ pub(super) fn parse_tenant(text: &str) -> Result<TenantName, Failure> {
 impl From<OperateError> for Failure {
     fn from(error: OperateError) -> Self {
         let exit = match &error {
-            OperateError::NotConnected(_) | OperateError::ReauthorizationRequired | OperateError::Refused => Exit::Unavailable,
+            OperateError::NotConnected(_)
+            | OperateError::ReauthorizationRequired
+            | OperateError::Refused
+            | OperateError::Store(_) => Exit::Unavailable,
             OperateError::WouldReplace(tenant) => {
-                return Self::new(Exit::Data, format!("{error}: add --replace to replace it, or `connections show {tenant}`"));
+                let words =
+                    format!("{error}: add --replace to replace it, or `connections show {tenant}`");
+                return Self::new(Exit::Data, words);
             }
             OperateError::CompanyTaken(_) => {
-                return Self::new(Exit::Data, format!("{error}: disconnect that one, or add --allow-shared-company"));
+                let words = format!("{error}: disconnect that one, or add --allow-shared-company");
+                return Self::new(Exit::Data, words);
             }
             OperateError::WrongCompany { .. } | OperateError::NothingToVerify => Exit::Data,
-            OperateError::Silent | OperateError::TryAgain { .. } | OperateError::Uninstall(_) => Exit::TryAgain,
-            OperateError::Store(_) => Exit::Unavailable,
+            OperateError::Silent | OperateError::TryAgain { .. } | OperateError::Uninstall(_) => {
+                Exit::TryAgain
+            }
         };
         Self::of(exit, &error)
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use url::Url;
 
+use super::callers::hex;
 use super::exit::{Exit, Failure};
 use super::{ask, print, session};
 use crate::access::identify::key_digest;
@@ -32,7 +33,11 @@ pub(super) fn run(once: bool) -> Result<(), Failure> {
     runtime.block_on(async {
         let tasks = Tasks::on(runtime.handle().clone());
         let demo = Demo::start(&tasks).await?;
-        let outcome = if once { demo.once().await } else { demo.until_interrupted().await };
+        let outcome = if once {
+            demo.once().await
+        } else {
+            demo.until_interrupted().await
+        };
         demo.stop().await;
         outcome
     })
@@ -50,13 +55,29 @@ struct Demo {
 impl Demo {
     async fn start(tasks: &Tasks) -> Result<Self, Failure> {
         let sandbox_tasks = Tasks::on(tokio::runtime::Handle::current());
-        let options = Options { listen: ([127, 0, 0, 1], 0).into(), ..Options::default() };
-        let sandbox = sandbox::start(options, &sandbox_tasks).await.map_err(|error| Failure::of(Exit::Unavailable, &error))?;
-        let folder = tempfile::Builder::new().prefix("pleo-gateway-demo-").tempdir().map_err(|error| Failure::of(Exit::Io, &error))?;
+        let options = Options {
+            listen: ([127, 0, 0, 1], 0).into(),
+            ..Options::default()
+        };
+        let sandbox = sandbox::start(options, &sandbox_tasks)
+            .await
+            .map_err(|error| Failure::of(Exit::Unavailable, &error))?;
+        let folder = tempfile::Builder::new()
+            .prefix("pleo-gateway-demo-")
+            .tempdir()
+            .map_err(|error| Failure::of(Exit::Io, &error))?;
         let settings = settings(folder.path(), &sandbox.origin())?;
-        let gateway = app::start(settings, Environment::default(), tasks.clone()).await.map_err(|error| Failure::from(&error))?;
+        let gateway = app::start(settings, Environment::default(), tasks.clone())
+            .await
+            .map_err(|error| Failure::from(&error))?;
         let company = connect(&sandbox, &gateway).await?;
-        Ok(Self { sandbox, gateway, company, folder, sandbox_tasks })
+        Ok(Self {
+            sandbox,
+            gateway,
+            company,
+            folder,
+            sandbox_tasks,
+        })
     }
 
     async fn until_interrupted(&self) -> Result<(), Failure> {
@@ -77,11 +98,18 @@ impl Demo {
             .map_err(|error| Failure::of(Exit::Internal, &error))?
             .map_err(|error| Failure::of(Exit::Unavailable, &error))?;
         let is_right = reply.status == 200
-            && serde_json::from_str::<serde_json::Value>(&reply.body).is_ok_and(|body| body["data"].is_array());
+            && serde_json::from_str::<serde_json::Value>(&reply.body)
+                .is_ok_and(|body| body["data"].is_array());
         if !is_right {
-            return Err(Failure::new(Exit::Internal, format!("GET {path} answered {}: {}", reply.status, reply.body)));
+            return Err(Failure::new(
+                Exit::Internal,
+                format!("GET {path} answered {}: {}", reply.status, reply.body),
+            ));
         }
-        print::line(&format!("GET {base}{path}: 200, {} bytes of JSON, through the gateway", reply.body.len()))
+        print::line(&format!(
+            "GET {base}{path}: 200, {} bytes of JSON, through the gateway",
+            reply.body.len()
+        ))
     }
 
     async fn stop(self) {
@@ -105,7 +133,10 @@ impl Demo {
         let (base, sandbox, company) = (self.base(), self.sandbox.origin(), &self.company);
         let config = self.folder.path().join("gateway.toml");
         let config = config.display();
-        let program = std::env::current_exe().map_or_else(|_| "pleo-gateway".to_owned(), |path| path.display().to_string());
+        let program = std::env::current_exe().map_or_else(
+            |_| "pleo-gateway".to_owned(),
+            |path| path.display().to_string(),
+        );
         let key = format!("-H 'Authorization: Bearer {KEY}'");
         format!(
             "A stand-in for Pleo runs at {sandbox}, the gateway at {base}.\n\
@@ -128,9 +159,15 @@ fn settings(folder: &Path, sandbox: &str) -> Result<Settings, Failure> {
     let secret = folder.join("client-secret");
     fs::write(&secret, sandbox::CLIENT_SECRET).map_err(io)?;
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).map_err(io)?;
-    let listen = if TcpListener::bind(USUAL).is_ok() { USUAL } else { "127.0.0.1:0" };
-    let browsers = TcpListener::bind("127.0.0.1:0").and_then(|door| door.local_addr()).map_err(io)?;
-    let digest: String = key_digest(KEY.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let listen = if TcpListener::bind(USUAL).is_ok() {
+        USUAL
+    } else {
+        "127.0.0.1:0"
+    };
+    let browsers = TcpListener::bind("127.0.0.1:0")
+        .and_then(|door| door.local_addr())
+        .map_err(io)?;
+    let digest = hex(&key_digest(KEY.as_bytes()));
     let text = format!(
         r#"version = 1
 
@@ -183,6 +220,10 @@ async fn connect(sandbox: &sandbox::Running, gateway: &Running) -> Result<String
         scopes: Some(minted.scopes),
         company: Some(CompanyId::new(company.clone())),
     };
-    gateway.rooms().tokens.import(&tenant, bundle, &ImportTerms::default()).await?;
+    gateway
+        .rooms()
+        .tokens
+        .import(&tenant, bundle, &ImportTerms::default())
+        .await?;
     Ok(company)
 }

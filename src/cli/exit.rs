@@ -43,17 +43,25 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(exit: Exit, words: impl Display) -> Self {
-        Self { exit, words: words.to_string(), is_told: false }
+        Self {
+            exit,
+            words: words.to_string(),
+            is_told: false,
+        }
     }
 
     /// An error with its causes.
     pub(super) fn of(exit: Exit, error: &(dyn std::error::Error + 'static)) -> Self {
-        Self::new(exit, crate::telemetry::logs::chain(error))
+        Self::new(exit, crate::telemetry::chain::chain(error))
     }
 
     /// All was said already.
     pub(super) fn told(exit: Exit) -> Self {
-        Self { exit, words: String::new(), is_told: true }
+        Self {
+            exit,
+            words: String::new(),
+            is_told: true,
+        }
     }
 
     pub(super) fn words(&self) -> &str {

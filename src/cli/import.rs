@@ -43,12 +43,27 @@ pub(super) async fn run(session: &Session, options: &ImportOptions) -> Result<()
     }
 }
 
-async fn one(session: &Session, tenant: &TenantName, options: &ImportOptions) -> Result<(), Failure> {
+async fn one(
+    session: &Session,
+    tenant: &TenantName,
+    options: &ImportOptions,
+) -> Result<(), Failure> {
     let mut text = Zeroizing::new(String::new());
-    std::io::stdin().lock().take(LONGEST).read_to_string(&mut text).map_err(|error| Failure::of(Exit::Io, &error))?;
+    std::io::stdin()
+        .lock()
+        .take(LONGEST)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::of(Exit::Io, &error))?;
     let line = parse(&text).map_err(|words| Failure::new(Exit::Data, words))?;
-    if line.tenant.as_ref().is_some_and(|named| named != tenant.as_ref()) {
-        return Err(Failure::new(Exit::Data, "the JSON names another tenant than the command line"));
+    if line
+        .tenant
+        .as_ref()
+        .is_some_and(|named| named != tenant.as_ref())
+    {
+        return Err(Failure::new(
+            Exit::Data,
+            "the JSON names another tenant than the command line",
+        ));
     }
     let row = store(session, tenant, line, options).await?;
     let summary = Summary::of(&row, session.policy());
@@ -85,22 +100,36 @@ async fn many(session: &Session, file: &Path, options: &ImportOptions) -> Result
     } else {
         print::remark(&format!("{imported} imported, {} failed", failures.len()));
     }
-    failures.first().map_or(Ok(()), |first| Err(Failure::told(first.exit())))
+    failures
+        .first()
+        .map_or(Ok(()), |first| Err(Failure::told(first.exit())))
 }
 
 fn lines(file: &Path) -> Result<Box<dyn Iterator<Item = std::io::Result<String>>>, Failure> {
     if file == Path::new("-") {
         return Ok(Box::new(std::io::stdin().lines()));
     }
-    let opened = std::fs::File::open(file)
-        .map_err(|error| Failure::new(Exit::Io, format!("{} cannot be read: {error}", file.display())))?;
+    let opened = std::fs::File::open(file).map_err(|error| {
+        Failure::new(
+            Exit::Io,
+            format!("{} cannot be read: {error}", file.display()),
+        )
+    })?;
     Ok(Box::new(std::io::BufReader::new(opened).lines()))
 }
 
-async fn import_line(session: &Session, text: &str, options: &ImportOptions) -> Result<(), Failure> {
+async fn import_line(
+    session: &Session,
+    text: &str,
+    options: &ImportOptions,
+) -> Result<(), Failure> {
     let line = parse(text).map_err(|words| Failure::new(Exit::Data, words))?;
-    let named = line.tenant.as_deref().ok_or_else(|| Failure::new(Exit::Data, "`tenant` is missing"))?;
-    let tenant = parse_tenant(named).map_err(|failure| Failure::new(Exit::Data, failure.words()))?;
+    let named = line
+        .tenant
+        .as_deref()
+        .ok_or_else(|| Failure::new(Exit::Data, "`tenant` is missing"))?;
+    let tenant =
+        parse_tenant(named).map_err(|failure| Failure::new(Exit::Data, failure.words()))?;
     store(session, &tenant, line, options).await.map(|_| ())
 }
 
@@ -110,7 +139,12 @@ async fn store(
     line: Line,
     options: &ImportOptions,
 ) -> Result<crate::model::connection::Connection, Failure> {
-    let scopes = line.scope.as_deref().map(ScopeSet::parse).transpose().map_err(|error| Failure::new(Exit::Data, format!("`scope`: {error}")))?;
+    let scopes = line
+        .scope
+        .as_deref()
+        .map(ScopeSet::parse)
+        .transpose()
+        .map_err(|error| Failure::new(Exit::Data, format!("`scope`: {error}")))?;
     if line.refresh_token.is_empty() {
         return Err(Failure::new(Exit::Data, "`refresh_token` is empty"));
     }
@@ -135,8 +169,13 @@ fn parse(text: &str) -> Result<Line, String> {
     serde_json::from_str(text).map_err(|error| {
         let shape = r#"{"access_token","refresh_token","expires_in","scope","company_id"}"#;
         match error.classify() {
-            serde_json::error::Category::Data => format!("not the shape {shape}, at column {}", error.column()),
-            _ => format!("not JSON, at column {}: it should be {shape}", error.column()),
+            serde_json::error::Category::Data => {
+                format!("not the shape {shape}, at column {}", error.column())
+            }
+            _ => format!(
+                "not JSON, at column {}: it should be {shape}",
+                error.column()
+            ),
         }
     })
 }
@@ -153,7 +192,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_never_repeated() {
-        for text in [r#"{"refresh_token":"canary","x":1}"#, r#"{"refresh_token":{"canary":1}}"#, r#"{"canary"#] {
+        for text in [
+            r#"{"refresh_token":"canary","x":1}"#,
+            r#"{"refresh_token":{"canary":1}}"#,
+            r#"{"canary"#,
+        ] {
             let words = parse(text).err().unwrap();
             assert!(!words.contains("canary"), "{words}");
         }

@@ -11,10 +11,14 @@ use crate::store::sealing_keys::{KeyError, make_key_file};
 pub(super) fn run(config: Option<PathBuf>, command: &Keys) -> Result<(), Failure> {
     let Keys::New { json } = command;
     let settings = session::load(config)?;
-    let missing = settings.store.sealing_keys.iter().find_map(|source| match source {
-        SecretSource::File(path) if !path.exists() => Some(path),
-        SecretSource::File(_) | SecretSource::Given(_) => None,
-    });
+    let missing = settings
+        .store
+        .sealing_keys
+        .iter()
+        .find_map(|source| match source {
+            SecretSource::File(path) if !path.exists() => Some(path),
+            SecretSource::File(_) | SecretSource::Given(_) => None,
+        });
     let Some(path) = missing else {
         return Err(Failure::new(
             Exit::Configuration,
@@ -32,6 +36,8 @@ pub(super) fn run(config: Option<PathBuf>, command: &Keys) -> Result<(), Failure
     if *json {
         return print::json(&serde_json::json!({ "file": path, "key_id": id.to_string() }));
     }
-    print::remark("A new sealing key. Keep a copy of the file where the database's backups are not:");
+    print::remark(
+        "A new sealing key. Keep a copy of the file where the database's backups are not:",
+    );
     print::line(&format!("{}  {id}", path.display()))
 }

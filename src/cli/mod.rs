@@ -28,7 +28,11 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments = match Arguments::try_parse_from(words) {
         Ok(arguments) => arguments,
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Fine };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Fine
+            };
             // Where even standard error is closed there is nobody to tell.
             let _ = error.print();
             return exit;

@@ -10,14 +10,17 @@ use crate::config::Environment;
 /// A result. A reader that went away (`| head`) is no failure.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::of(Exit::Io, &error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::of(Exit::Io, &error))
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
 /// A result for programs.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::of(Exit::Internal, &error))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::of(Exit::Internal, &error))?;
     line(&text)
 }
 
@@ -40,7 +43,9 @@ pub(super) fn error(text: &str) {
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
     if std::io::stdout().is_terminal() {
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::NOTHING).set_header(head);
+        table
+            .load_style(comfy_table::presets::NOTHING)
+            .set_header(head);
         table.add_rows(rows);
         return line(&table.to_string());
     }

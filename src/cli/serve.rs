@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use super::exit::{Exit, Failure};
 use super::{print, session};
-use crate::app::{self, signals::{Asked, Signals}};
+use crate::app::{
+    self,
+    signals::{Asked, Signals},
+};
 use crate::config::{Environment, Settings};
 use crate::drain::Tasks;
 use crate::net::listener::DoorAddress;
@@ -18,10 +21,23 @@ pub(super) fn run(config: Option<PathBuf>) -> Result<(), Failure> {
 
 async fn serve(settings: Settings, tasks: Tasks) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::of(Exit::Internal, &error))?;
-    let schemes: Vec<_> = settings.listens.iter().map(|listen| scheme(listen.tls.is_some())).collect();
-    let (connect, admin) = (scheme(settings.connect.tls.is_some()), scheme(settings.admin.tls.is_some()));
-    let running = app::start(settings, Environment::of_process(), tasks).await.map_err(|error| Failure::from(&error))?;
-    let callers: Vec<_> = schemes.iter().zip(&running.callers).map(|(scheme, address)| shown(scheme, address)).collect();
+    let schemes: Vec<_> = settings
+        .listens
+        .iter()
+        .map(|listen| scheme(listen.tls.is_some()))
+        .collect();
+    let (connect, admin) = (
+        scheme(settings.connect.tls.is_some()),
+        scheme(settings.admin.tls.is_some()),
+    );
+    let running = app::start(settings, Environment::of_process(), tasks)
+        .await
+        .map_err(|error| Failure::from(&error))?;
+    let callers: Vec<_> = schemes
+        .iter()
+        .zip(&running.callers)
+        .map(|(scheme, address)| shown(scheme, address))
+        .collect();
     tracing::info!(
         callers = callers.join(" "),
         connect = shown(connect, &running.connect),

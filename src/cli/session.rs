@@ -25,12 +25,17 @@ pub(super) struct Session {
 }
 
 /// Reads the configuration, opens the rooms, runs the command, closes them.
-pub(super) fn run(config: Option<PathBuf>, command: impl AsyncFnOnce(&Session) -> Result<(), Failure>) -> Result<(), Failure> {
+pub(super) fn run(
+    config: Option<PathBuf>,
+    command: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let settings = load(config)?;
     let runtime = runtime()?;
     runtime.block_on(async {
         let tasks = Tasks::on(runtime.handle().clone());
-        let rooms = Rooms::open(&settings, "cli", tasks).await.map_err(|error| Failure::from(&error))?;
+        let rooms = Rooms::open(&settings, "cli", tasks)
+            .await
+            .map_err(|error| Failure::from(&error))?;
         let session = Session { rooms, settings };
         let outcome = command(&session).await;
         session.rooms.close().await;
@@ -51,15 +56,25 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 /// Reads the configuration that `-c` names or that is found, and shows every problem.
 pub(super) fn load(config: Option<PathBuf>) -> Result<Settings, Failure> {
     let environment = Environment::of_process();
-    let settings = config::load(&config::locate(config), &environment).map_err(|problems| shown(&problems))?;
+    let settings =
+        config::load(&config::locate(config), &environment).map_err(|problems| shown(&problems))?;
     if !settings.warnings.is_empty() {
-        print::remark(settings.warnings.render(print::colour(&environment)).trim_end());
+        print::remark(
+            settings
+                .warnings
+                .render(print::colour(&environment))
+                .trim_end(),
+        );
     }
     Ok(settings)
 }
 
 pub(super) fn shown(problems: &Problems) -> Failure {
-    print::remark(problems.render(print::colour(&Environment::of_process())).trim_end());
+    print::remark(
+        problems
+            .render(print::colour(&Environment::of_process()))
+            .trim_end(),
+    );
     Failure::told(exit_of(problems))
 }
 

@@ -12,7 +12,7 @@ mod schema;
 mod secrets;
 mod settings;
 mod sources;
-pub mod units;
+mod units;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +35,7 @@ pub use settings::{
     SecretSource, Settings, StoreSettings, TelemetrySettings, TlsFiles, Uncertain,
 };
 pub use sources::{Environment, locate};
+pub use units::duration;
 
 /// Reads the configuration: the file, with what the environment overrides, and the secrets that it names. Every problem
 /// is reported, not only the first. Blocks on the disk.

@@ -22,8 +22,8 @@ pub(super) const RATE: Remedy =
 pub(super) const ADDRESS: Remedy =
     "write host:port, [v6]:port, unix:/path or fd:NAME, such as \"127.0.0.1:8080\"";
 
-/// `"90s"`: one number, one unit.
-pub(super) fn duration(text: &str) -> Result<Duration, Remedy> {
+/// `"90s"`: one number, one unit. The error says how to write it.
+pub fn duration(text: &str) -> Result<Duration, Remedy> {
     let (count, unit) = number_and_unit(text).ok_or(DURATION)?;
     let millis = match unit {
         "ms" => 1,

@@ -156,10 +156,7 @@ impl Verdict {
             ),
             Denial::Target(invalid) => Self::new(Code::BadRequest, sentence(invalid)),
             Denial::Tenant(unclear) => Self::new(Code::BadRequest, sentence(unclear)),
-            Denial::TenantForbidden => Self::new(
-                Code::TenantForbidden,
-                "The tenant does not exist, or is not one of this caller's.",
-            ),
+            Denial::TenantForbidden => Self::tenant_forbidden(),
             Denial::Route(_) => Self::new(
                 Code::RouteDenied,
                 "No route allows this method and path for this caller.",
@@ -170,6 +167,14 @@ impl Verdict {
             )
             .missing(scopes),
         }
+    }
+
+    /// One answer for both, so that nobody learns which tenants there are.
+    fn tenant_forbidden() -> Self {
+        Self::new(
+            Code::TenantForbidden,
+            "The tenant does not exist, or is not one of this caller's.",
+        )
     }
 
     fn on_malformed(malformed: Malformed) -> Self {
@@ -195,6 +200,7 @@ impl Verdict {
             ObtainError::Overloaded => Self::new(Code::Overloaded, "Too many requests wait for this tenant's token.").again_in(SOON),
             ObtainError::Draining => Self::new(Code::Draining, "This process is shutting down; another will answer.").again_in(SOON),
             ObtainError::ScopeMissing(scopes) => Self::new(Code::ScopeMissing, "The tenant's consent does not cover this route: it has to be given again with these scopes.").missing(scopes),
+            ObtainError::TenantUnknown => Self::tenant_forbidden(),
             ObtainError::WrongCompany => Self::new(Code::BadRequest, "The query must name the tenant's own company."),
         }
     }
@@ -279,9 +285,11 @@ impl Verdict {
             detail: &self.detail,
             code,
             request_id: about.request_id.to_str().unwrap_or_default(),
-            tenant: about.tenant,
+            tenant: about.tenant.filter(|_| self.code != Code::TenantForbidden),
             // Which route denied is not told.
-            route: about.route.filter(|_| self.code != Code::RouteDenied),
+            route: about
+                .route
+                .filter(|_| !matches!(self.code, Code::RouteDenied | Code::TenantForbidden)),
             missing_scopes: self.missing_scopes.as_ref(),
             state: self.state,
             retry_after: self.retry_after.map(seconds),

@@ -14,6 +14,7 @@ use super::Edge;
 use super::answer_body::AnswerBody;
 use super::reply::{About, Verdict};
 use super::request_id::{trace_id, trace_parent};
+use crate::access::permit::Permit;
 use crate::clock::Timestamp;
 use crate::model::snapshot::Snapshot;
 use crate::net::body::Outgoing;
@@ -24,6 +25,7 @@ use crate::proxy::journey::Journey;
 use crate::proxy::replay::Upload;
 use crate::proxy::{Call, deadline};
 use crate::telemetry::access_log::Line;
+use crate::telemetry::chain::chain;
 use crate::telemetry::meters::Answered;
 
 /// What is logged of a request that nobody waited for.
@@ -100,7 +102,7 @@ impl Visit {
         head.headers
             .entry(X_REQUEST_ID)
             .or_insert_with(|| self.request_id.clone());
-        let route = self.journey.permit().map(|permit| permit.route());
+        let route = self.journey.permit().map(Permit::route);
         let until = route.and_then(|route| deadline(route, &self.snapshot.limits, self.began));
         Response::from_parts(head, AnswerBody::new(body, self, until))
     }
@@ -227,16 +229,4 @@ impl Drop for Visit {
             replayed: self.journey.replayed(),
         });
     }
-}
-
-/// An error with its causes, each saying its own level.
-fn chain(error: &ProxyError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -47,17 +47,29 @@ impl Snapshot {
     /// What a consent asks for: the tenant's own list, or the union of what the routes of its callers need, each within
     /// its caller's ceiling.
     pub fn scopes_to_ask(&self, tenant: &TenantName) -> ScopeSet {
-        if let Some(scopes) = self.tenants.get(tenant).and_then(|tenant| tenant.scopes.clone()) {
+        if let Some(scopes) = self
+            .tenants
+            .get(tenant)
+            .and_then(|tenant| tenant.scopes.clone())
+        {
             return scopes;
         }
-        let callers = || self.callers.iter().filter(|caller| caller.tenants.contains(tenant));
+        let callers = || {
+            self.callers
+                .iter()
+                .filter(|caller| caller.tenants.contains(tenant))
+        };
         let routes = self.routes.iter().filter(|route| !route.deny);
         routes
             .flat_map(|route| callers().map(move |caller| (route, caller)))
             .filter(|(route, caller)| route.is_for(&caller.name))
             .flat_map(|(route, caller)| {
                 let ceiling = caller.ceiling.as_ref();
-                route.scopes.iter().filter(move |scope| ceiling.is_none_or(|set| set.contains(scope))).cloned()
+                route
+                    .scopes
+                    .iter()
+                    .filter(move |scope| ceiling.is_none_or(|set| set.contains(scope)))
+                    .cloned()
             })
             .collect()
     }

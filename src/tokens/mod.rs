@@ -219,7 +219,9 @@ impl Tokens {
         }
         self.0.metrics.token_lookup(Lookup::Wait);
         let entry = self.0.settled(permit).await.map_err(|error| match error {
-            ObtainError::NotConnected { state: None } if !permit.is_known() => ObtainError::TenantUnknown,
+            ObtainError::NotConnected { state: None } if !permit.is_known() => {
+                ObtainError::TenantUnknown
+            }
             error => error,
         })?;
         entry.use_it();
@@ -312,7 +314,10 @@ impl House {
             return Err(ObtainError::Overloaded);
         }
         *queue += 1;
-        Ok(Place { house: self, tenant: tenant.clone() })
+        Ok(Place {
+            house: self,
+            tenant: tenant.clone(),
+        })
     }
 
     fn leave_queue(&self, tenant: &TenantName) {
@@ -348,6 +353,8 @@ fn check(permit: &Permit, entry: &Entry) -> Result<(), ObtainError> {
     granted(permit, entry.scopes.as_ref(), entry.company.as_ref()).map_err(|denial| match denial {
         GrantDenial::MissingScopes(scopes) => ObtainError::ScopeMissing(scopes),
         GrantDenial::WrongCompany => ObtainError::WrongCompany,
-        GrantDenial::ForeignCompany => ObtainError::NotConnected { state: Some(entry.state) },
+        GrantDenial::ForeignCompany => ObtainError::NotConnected {
+            state: Some(entry.state),
+        },
     })
 }

@@ -15,7 +15,7 @@ pub mod replay;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response};
 use tokio::time::{Instant, timeout_at};
 
 use self::allowance::Allowance;

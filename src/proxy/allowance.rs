@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
 use tokio::time::Instant;
@@ -103,12 +103,8 @@ impl Allowance {
     }
 
     /// Remembers a 429 of Pleo's that says when to come again.
-    pub(super) fn heed<B>(&self, answer: &Response<B>, tenant: &TenantName, now: Instant) {
-        if answer.status() != StatusCode::TOO_MANY_REQUESTS {
-            return;
-        }
-        let said = answer
-            .headers()
+    pub(super) fn heed(&self, headers: &HeaderMap, tenant: &TenantName, now: Instant) {
+        let said = headers
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok());
         if let Some(seconds) = said.and_then(|seconds| seconds.trim().parse().ok()) {
@@ -260,12 +256,7 @@ mod tests {
         let [acme, beta] = [FOR_ACME, FOR_BETA].map(|f| fixture::permit(&snapshot, "/x", f));
         let allowance = Allowance::default();
         let now = Instant::now();
-        let said = |wait: &str| {
-            Response::builder()
-                .status(429)
-                .header(RETRY_AFTER, wait)
-                .body(())
-        };
+        let said = |wait: &str| HeaderMap::from_iter([(RETRY_AFTER, wait.parse().unwrap())]);
         allowance.heed(&said("soon"), acme.tenant(), now);
         assert!(allowance.take(&acme, &snapshot, now).unwrap().is_none());
         allowance.heed(&said("7"), acme.tenant(), now);

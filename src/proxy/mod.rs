@@ -15,7 +15,7 @@ pub mod replay;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use self::allowance::Allowance;
@@ -153,8 +153,10 @@ impl Proxy {
                 }
             }
         }
-        self.allowance
-            .heed(&answer, permit.tenant(), Instant::now());
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            self.allowance
+                .heed(answer.headers(), permit.tenant(), Instant::now());
+        }
         Ok(self.forwarder.hand_on(answer, permit, call.snapshot))
     }
 

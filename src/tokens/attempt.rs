@@ -73,6 +73,8 @@ impl House {
         let accepted = match self.ask_introspection(&row).await {
             Some(Probe::Accepted(identity)) => {
                 let event = Event::Learn {
+                    epoch: row.epoch,
+                    generation: row.generation,
                     company: identity.company,
                     scopes: identity.scopes,
                 };

@@ -158,6 +158,8 @@ impl House {
         match self.ask_introspection(row).await {
             Some(Probe::Accepted(identity)) => {
                 let event = Event::Learn {
+                    epoch: row.epoch,
+                    generation: row.generation,
                     company: identity.company,
                     scopes: identity.scopes,
                 };

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{Change, ConnectLink, ConnectionStore, Revision, StoreError, Visit, Written};
 use crate::clock::Timestamp;
 use crate::model::connection::{
-    Access, Attempt, Candidate, Connection, CredentialKind, Evidence, Held, Outcome, Reason, State, Verdict,
+    Access, Attempt, Candidate, Connection, CredentialKind, Evidence, Held, Outcome, Reason, State,
+    Verdict,
 };
 use crate::model::ids::{AttemptId, CompanyId, Epoch, Generation, Owner, TenantName};
 use crate::model::ledger::{AuditEntry, AuditKind, LedgerEntry, LedgerOutcome, Phase};

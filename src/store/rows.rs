@@ -149,7 +149,10 @@ impl Record {
             refreshed_at: row.refreshed_at.map(|at| at.0),
             consented_at: row.consented_at.map(|at| at.0),
             consent_until: row.consent_until.map(|at| at.0),
-            candidate: one("candidate", row.candidate.as_deref().map(candidate::text).as_ref())?,
+            candidate: one(
+                "candidate",
+                row.candidate.as_deref().map(candidate::text).as_ref(),
+            )?,
             seal: Vec::new(),
         };
         let label = label(&seals.provider, row, "row");
@@ -227,11 +230,17 @@ impl Record {
         Ok(Held::Pair { access, refresh })
     }
 
-    fn candidate(&self, row: &Connection, seals: &Seals) -> Result<Option<Box<Candidate>>, Unreadable> {
+    fn candidate(
+        &self,
+        row: &Connection,
+        seals: &Seals,
+    ) -> Result<Option<Box<Candidate>>, Unreadable> {
         let Some(sealed) = &self.candidate else {
             return Ok(None);
         };
-        let text = seals.sealer.open_text(&label(&seals.provider, row, "candidate"), sealed)?;
+        let text = seals
+            .sealer
+            .open_text(&label(&seals.provider, row, "candidate"), sealed)?;
         let candidate = candidate::read(&text).ok_or(Unreadable::Column)?;
         Ok(Some(Box::new(candidate)))
     }
@@ -255,7 +264,9 @@ impl Record {
     }
 
     fn digest(&self) -> Vec<u8> {
-        digest(&SHA256, plain_json(self).as_bytes()).as_ref().to_vec()
+        digest(&SHA256, plain_json(self).as_bytes())
+            .as_ref()
+            .to_vec()
     }
 }
 

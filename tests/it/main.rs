@@ -1,3 +1,8 @@
 //! One binary of tests: a harness, and one file per behaviour. They run the real binary over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on ends there; clippy knows only functions marked #[test]"
+)]
 
 mod house_rules;
+mod tokens;

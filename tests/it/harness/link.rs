@@ -122,7 +122,7 @@ impl Link {
             };
         }
         let most = match *rest {
-            Rest::Nothing => return Ok(Vec::new()),
+            Rest::Nothing | Rest::Bytes(0) => return Ok(Vec::new()),
             Rest::Bytes(left) | Rest::Chunks(left) => left,
             Rest::UntilClose => u64::MAX,
         };
@@ -134,7 +134,6 @@ impl Link {
         self.0.consume(size);
         match rest {
             Rest::UntilClose | Rest::Nothing => {}
-            Rest::Bytes(0) => return Ok(bytes),
             Rest::Bytes(_) | Rest::Chunks(_) if size == 0 => return Err(cut()),
             Rest::Bytes(left) => *left -= size as u64,
             Rest::Chunks(left) => {

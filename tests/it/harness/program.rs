@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,8 @@ impl Program {
 
     /// Everything said so far.
     pub(crate) fn said(&self) -> String {
-        text(&self.said.0.lock().unwrap().lines)
+        let said = self.said.0.lock();
+        text(&said.unwrap_or_else(PoisonError::into_inner).lines)
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -1,3 +1,5 @@
 //! One binary of tests: a harness, and one file per behaviour. They run the real binary over real sockets.
 
 mod house_rules;
+mod refresh_once;
+mod stand;

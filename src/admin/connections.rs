@@ -84,9 +84,10 @@ fn failed(error: &OperateError) -> Answer {
         OperateError::NotConnected(_) => StatusCode::NOT_FOUND,
         OperateError::WouldReplace(_)
         | OperateError::CompanyTaken(_)
-        | OperateError::WrongCompany { .. } => StatusCode::CONFLICT,
+        | OperateError::WrongCompany { .. }
+        | OperateError::Refused
+        | OperateError::ReauthorizationRequired => StatusCode::CONFLICT,
         OperateError::NothingToVerify => StatusCode::UNPROCESSABLE_ENTITY,
-        OperateError::Refused | OperateError::ReauthorizationRequired => StatusCode::CONFLICT,
         OperateError::Silent | OperateError::Uninstall(_) => StatusCode::BAD_GATEWAY,
         OperateError::TryAgain { .. } | OperateError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     };

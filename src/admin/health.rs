@@ -33,10 +33,12 @@ impl Admin {
         if !verbose {
             return text(status, if ready { "ok\n" } else { "not ready\n" });
         }
-        let lines: String = checks
-            .iter()
-            .map(|(name, good)| format!("[{}] {name}\n", if *good { "+" } else { "-" }))
-            .collect();
+        let mut lines = String::new();
+        for (name, good) in checks {
+            lines.push_str(if good { "[+] " } else { "[-] " });
+            lines.push_str(name);
+            lines.push('\n');
+        }
         text(status, lines)
     }
 

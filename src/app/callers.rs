@@ -20,6 +20,7 @@ use crate::net::origin::{Origin, OriginError};
 use crate::net::server::{ServerLimits, serve};
 use crate::net::threads::Cores;
 use crate::proxy::Proxy;
+use crate::proxy::allowance::Allowance;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::Tokens;
@@ -35,6 +36,7 @@ pub(super) struct Callers {
     pub(super) dialer: Arc<Dialer>,
     pub(super) origin: Arc<Origin>,
     pub(super) upstream: ClientOptions,
+    pub(super) allowance: Allowance,
     pub(super) limits: ServerLimits,
     pub(super) stop: CancellationToken,
 }
@@ -61,6 +63,7 @@ impl Callers {
             dialer: rooms.dialer.clone(),
             origin: Arc::new(Origin::from_url(&rooms.pleo.options().endpoints.api)?),
             upstream,
+            allowance: Allowance::default(),
             limits: super::doors::server_limits(&limits),
             snapshot,
             stop,
@@ -118,7 +121,12 @@ impl Callers {
             self.origin.clone(),
             self.upstream.clone(),
         );
-        let proxy = Proxy::new(client, self.tokens.clone(), self.metrics.clone());
+        let proxy = Proxy::new(
+            client,
+            self.tokens.clone(),
+            self.metrics.clone(),
+            self.allowance.clone(),
+        );
         let log = self
             .log
             .lock()

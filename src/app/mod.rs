@@ -103,7 +103,7 @@ pub async fn start(
 
     let (log, lines) = access_log::start(io::stdout()).map_err(StartError::Thread)?;
     let served = Callers::new(snapshot.clone(), &rooms, log, stop_callers.clone())?;
-    let links = served.links();
+    let upstream = served.links();
     let cores = served
         .open(callers_doors, threads)
         .map_err(StartError::Thread)?;
@@ -113,7 +113,7 @@ pub async fn start(
     let keeper = rooms.tokens.clone();
     tasks.spawn(async move { keeper.keep().await });
     tasks.spawn(watch_links(
-        links,
+        upstream,
         rooms.metrics.clone(),
         tasks.stop_token(),
     ));

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admin::token::TokenError;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{
     ClientAuth, Database, PleoEnvironment, RefreshSettings, SecretSource, Settings, Uncertain,
@@ -82,7 +83,7 @@ pub enum StartError {
     },
     /// The admin token's file.
     #[error("the admin token cannot be used")]
-    AdminToken(#[source] crate::admin::token::TokenError),
+    AdminToken(#[source] TokenError),
     /// The operating system refused a thread.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
@@ -119,9 +120,10 @@ impl StartError {
             Self::NoPostgres | Self::AuthorizeUrl | Self::Tls(_) | Self::Url(_) => {
                 StartKind::Configuration
             }
-            Self::Bind(BindError::Denied(_)) => StartKind::Permission,
+            Self::Bind(BindError::Denied(_)) | Self::AdminToken(TokenError::Loose(_)) => {
+                StartKind::Permission
+            }
             Self::Bind(_) | Self::Resolve { .. } => StartKind::Unavailable,
-            Self::AdminToken(crate::admin::token::TokenError::Loose(_)) => StartKind::Permission,
             Self::AdminToken(_) => StartKind::Io,
             Self::Thread(_) => StartKind::Internal,
         }

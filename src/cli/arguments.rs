@@ -112,6 +112,10 @@ pub(super) struct One {
 }
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct ImportOptions {
     /// The tenant's name; the tokens come as JSON on standard input
     #[arg(required_unless_present = "file", conflicts_with = "file")]

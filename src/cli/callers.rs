@@ -1,6 +1,7 @@
 //! `callers new`: a key for a caller, told once.
 
-use aws_lc_rs::digest;
+use std::fmt::Write;
+
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::arguments::Callers;
 use super::exit::{Exit, Failure};
 use super::print;
+use crate::access::identify::key_digest;
 
 pub(super) fn run(command: &Callers) -> Result<(), Failure> {
     let Callers::New { name, json } = command;
@@ -26,12 +28,7 @@ pub(super) fn run(command: &Callers) -> Result<(), Failure> {
         .fill(&mut bytes)
         .map_err(|_| Failure::new(Exit::Internal, "no random numbers"))?;
     let key = format!("pgw_{}", URL_SAFE_NO_PAD.encode(bytes));
-    let digest = digest::digest(&digest::SHA256, key.as_bytes());
-    let digest: String = digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hex(&key_digest(key.as_bytes()));
     if *json {
         return print::json(&serde_json::json!({ "name": name, "key": key, "key_sha256": digest }));
     }
@@ -43,4 +40,13 @@ pub(super) fn run(command: &Callers) -> Result<(), Failure> {
     print::line(&format!(
         "\n[[callers]]\nname       = \"{name}\"\nkey_sha256 = [\"{digest}\"]\ntenants    = []"
     ))
+}
+
+/// Lower-case hex, as `key_sha256` is written.
+pub(super) fn hex(digest: &[u8]) -> String {
+    digest.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -237,24 +237,21 @@ impl From<OperateError> for Failure {
         let exit = match &error {
             OperateError::NotConnected(_)
             | OperateError::ReauthorizationRequired
-            | OperateError::Refused => Exit::Unavailable,
+            | OperateError::Refused
+            | OperateError::Store(_) => Exit::Unavailable,
             OperateError::WouldReplace(tenant) => {
-                return Self::new(
-                    Exit::Data,
-                    format!("{error}: add --replace to replace it, or `connections show {tenant}`"),
-                );
+                let words =
+                    format!("{error}: add --replace to replace it, or `connections show {tenant}`");
+                return Self::new(Exit::Data, words);
             }
             OperateError::CompanyTaken(_) => {
-                return Self::new(
-                    Exit::Data,
-                    format!("{error}: disconnect that one, or add --allow-shared-company"),
-                );
+                let words = format!("{error}: disconnect that one, or add --allow-shared-company");
+                return Self::new(Exit::Data, words);
             }
             OperateError::WrongCompany { .. } | OperateError::NothingToVerify => Exit::Data,
             OperateError::Silent | OperateError::TryAgain { .. } | OperateError::Uninstall(_) => {
                 Exit::TryAgain
             }
-            OperateError::Store(_) => Exit::Unavailable,
         };
         Self::of(exit, &error)
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use url::Url;
 
+use super::callers::hex;
 use super::exit::{Exit, Failure};
 use super::{ask, print, session};
 use crate::access::identify::key_digest;
@@ -166,10 +167,7 @@ fn settings(folder: &Path, sandbox: &str) -> Result<Settings, Failure> {
     let browsers = TcpListener::bind("127.0.0.1:0")
         .and_then(|door| door.local_addr())
         .map_err(io)?;
-    let digest: String = key_digest(KEY.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hex(&key_digest(KEY.as_bytes()));
     let text = format!(
         r#"version = 1
 

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::failure::{self, Failure};
 use super::pages::{self, DonePage, Reply};
 use super::parameters::{self, Outcome, Parameters};
-use super::{Connect, trouble};
+use super::{Connect, store_away, trouble};
 use crate::clock::Timestamp;
 use crate::model::scope::ScopeSet;
 use crate::pleo::answer::TokenAnswer;
@@ -49,14 +49,14 @@ impl Connect {
     ) -> Result<Arrived, &'static Failure> {
         let taken = self.store().take_visit(&parameters.state.digest()).await;
         let visit = taken
-            .map_err(|error| self.store_away(&error))?
+            .map_err(|error| store_away(&error))?
             .ok_or(Failure::STATE_UNKNOWN)?;
         if !self.binding().holds(headers, &visit.cookie) {
             return Err(refused(&visit, Failure::OTHER_BROWSER));
         }
         let link = self.store().link(&visit.link).await;
         let link = link
-            .map_err(|error| self.store_away(&error))?
+            .map_err(|error| store_away(&error))?
             .ok_or(Failure::LINK_UNKNOWN)?;
         if link.spent_at.is_some() {
             return Err(Failure::LINK_USED);
@@ -137,7 +137,7 @@ impl Connect {
         code: &Secret,
     ) -> Result<(Timestamp, TokenAnswer), &'static Failure> {
         let now = self.store().now().await;
-        let asked_at = now.map_err(|error| self.store_away(&error))?;
+        let asked_at = now.map_err(|error| store_away(&error))?;
         let answer = self.pleo().exchange(code, &visit.verifier).await;
         let answer =
             answer.map_err(|error| trouble(&visit.tenant, &error, failure::of_exchange(&error)))?;

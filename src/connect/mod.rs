@@ -120,12 +120,6 @@ impl Connect {
         snapshot.tenants.get(tenant)?.company.clone()
     }
 
-    fn store_away(&self, error: &StoreError) -> &'static Failure {
-        let error: &(dyn Error + 'static) = error;
-        tracing::error!(error, "the store failed a browser");
-        Failure::STORE_AWAY
-    }
-
     fn store(&self) -> &dyn ConnectionStore {
         self.0.parts.store.as_ref()
     }
@@ -174,4 +168,11 @@ fn trouble(
     let reference = failure.reference;
     tracing::warn!(%tenant, reference, error, "a consent met trouble");
     failure
+}
+
+/// Writes down that the store failed a browser whose tenant is not known yet.
+fn store_away(error: &StoreError) -> &'static Failure {
+    let error: &(dyn Error + 'static) = error;
+    tracing::error!(error, "the store failed a browser");
+    Failure::STORE_AWAY
 }

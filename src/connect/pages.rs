@@ -86,16 +86,16 @@ impl Pages {
     }
 
     pub(super) fn link(&self, page: &LinkPage<'_>) -> Reply {
-        self.page(StatusCode::OK, page, self.form_policy.clone())
+        rendered(StatusCode::OK, page, self.form_policy.clone())
     }
 
     pub(super) fn done(&self, page: &DonePage<'_>) -> Reply {
-        self.page(StatusCode::OK, page, self.plain_policy.clone())
+        rendered(StatusCode::OK, page, self.plain_policy.clone())
     }
 
     pub(super) fn failed(&self, failure: &Failure) -> Reply {
         let page = FailedPage { failure };
-        self.page(failure.status, &page, self.plain_policy.clone())
+        rendered(failure.status, &page, self.plain_policy.clone())
     }
 
     /// On to `target`, by GET.
@@ -108,20 +108,20 @@ impl Pages {
         }
         reply
     }
+}
 
-    fn page(&self, status: StatusCode, page: &impl Template, policy: HeaderValue) -> Reply {
-        let Ok(text) = page.render() else {
-            let mut reply = Response::new(Full::default());
-            *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            return reply;
-        };
-        let mut reply = Response::new(Full::new(text.into()));
-        *reply.status_mut() = status;
-        guard(reply.headers_mut(), policy);
-        let html = HeaderValue::from_static("text/html; charset=utf-8");
-        reply.headers_mut().insert(CONTENT_TYPE, html);
-        reply
-    }
+fn rendered(status: StatusCode, page: &impl Template, policy: HeaderValue) -> Reply {
+    let Ok(text) = page.render() else {
+        let mut reply = Response::new(Full::default());
+        *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        return reply;
+    };
+    let mut reply = Response::new(Full::new(text.into()));
+    *reply.status_mut() = status;
+    guard(reply.headers_mut(), policy);
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    reply.headers_mut().insert(CONTENT_TYPE, html);
+    reply
 }
 
 fn policy(form_action: &str) -> Option<HeaderValue> {

@@ -9,7 +9,7 @@ use http::header::{ORIGIN, SET_COOKIE};
 use super::failure::Failure;
 use super::pages::{self, LinkPage, Reply};
 use super::ticket::Ticket;
-use super::{Connect, trouble};
+use super::{Connect, store_away, trouble};
 use crate::clock::Timestamp;
 use crate::pleo::oauth::Pkce;
 use crate::store::{ConnectLink, Visit};
@@ -73,7 +73,7 @@ impl Connect {
             let link = self.store().link(&digest).await?;
             Ok((link, self.store().now().await?))
         };
-        let (link, now) = found.await.map_err(|error| self.store_away(&error))?;
+        let (link, now) = found.await.map_err(|error| store_away(&error))?;
         let link = link.ok_or(Failure::LINK_UNKNOWN)?;
         if link.spent_at.is_some() {
             return Err(Failure::LINK_USED);

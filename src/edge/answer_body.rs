@@ -96,10 +96,10 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.poll_within_time(cx).map(|mut frame| {
             self.note(frame.as_ref());
-            if let Some(Ok(frame)) = &mut frame {
-                if let Some(trailers) = frame.trailers_mut() {
-                    clean_trailers(trailers);
-                }
+            if let Some(Ok(frame)) = &mut frame
+                && let Some(trailers) = frame.trailers_mut()
+            {
+                clean_trailers(trailers);
             }
             frame
         })

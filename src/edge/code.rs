@@ -35,202 +35,130 @@ pub enum Code {
     Internal,
 }
 
-/// What goes with a code.
-struct Row {
-    word: &'static str,
-    status: StatusCode,
-    title: &'static str,
-    proxy_error: &'static str,
-}
-
 impl Code {
     /// The word of the contract.
     pub fn as_str(self) -> &'static str {
-        self.row().word
+        match self {
+            Self::BadRequest => "bad-request",
+            Self::CallerUnknown => "caller-unknown",
+            Self::TenantForbidden => "tenant-forbidden",
+            Self::RouteDenied => "route-denied",
+            Self::ScopeForbidden => "scope-forbidden",
+            Self::ScopeMissing => "scope-missing",
+            Self::BodyTooLarge => "body-too-large",
+            Self::HeadersTooLarge => "headers-too-large",
+            Self::UriTooLong => "uri-too-long",
+            Self::MethodRefused => "method-refused",
+            Self::Misdirected => "misdirected",
+            Self::CrossSite => "cross-site",
+            Self::RequestTimeout => "request-timeout",
+            Self::RateLimited => "rate-limited",
+            Self::Loop => "loop",
+            Self::NotConnected => "not-connected",
+            Self::ReauthorizationRequired => "reauthorization-required",
+            Self::TokenUnavailable => "token-unavailable",
+            Self::TokenRejected => "token-rejected",
+            Self::Draining => "draining",
+            Self::Overloaded => "overloaded",
+            Self::StoreUnavailable => "store-unavailable",
+            Self::UpstreamUnreachable => "upstream-unreachable",
+            Self::UpstreamInvalid => "upstream-invalid",
+            Self::UpstreamTimeout => "upstream-timeout",
+            Self::Internal => "internal",
+        }
     }
 
     /// Its status.
     pub fn status(self) -> StatusCode {
-        self.row().status
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::CallerUnknown => StatusCode::UNAUTHORIZED,
+            Self::TenantForbidden
+            | Self::RouteDenied
+            | Self::ScopeForbidden
+            | Self::ScopeMissing
+            | Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::NotConnected
+            | Self::ReauthorizationRequired
+            | Self::TokenUnavailable
+            | Self::TokenRejected
+            | Self::Draining
+            | Self::Overloaded
+            | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamUnreachable | Self::UpstreamInvalid => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
     }
 
+    /// For people, the same for every error of the code.
     pub(super) fn title(self) -> &'static str {
-        self.row().title
+        match self {
+            Self::BadRequest => "The request cannot be understood",
+            Self::CallerUnknown => "The caller is not known",
+            Self::TenantForbidden => "The tenant is not this caller's",
+            Self::RouteDenied => "The route is not allowed",
+            Self::ScopeForbidden => "Above the caller's scopes",
+            Self::ScopeMissing => "Not covered by the tenant's consent",
+            Self::BodyTooLarge => "The body is too large",
+            Self::HeadersTooLarge => "The header is too large",
+            Self::UriTooLong => "The target is too long",
+            Self::MethodRefused => "The method is not served",
+            Self::Misdirected => "The Host is not served here",
+            Self::CrossSite => "Web pages of other sites may not call",
+            Self::RequestTimeout => "The request came too slowly",
+            Self::RateLimited => "Too many requests",
+            Self::Loop => "The request went in a circle",
+            Self::NotConnected => "The tenant is not connected to Pleo",
+            Self::ReauthorizationRequired => "A person has to consent again",
+            Self::TokenUnavailable => "No token for now",
+            Self::TokenRejected => "Pleo refused the token",
+            Self::Draining => "The gateway is shutting down",
+            Self::Overloaded => "The gateway has enough to do",
+            Self::StoreUnavailable => "The gateway's store is away",
+            Self::UpstreamUnreachable => "Pleo cannot be reached",
+            Self::UpstreamInvalid => "Pleo's answer cannot be used",
+            Self::UpstreamTimeout => "Pleo did not answer in time",
+            Self::Internal => "A fault of the gateway",
+        }
     }
 
     /// The error type of `Proxy-Status` (RFC 9209 section 2.3).
     pub(super) fn proxy_error(self) -> &'static str {
-        self.row().proxy_error
-    }
-
-    fn row(self) -> Row {
-        use StatusCode as S;
-        const DENIED: &str = "http_request_denied";
-        const FAULTY: &str = "http_request_error";
-        const OURS: &str = "proxy_internal_response";
-        let (word, status, title, proxy_error) = match self {
-            Self::BadRequest => (
-                "bad-request",
-                S::BAD_REQUEST,
-                "The request cannot be understood",
-                FAULTY,
-            ),
-            Self::CallerUnknown => (
-                "caller-unknown",
-                S::UNAUTHORIZED,
-                "The caller is not known",
-                DENIED,
-            ),
-            Self::TenantForbidden => (
-                "tenant-forbidden",
-                S::FORBIDDEN,
-                "The tenant is not this caller's",
-                DENIED,
-            ),
-            Self::RouteDenied => (
-                "route-denied",
-                S::FORBIDDEN,
-                "The route is not allowed",
-                DENIED,
-            ),
-            Self::ScopeForbidden => (
-                "scope-forbidden",
-                S::FORBIDDEN,
-                "Above the caller's scopes",
-                DENIED,
-            ),
-            Self::ScopeMissing => (
-                "scope-missing",
-                S::FORBIDDEN,
-                "Not covered by the tenant's consent",
-                DENIED,
-            ),
-            Self::BodyTooLarge => (
-                "body-too-large",
-                S::PAYLOAD_TOO_LARGE,
-                "The body is too large",
-                FAULTY,
-            ),
-            Self::HeadersTooLarge => (
-                "headers-too-large",
-                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "The header is too large",
-                FAULTY,
-            ),
-            Self::UriTooLong => (
-                "uri-too-long",
-                S::URI_TOO_LONG,
-                "The target is too long",
-                FAULTY,
-            ),
-            Self::MethodRefused => (
-                "method-refused",
-                S::METHOD_NOT_ALLOWED,
-                "The method is not served",
-                DENIED,
-            ),
-            Self::Misdirected => (
-                "misdirected",
-                S::MISDIRECTED_REQUEST,
-                "The Host is not served here",
-                DENIED,
-            ),
-            Self::CrossSite => (
-                "cross-site",
-                S::FORBIDDEN,
-                "Web pages of other sites may not call",
-                DENIED,
-            ),
-            Self::RequestTimeout => (
-                "request-timeout",
-                S::REQUEST_TIMEOUT,
-                "The request came too slowly",
-                FAULTY,
-            ),
-            Self::RateLimited => (
-                "rate-limited",
-                S::TOO_MANY_REQUESTS,
-                "Too many requests",
-                DENIED,
-            ),
-            Self::Loop => (
-                "loop",
-                S::LOOP_DETECTED,
-                "The request went in a circle",
-                "proxy_loop_detected",
-            ),
-            Self::NotConnected => (
-                "not-connected",
-                S::SERVICE_UNAVAILABLE,
-                "The tenant is not connected to Pleo",
-                OURS,
-            ),
-            Self::ReauthorizationRequired => (
-                "reauthorization-required",
-                S::SERVICE_UNAVAILABLE,
-                "A person has to consent again",
-                OURS,
-            ),
-            Self::TokenUnavailable => (
-                "token-unavailable",
-                S::SERVICE_UNAVAILABLE,
-                "No token for now",
-                OURS,
-            ),
-            Self::TokenRejected => (
-                "token-rejected",
-                S::SERVICE_UNAVAILABLE,
-                "Pleo refused the token",
-                OURS,
-            ),
-            Self::Draining => (
-                "draining",
-                S::SERVICE_UNAVAILABLE,
-                "The gateway is shutting down",
-                OURS,
-            ),
-            Self::Overloaded => (
-                "overloaded",
-                S::SERVICE_UNAVAILABLE,
-                "The gateway has enough to do",
-                "connection_limit_reached",
-            ),
-            Self::StoreUnavailable => (
-                "store-unavailable",
-                S::SERVICE_UNAVAILABLE,
-                "The gateway's store is away",
-                "proxy_internal_error",
-            ),
-            Self::UpstreamUnreachable => (
-                "upstream-unreachable",
-                S::BAD_GATEWAY,
-                "Pleo cannot be reached",
-                "destination_unavailable",
-            ),
-            Self::UpstreamInvalid => (
-                "upstream-invalid",
-                S::BAD_GATEWAY,
-                "Pleo's answer cannot be used",
-                "http_protocol_error",
-            ),
-            Self::UpstreamTimeout => (
-                "upstream-timeout",
-                S::GATEWAY_TIMEOUT,
-                "Pleo did not answer in time",
-                "http_response_timeout",
-            ),
-            Self::Internal => (
-                "internal",
-                S::INTERNAL_SERVER_ERROR,
-                "A fault of the gateway",
-                "proxy_internal_error",
-            ),
-        };
-        Row {
-            word,
-            status,
-            title,
-            proxy_error,
+        match self {
+            Self::BadRequest
+            | Self::BodyTooLarge
+            | Self::HeadersTooLarge
+            | Self::UriTooLong
+            | Self::RequestTimeout => "http_request_error",
+            Self::CallerUnknown
+            | Self::TenantForbidden
+            | Self::RouteDenied
+            | Self::ScopeForbidden
+            | Self::ScopeMissing
+            | Self::MethodRefused
+            | Self::Misdirected
+            | Self::CrossSite
+            | Self::RateLimited => "http_request_denied",
+            Self::Loop => "proxy_loop_detected",
+            Self::NotConnected
+            | Self::ReauthorizationRequired
+            | Self::TokenUnavailable
+            | Self::TokenRejected
+            | Self::Draining => "proxy_internal_response",
+            Self::Overloaded => "connection_limit_reached",
+            Self::StoreUnavailable | Self::Internal => "proxy_internal_error",
+            Self::UpstreamUnreachable => "destination_unavailable",
+            Self::UpstreamInvalid => "http_protocol_error",
+            Self::UpstreamTimeout => "http_response_timeout",
         }
     }
 }

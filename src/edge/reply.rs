@@ -169,6 +169,7 @@ impl Verdict {
         }
     }
 
+    /// One answer for both, so that nobody learns which tenants there are.
     fn tenant_forbidden() -> Self {
         Self::new(
             Code::TenantForbidden,
@@ -192,7 +193,6 @@ impl Verdict {
 
     fn on_no_bearer(error: &ObtainError) -> Self {
         match error {
-            ObtainError::TenantUnknown => Self::tenant_forbidden(),
             ObtainError::NotConnected { state } => Self::new(Code::NotConnected, "Nobody has connected this tenant to Pleo, or it was disconnected.").state(*state),
             ObtainError::ReauthorizationRequired { reason: _ } => Self::new(Code::ReauthorizationRequired, "Pleo ended the authorisation: a person has to connect the tenant again.").state(Some(State::ReauthorizationRequired)),
             ObtainError::Unavailable { state, retry_after } => Self::new(Code::TokenUnavailable, "A fresh token cannot be had for now.").state(Some(*state)).again_in(*retry_after),
@@ -200,6 +200,7 @@ impl Verdict {
             ObtainError::Overloaded => Self::new(Code::Overloaded, "Too many requests wait for this tenant's token.").again_in(SOON),
             ObtainError::Draining => Self::new(Code::Draining, "This process is shutting down; another will answer.").again_in(SOON),
             ObtainError::ScopeMissing(scopes) => Self::new(Code::ScopeMissing, "The tenant's consent does not cover this route: it has to be given again with these scopes.").missing(scopes),
+            ObtainError::TenantUnknown => Self::tenant_forbidden(),
             ObtainError::WrongCompany => Self::new(Code::BadRequest, "The query must name the tenant's own company."),
         }
     }
@@ -284,8 +285,8 @@ impl Verdict {
             detail: &self.detail,
             code,
             request_id: about.request_id.to_str().unwrap_or_default(),
-            // An unknown tenant is answered as a forbidden one, to the letter; which route denied is not told.
             tenant: about.tenant.filter(|_| self.code != Code::TenantForbidden),
+            // Which route denied is not told.
             route: about
                 .route
                 .filter(|_| !matches!(self.code, Code::RouteDenied | Code::TenantForbidden)),

@@ -1,4 +1,4 @@
-//! A request's id: the caller's if it is well formed, else a new UUIDv7. And the trace it belongs to.
+//! A request's id: the caller's if it is well formed, else a new UUID of version 7. And the trace it belongs to.
 
 use std::cell::Cell;
 
@@ -44,7 +44,7 @@ impl RequestIds {
         HeaderValue::from_str(text).expect("a UUID is a header value")
     }
 
-    /// SplitMix64: distinct for 2^64 steps. An id need not be secret, only unique.
+    /// `SplitMix64`: distinct for 2^64 steps. An id need not be secret, only unique.
     fn next(&self) -> u64 {
         let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.0.set(state);

@@ -14,6 +14,7 @@ use super::Edge;
 use super::answer_body::AnswerBody;
 use super::reply::{About, Verdict};
 use super::request_id::{trace_id, trace_parent};
+use crate::access::permit::Permit;
 use crate::clock::Timestamp;
 use crate::model::snapshot::Snapshot;
 use crate::net::body::Outgoing;
@@ -101,7 +102,7 @@ impl Visit {
         head.headers
             .entry(X_REQUEST_ID)
             .or_insert_with(|| self.request_id.clone());
-        let route = self.journey.permit().map(|permit| permit.route());
+        let route = self.journey.permit().map(Permit::route);
         let until = route.and_then(|route| deadline(route, &self.snapshot.limits, self.began));
         Response::from_parts(head, AnswerBody::new(body, self, until))
     }

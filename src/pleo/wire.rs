@@ -260,3 +260,24 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.link).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::task::yield_now;
+
+    #[tokio::test]
+    async fn what_is_there_is_read_to_its_end_though_the_time_is_up() {
+        let piecemeal = pin!(async {
+            for _ in 0..8 {
+                yield_now().await;
+            }
+            "all of it"
+        });
+        assert_eq!(already_there(piecemeal).await, Some("all of it"));
+        assert_eq!(
+            already_there(pin!(std::future::pending::<()>())).await,
+            None
+        );
+    }
+}

@@ -21,10 +21,10 @@ pub(super) fn check<B>(answer: &Response<B>) -> Result<(), ProxyError> {
         }
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    if let Some(length) = lengths.next() {
-        if lengths.any(|other| other != length) {
-            return Err(ProxyError::AmbiguousAnswer);
-        }
+    if let Some(length) = lengths.next()
+        && lengths.any(|other| other != length)
+    {
+        return Err(ProxyError::AmbiguousAnswer);
     }
     Ok(())
 }

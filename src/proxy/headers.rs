@@ -260,3 +260,6 @@ fn is_look_alike(name: &str) -> bool {
     let dashed = name.replace('_', "-");
     is_stripped(&dashed) || dashed.starts_with("content-") || dashed == TRAILER.as_str()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
+use super::allowance::Seats;
 use crate::access::denial::Denied;
 use crate::access::permit::Permit;
 use crate::model::ids::{CallerName, RouteName, TenantName};
@@ -13,6 +14,7 @@ use crate::tokens::bearer::Bearer;
 #[derive(Debug, Default)]
 pub struct Journey {
     permit: OnceCell<Permit>,
+    seats: OnceCell<Seats>,
     denied: OnceCell<(Option<CallerName>, Option<TenantName>, Option<RouteName>)>,
     stage: Cell<Stage>,
     generation: Cell<Option<u64>>,
@@ -77,6 +79,13 @@ impl Journey {
 
     pub(super) fn admitted(&self, permit: Permit) -> &Permit {
         self.permit.get_or_init(|| permit)
+    }
+
+    /// Its places are free again when the journey is over.
+    pub(super) fn seated(&self, seats: Option<Seats>) {
+        if let Some(seats) = seats {
+            let _ = self.seats.set(seats);
+        }
     }
 
     pub(super) fn refused(&self, denied: &Denied) {

@@ -107,6 +107,7 @@ fn tenant_url(snapshot: &Snapshot, tenant: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::fixture;
     use url::Url;
 
     fn api(url: &str) -> Origin {
@@ -151,5 +152,36 @@ mod tests {
             Some(Place::Absolute("/a"))
         );
         assert_eq!(Place::of("http://[::1]/a", &v6), None);
+    }
+
+    #[test]
+    fn a_reference_comes_back_the_way_the_tenant_was_named() {
+        let snapshot = fixture::snapshot();
+        let by_header = &[("pleo-gateway-tenant", "acme")][..];
+        let by_host = &[("host", "acme.pleo.localhost")][..];
+        for (target, fields, absolute, path) in [
+            ("/v1/x", by_header, "http://127.0.0.1:8080/v1/y?z", "/v1/y"),
+            (
+                "/tenants/acme/v1/x",
+                &[],
+                "http://127.0.0.1:8080/tenants/acme/v1/y?z",
+                "/tenants/acme/v1/y",
+            ),
+            (
+                "/v1/x",
+                by_host,
+                "http://acme.pleo.localhost:8080/v1/y?z",
+                "/v1/y",
+            ),
+        ] {
+            let permit = fixture::permit(&snapshot, target, fields);
+            let mut headers = HeaderMap::new();
+            let api = api("https://external.pleo.io");
+            headers.insert(LOCATION, "https://external.pleo.io/v1/y?z".parse().unwrap());
+            headers.insert(CONTENT_LOCATION, "/v1/y".parse().unwrap());
+            rewrite(&mut headers, &api, &permit, &snapshot);
+            assert_eq!(headers[LOCATION], absolute);
+            assert_eq!(headers[CONTENT_LOCATION], path);
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! Floor 6: one request's journey from a caller to Pleo and back: admit, obtain, clean, inject, forward; and once more
 //! if Pleo says that the token is no longer good. What becomes of errors is not here (`edge::reply`).
 
+pub mod allowance;
 mod answer;
 pub mod error;
+#[cfg(test)]
+mod fixture;
 mod forward;
 pub mod headers;
 pub mod journey;
@@ -12,9 +15,10 @@ pub mod replay;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
+use self::allowance::Allowance;
 use self::error::ProxyError;
 use self::forward::Forwarder;
 use self::headers::CleanHead;
@@ -40,6 +44,7 @@ pub struct Proxy {
     forwarder: Forwarder,
     tokens: Tokens,
     metrics: Metrics,
+    allowance: Allowance,
 }
 
 /// A request, its head apart.
@@ -58,12 +63,18 @@ pub struct Call<'a> {
 }
 
 impl Proxy {
-    /// Sends over `client`, the thread's own, whose origin is Pleo's API.
-    pub fn new(client: Client<UploadBody>, tokens: Tokens, metrics: Metrics) -> Self {
+    /// Sends over `client`, the thread's own, whose origin is Pleo's API. All threads share `allowance`.
+    pub fn new(
+        client: Client<UploadBody>,
+        tokens: Tokens,
+        metrics: Metrics,
+        allowance: Allowance,
+    ) -> Self {
         Self {
             forwarder: Forwarder::new(client),
             tokens,
             metrics,
+            allowance,
         }
     }
 
@@ -78,6 +89,7 @@ impl Proxy {
         let permit = self.admit(&head, call, journey)?;
         let limits = &call.snapshot.limits;
         hold_to_limits(call.upload, permit.route(), limits)?;
+        journey.seated(self.allowance.take(permit, call.snapshot, call.began)?);
         let carried = self.carry(head, permit, call, journey);
         match deadline(permit.route(), limits, call.began) {
             None => carried.await,
@@ -140,6 +152,10 @@ impl Proxy {
                     answer = self.again(spare, call.upload, &fresh, journey).await?;
                 }
             }
+        }
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            self.allowance
+                .heed(answer.headers(), permit.tenant(), Instant::now());
         }
         Ok(self.forwarder.hand_on(answer, permit, call.snapshot))
     }

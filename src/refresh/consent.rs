@@ -1,5 +1,6 @@
 //! Epochs (R13): consents, imports and the end of a connection; and what introspection tells about one.
 
+use super::close::can_have_been_applied;
 use super::{Import, Moment, Refused, Step};
 use crate::clock::Timestamp;
 use crate::model::connection::{
@@ -14,11 +15,8 @@ pub(super) fn begin_consent(
     until: Timestamp,
     moment: &Moment<'_>,
 ) -> Result<Step, Refused> {
-    let in_the_air = row
-        .attempts
-        .iter()
-        .any(|a| a.outcome.is_none() && !moment.is_past(a.deadline, a));
-    if in_the_air {
+    let another = row.consent_until.is_some_and(|until| moment.now < until);
+    if another || is_in_the_air(row, moment) {
         return Err(Refused::Busy);
     }
     let mut row = row.clone();
@@ -26,11 +24,19 @@ pub(super) fn begin_consent(
     Ok(Step::to(row))
 }
 
-pub(super) fn offer(
-    row: &Connection,
-    candidate: &Candidate,
-    _moment: &Moment<'_>,
-) -> Result<Step, Refused> {
+/// True while Pleo may still come to apply an attempt: it would count as the replay of a token that a consent has
+/// replaced. What was answered without a pair may be applied until its deadline (R4).
+fn is_in_the_air(row: &Connection, moment: &Moment<'_>) -> bool {
+    row.attempts
+        .iter()
+        .any(|a| can_have_been_applied(a) && !moment.is_past(a.deadline, a))
+}
+
+pub(super) fn offer(row: &Connection, candidate: &Candidate) -> Result<Step, Refused> {
+    // No consent under way: an operator ended or replaced the connection while the code was exchanged.
+    if row.consent_until.is_none() {
+        return Err(Refused::OldEpoch);
+    }
     let mut row = row.clone();
     row.candidate = Some(Box::new(candidate.clone()));
     Ok(Step::to(row))
@@ -43,6 +49,11 @@ pub(super) fn accept(
     moment: &Moment<'_>,
 ) -> Result<Step, Refused> {
     let candidate = row.candidate.clone().ok_or(Refused::Superseded)?;
+    if let (Some(expected), Some(found)) = (&candidate.expected_company, company)
+        && expected != found
+    {
+        return Err(Refused::State);
+    }
     let mut row = renewed(row, moment.now);
     row.state = State::Active;
     row.credential = CredentialKind::Oauth;
@@ -60,11 +71,11 @@ pub(super) fn accept(
         .audited(AuditKind::Consented, format!("by {}", candidate.who)))
 }
 
-pub(super) fn decline(row: &Connection) -> Result<Step, Refused> {
+pub(super) fn decline(row: &Connection) -> Step {
     let mut row = row.clone();
     row.candidate = None;
     row.consent_until = None;
-    Ok(Step::to(row))
+    Step::to(row)
 }
 
 pub(super) fn import(
@@ -78,6 +89,9 @@ pub(super) fn import(
     };
     if in_use && !import.replace {
         return Err(Refused::WouldReplace);
+    }
+    if matches!(import.held, Held::Pair { .. }) && is_in_the_air(row, moment) {
+        return Err(Refused::Busy);
     }
     let mut row = renewed(row, moment.now);
     row.state = State::Active;
@@ -109,14 +123,14 @@ pub(super) fn learn(
     row: &Connection,
     company: Option<&CompanyId>,
     scopes: Option<&ScopeSet>,
-) -> Result<Step, Refused> {
+) -> Step {
     let mut row = row.clone();
     row.company = row.company.or_else(|| company.cloned());
     row.scopes = row.scopes.or_else(|| scopes.cloned());
     if row.verdict == Verdict::Untried {
         row.verdict = Verdict::Accepted;
     }
-    Ok(Step::to(row))
+    Step::to(row)
 }
 
 /// The row at the start of its next epoch: nothing of the old authorisation is left but who it belonged to.
@@ -136,5 +150,148 @@ fn renewed(row: &Connection, now: Timestamp) -> Connection {
         consent_until: None,
         candidate: None,
         ..row.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Event;
+    use super::super::scene::{Scene, access, at};
+    use super::*;
+    use crate::model::connection::Outcome;
+    use crate::secret::Secret;
+
+    fn candidate() -> Candidate {
+        Candidate {
+            access: access("access-c", 720),
+            refresh: Secret::new("refresh-c"),
+            scopes: None,
+            expected_company: Some(CompanyId::new("one")),
+            allow_shared_company: false,
+            who: "browser".to_owned(),
+        }
+    }
+
+    fn begin_consent(scene: &mut Scene) -> Result<Step, Refused> {
+        let until = scene.now + std::time::Duration::from_mins(1);
+        scene.take(&Event::BeginConsent { until })
+    }
+
+    fn accept(scene: &mut Scene, company: &str) -> Result<Step, Refused> {
+        scene.take(&Event::Accept {
+            company: Some(CompanyId::new(company)),
+            scopes: None,
+        })
+    }
+
+    #[test]
+    fn r13_a_consent_waits_for_attempts_in_the_air() {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        assert_eq!(begin_consent(&mut scene).unwrap_err(), Refused::Busy);
+        scene.close(1, Outcome::NoPair).unwrap();
+        assert_eq!(begin_consent(&mut scene).unwrap_err(), Refused::Busy);
+        assert!(begin_consent(scene.at(745)).is_ok());
+    }
+
+    #[test]
+    fn r13_a_tombstone_remembers_what_is_in_the_air() {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        scene.take(&Event::Disconnect).unwrap();
+        assert_eq!(scene.row.held, Held::Nothing);
+        assert_eq!(begin_consent(&mut scene).unwrap_err(), Refused::Busy);
+        scene.close(1, Outcome::RefusedForNow).unwrap();
+        assert_eq!(scene.row.state, State::Disconnected);
+        assert!(begin_consent(&mut scene).is_ok());
+    }
+
+    #[test]
+    fn r13_nothing_begins_until_the_consent_ends() {
+        let mut scene = Scene::new();
+        begin_consent(&mut scene).unwrap();
+        assert_eq!(scene.begin(1).unwrap_err(), Refused::Busy);
+        assert_eq!(begin_consent(&mut scene).unwrap_err(), Refused::Busy);
+        scene.take(&Event::Offer(Box::new(candidate()))).unwrap();
+        assert_eq!(scene.at(9000).begin(1).unwrap_err(), Refused::Busy);
+        scene.take(&Event::Decline).unwrap();
+        assert_eq!(scene.row.access().unwrap().token.expose(), "access-0");
+        assert!(scene.begin(1).is_ok());
+    }
+
+    #[test]
+    fn r13_a_consent_that_never_comes_back_is_bounded() {
+        let mut scene = Scene::new();
+        begin_consent(&mut scene).unwrap();
+        assert_eq!(scene.at(779).begin(1).unwrap_err(), Refused::Busy);
+        assert!(scene.at(780).begin(1).is_ok());
+    }
+
+    #[test]
+    fn r13_the_right_company_begins_the_next_epoch() {
+        let mut scene = Scene::new();
+        begin_consent(&mut scene).unwrap();
+        scene.take(&Event::Offer(Box::new(candidate()))).unwrap();
+        assert_eq!(accept(&mut scene, "two").unwrap_err(), Refused::State);
+        accept(&mut scene, "one").unwrap();
+        assert_eq!((scene.row.epoch.0, scene.row.generation.0), (1, 0));
+        assert_eq!(scene.row.refresh_token().unwrap().expose(), "refresh-c");
+        assert_eq!(scene.row.state, State::Active);
+        assert!(scene.begin(1).is_ok());
+    }
+
+    #[test]
+    fn a_consent_that_an_operator_has_ended_brings_nothing_back() {
+        let mut scene = Scene::new();
+        begin_consent(&mut scene).unwrap();
+        scene.take(&Event::Disconnect).unwrap();
+        let offered = scene.take(&Event::Offer(Box::new(candidate())));
+        assert_eq!(offered.unwrap_err(), Refused::OldEpoch);
+    }
+
+    #[test]
+    fn an_import_waits_for_what_is_in_the_air_and_replaces_only_on_request() {
+        let import = |replace| {
+            Event::Import(Box::new(Import {
+                credential: CredentialKind::Oauth,
+                held: Held::Pair {
+                    access: None,
+                    refresh: Secret::new("refresh-i"),
+                },
+                company: None,
+                scopes: None,
+                allow_shared_company: false,
+                replace,
+            }))
+        };
+        let mut scene = Scene::new();
+        assert_eq!(
+            scene.take(&import(false)).unwrap_err(),
+            Refused::WouldReplace
+        );
+        scene.begin(1).unwrap();
+        assert_eq!(scene.take(&import(true)).unwrap_err(), Refused::Busy);
+        scene.close(1, Outcome::NotSent).unwrap();
+        scene.take(&import(true)).unwrap();
+        assert_eq!(scene.row.epoch.0, 1);
+        assert_eq!(scene.row.verdict, Verdict::Untried);
+        assert_eq!(scene.row.next_try_at, None);
+        assert_eq!(at(720), scene.row.consented_at.unwrap());
+    }
+
+    #[test]
+    fn what_introspection_tells_is_about_the_pair_it_was_asked_with() {
+        let learn = |generation| Event::Learn {
+            epoch: crate::model::ids::Epoch(0),
+            generation: Generation(generation),
+            company: Some(CompanyId::new("one")),
+            scopes: None,
+        };
+        let mut scene = Scene::new();
+        scene.row.verdict = Verdict::Untried;
+        assert_eq!(scene.take(&learn(1)).unwrap_err(), Refused::Superseded);
+        scene.take(&learn(0)).unwrap();
+        assert_eq!(scene.row.verdict, Verdict::Accepted);
+        assert_eq!(scene.row.company, Some(CompanyId::new("one")));
     }
 }

@@ -2,20 +2,30 @@
 
 use super::close::can_have_been_applied;
 use super::policy::{EVIDENCE_APART, Policy};
+use super::resolve::give_up_restored;
 use super::{Moment, Refused, Step};
 use crate::clock::Timestamp;
-use crate::model::connection::{Connection, Evidence, Held, Outcome, Reason, State, Verdict};
+use crate::model::connection::{Attempt, Connection, Evidence, Outcome, Reason, State, Verdict};
 use crate::model::ids::Generation;
 use crate::model::ledger::{AuditKind, LedgerOutcome, Phase};
 
 /// True while introspection with the access token held can still prove something.
 pub(super) fn oracle_lives(row: &Connection, moment: &Moment<'_>) -> bool {
-    let refusals_prove = row.attempts.iter().any(|a| a.oracle);
-    let worthless = row.verdict == Verdict::Refused && !refusals_prove;
+    let worthless = row.verdict == Verdict::Refused && !refusals_prove(row);
     !worthless
         && row
             .access()
             .is_some_and(|access| access.life_known && moment.now < Policy::oracle_until(access))
+}
+
+/// Refusals prove that an attempt was applied only if Pleo stood by the token before that attempt began (R5). Of a
+/// restored row they say that it is too old, whatever was known before (R14).
+fn refusals_prove(row: &Connection) -> bool {
+    row.reason == Some(Reason::Restored)
+        || row
+            .attempts
+            .iter()
+            .any(|a| a.oracle && can_have_been_applied(a))
 }
 
 /// When the next question is worth asking; `None` if the oracle is gone.
@@ -23,9 +33,25 @@ pub(super) fn next_probe_at(row: &Connection, moment: &Moment<'_>) -> Option<Tim
     if !oracle_lives(row, moment) {
         return None;
     }
-    let deadline = row.attempts.iter().map(|a| a.deadline).max()?;
     let first = row.evidence.accepted_at.or(row.evidence.refused_at);
-    Some(first.map_or(deadline, |at| (at + EVIDENCE_APART).max(deadline)))
+    let apart = first.map_or(moment.now, |at| at + EVIDENCE_APART);
+    Some(
+        row.attempts
+            .iter()
+            .map(|a| a.deadline)
+            .fold(apart, Timestamp::max),
+    )
+}
+
+/// True if a question sent then was sent after every attempt had passed its deadline (R5; R2 says what past is).
+pub(super) fn is_after_deadlines(
+    row: &Connection,
+    sent_at: Timestamp,
+    moment: &Moment<'_>,
+) -> bool {
+    row.attempts
+        .iter()
+        .all(|a| moment.was_past(a.deadline, a, sent_at))
 }
 
 pub(super) fn probed(
@@ -35,27 +61,44 @@ pub(super) fn probed(
     accepted: bool,
     moment: &Moment<'_>,
 ) -> Result<Step, Refused> {
-    if row.generation != generation {
+    let access = row.access().ok_or(Refused::State)?;
+    // A question older than the token held was about another one, of an earlier epoch perhaps.
+    if row.generation != generation || sent_at < access.since {
         return Err(Refused::Superseded);
     }
-    let access = row.access().ok_or(Refused::State)?;
     let in_life = sent_at < Policy::oracle_until(access);
-    let after_deadlines = row.attempts.iter().all(|a| sent_at >= a.deadline);
     let mut new = row.clone();
     if accepted && row.verdict == Verdict::Untried {
         new.verdict = Verdict::Accepted;
     }
-    if !accepted && in_life && row.attempts.iter().all(|a| !can_have_been_applied(a)) {
-        new.verdict = Verdict::Refused;
+    if !accepted && in_life {
+        note_early_refusal(&mut new, sent_at);
     }
-    if row.state != State::Uncertain || row.evidence.applied || !in_life || !after_deadlines {
-        return Ok(Step::to(new));
-    }
-    Ok(if accepted {
-        accept(new, sent_at, moment)
-    } else {
-        refuse(new, sent_at, moment)
+    let is_evidence = row.state == State::Uncertain
+        && !row.evidence.applied
+        && in_life
+        && is_after_deadlines(row, sent_at, moment);
+    Ok(match (is_evidence, accepted) {
+        (false, _) => Step::to(new),
+        (true, true) => accept(new, sent_at, moment),
+        (true, false) => refuse(new, sent_at, moment),
     })
+}
+
+/// A refusal from before anything was sent: the token was dead by itself, and its refusals prove nothing later.
+fn note_early_refusal(row: &mut Connection, sent_at: Timestamp) {
+    let sent = |a: &&mut Attempt| can_have_been_applied(a);
+    if row
+        .attempts
+        .iter_mut()
+        .filter(sent)
+        .all(|a| sent_at < a.begun_at)
+    {
+        row.verdict = Verdict::Refused;
+        for attempt in row.attempts.iter_mut().filter(sent) {
+            attempt.oracle = false;
+        }
+    }
 }
 
 fn accept(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step {
@@ -73,6 +116,7 @@ fn accept(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step 
         attempt.outcome = Some(Outcome::NotApplied);
     }
     row.state = State::Active;
+    row.reason = None;
     row.evidence = Evidence::default();
     row.verdict = Verdict::Accepted;
     Step::to(row)
@@ -86,18 +130,21 @@ fn accept(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step 
 }
 
 fn refuse(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step {
-    if !row.attempts.iter().any(|a| a.oracle) {
-        row.verdict = Verdict::Refused;
-        return Step::to(row);
-    }
     let first = row.evidence.refused_at.unwrap_or(sent_at);
     row.evidence = Evidence {
         accepted_at: None,
         refused_at: Some(first),
         applied: false,
     };
+    if !refusals_prove(&row) {
+        row.verdict = Verdict::Refused;
+        return Step::to(row);
+    }
     if sent_at < first + EVIDENCE_APART {
         return Step::to(row);
+    }
+    if row.reason == Some(Reason::Restored) {
+        return give_up_restored(row);
     }
     row.evidence.applied = true;
     let resolved = row.attempts.last().map(|a| a.id);
@@ -114,58 +161,149 @@ fn refuse(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step 
         )
 }
 
-/// True once nobody can hold the answer of any attempt any more.
-pub(super) fn answer_is_lost(row: &Connection, moment: &Moment<'_>) -> bool {
-    row.attempts.iter().all(|a| {
-        a.outcome.is_some()
-            || ((moment.standing)(a).dead && moment.now >= a.deadline)
-            || moment.is_past(a.adopt_until, a)
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::super::Event;
+    use super::super::scene::{Scene, at};
+    use super::*;
 
-pub(super) fn give_up_answer(row: &Connection, moment: &Moment<'_>) -> Result<Step, Refused> {
-    if row.state != State::Uncertain || !row.evidence.applied {
-        return Err(Refused::State);
+    /// Attempt 1 was sent at 720 and closed without a pair.
+    fn uncertain() -> Scene {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        scene.close(1, Outcome::NoPair).unwrap();
+        scene
     }
-    if !answer_is_lost(row, moment) {
-        return Err(Refused::Busy);
-    }
-    let mut row = row.clone();
-    row.state = State::ReauthorizationRequired;
-    row.reason = Some(Reason::AnswerLost);
-    row.held = Held::Nothing;
-    row.next_try_at = None;
-    let resolved = row.attempts.last().map(|a| a.id);
-    Ok(Step::to(row)
-        .noting(
-            moment,
-            resolved,
-            Phase::Resolved,
-            Some(LedgerOutcome::ResolvedApplied),
-        )
-        .audited(
-            AuditKind::ReauthorizationRequired,
-            "the answer of a refresh was lost",
-        ))
-}
 
-/// An operator's word replaces the evidence that cannot be had; the deadlines of R4 stay.
-pub(super) fn retry(row: &Connection, moment: &Moment<'_>) -> Result<Step, Refused> {
-    if row.state != State::Uncertain || row.evidence.applied {
-        return Err(Refused::State);
+    #[test]
+    fn r5_two_acceptances_five_seconds_apart_show_that_it_was_not_applied() {
+        let mut scene = uncertain();
+        scene.at(745).probed(true).unwrap();
+        scene.at(749).probed(true).unwrap();
+        assert_eq!(scene.row.state, State::Uncertain);
+        scene.at(750).probed(true).unwrap();
+        assert_eq!(scene.row.state, State::Active);
+        assert_eq!(scene.row.attempts[0].outcome, Some(Outcome::NotApplied));
+        assert!(scene.begin(2).is_ok());
     }
-    if !row.attempts.iter().all(|a| moment.is_past(a.deadline, a)) {
-        return Err(Refused::Busy);
+
+    #[test]
+    fn r5_two_refusals_five_seconds_apart_prove_a_lost_answer_which_is_reported_once() {
+        let mut scene = uncertain();
+        scene.at(745).probed(false).unwrap();
+        scene.at(749).probed(false).unwrap();
+        assert!(!scene.row.evidence.applied);
+        let proof = scene.at(750).probed(false).unwrap();
+        assert!(scene.row.evidence.applied);
+        let end = scene.take(&Event::GiveUpAnswer).unwrap();
+        assert_eq!(scene.row.reason, Some(Reason::AnswerLost));
+        let told = [&proof, &end].map(|s| s.ledger.len());
+        assert_eq!(told, [1, 0]);
     }
-    let mut row = row.clone();
-    for attempt in row.attempts.iter_mut().filter(|a| can_have_been_applied(a)) {
-        attempt.outcome = Some(Outcome::NotApplied);
+
+    #[test]
+    fn r5_proof_outranks_later_expiry() {
+        let mut scene = uncertain();
+        scene.at(745).probed(false).unwrap();
+        scene.at(750).probed(false).unwrap();
+        assert_eq!(scene.at(5000).begin(2).unwrap_err(), Refused::Busy);
+        assert!(scene.at(5000).probed(true).is_ok());
+        assert!(scene.row.evidence.applied);
     }
-    row.state = State::Active;
-    row.evidence = Evidence::default();
-    row.next_try_at = None;
-    Ok(Step::to(row).audited(
-        AuditKind::Resolved,
-        "an operator decided to present the token again",
-    ))
+
+    #[test]
+    fn r5_a_single_refusal_keeps_the_token_back_until_adoption_ends() {
+        let mut scene = Scene::new();
+        scene.at(840).begin(1).unwrap();
+        scene.close(1, Outcome::NoPair).unwrap();
+        scene.at(889).probed(false).unwrap();
+        assert_eq!(scene.at(984).begin(2).unwrap_err(), Refused::Busy);
+        assert!(scene.at(985).begin(2).is_ok());
+    }
+
+    #[test]
+    fn r5_a_single_refusal_counts_without_an_oracle_too() {
+        let mut scene = Scene::new();
+        scene.row.verdict = Verdict::Untried;
+        scene.begin(1).unwrap();
+        scene.close(1, Outcome::NoPair).unwrap();
+        scene.at(745).probed(false).unwrap();
+        scene.at(760).probed(false).unwrap();
+        assert!(!scene.row.evidence.applied);
+        assert_eq!(scene.at(864).begin(2).unwrap_err(), Refused::Busy);
+        assert!(scene.at(865).begin(2).is_ok());
+    }
+
+    #[test]
+    fn r5_an_acceptance_between_refusals_starts_anew() {
+        let mut scene = uncertain();
+        scene.at(745).probed(false).unwrap();
+        scene.at(748).probed(true).unwrap();
+        scene.at(752).probed(false).unwrap();
+        assert!(!scene.row.evidence.applied);
+        assert_eq!(scene.row.evidence.refused_at, Some(at(752)));
+    }
+
+    #[test]
+    fn r5_questions_asked_before_the_deadline_or_close_to_expiry_are_no_evidence() {
+        let mut scene = uncertain();
+        scene.at(744).probed(false).unwrap();
+        scene.at(890).probed(false).unwrap();
+        assert_eq!(scene.row.evidence, Evidence::default());
+        scene.knows(false, 10);
+        scene.at(800).probed(false).unwrap();
+        assert_eq!(scene.row.evidence, Evidence::default());
+    }
+
+    #[test]
+    fn r5_refusals_of_a_token_that_was_dead_before_prove_nothing() {
+        let mut scene = Scene::new();
+        scene.at(100).probed(false).unwrap();
+        assert_eq!(scene.row.verdict, Verdict::Refused);
+        scene.begin(1).unwrap();
+        scene.close(1, Outcome::NoPair).unwrap();
+        scene.at(145).probed(false).unwrap();
+        scene.at(155).probed(false).unwrap();
+        assert!(!scene.row.evidence.applied);
+    }
+
+    #[test]
+    fn r5_a_refusal_asked_for_before_begin_counts_as_before() {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        let early = Event::Probed {
+            generation: Generation(0),
+            sent_at: at(719),
+            accepted: false,
+        };
+        scene.take(&early).unwrap();
+        assert!(!scene.row.attempts[0].oracle);
+    }
+
+    #[test]
+    fn r5_the_proof_of_an_attempt_that_is_settled_does_not_serve_the_next() {
+        let mut scene = uncertain();
+        scene.at(745).probed(true).unwrap();
+        scene.at(750).probed(true).unwrap();
+        scene.at(751).probed(false).unwrap();
+        scene.begin(2).unwrap();
+        scene.close(2, Outcome::NoPair).unwrap();
+        scene.at(776).probed(false).unwrap();
+        scene.at(782).probed(false).unwrap();
+        assert!(!scene.row.evidence.applied);
+    }
+
+    #[test]
+    fn a_question_about_an_older_token_is_not_heard() {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        scene.commit(1, false).unwrap();
+        scene.row.generation = Generation(0);
+        let old = Event::Probed {
+            generation: Generation(0),
+            sent_at: at(719),
+            accepted: false,
+        };
+        assert_eq!(scene.take(&old).unwrap_err(), Refused::Superseded);
+    }
 }

@@ -8,6 +8,9 @@ mod consent;
 mod evidence;
 pub mod next;
 pub mod policy;
+mod resolve;
+#[cfg(test)]
+mod scene;
 
 use std::fmt;
 
@@ -51,10 +54,15 @@ pub enum Event {
         /// True for acceptance, false for a real 401.
         accepted: bool,
     },
-    /// It is proven that the refresh was applied and that nobody holds its answer (R5).
+    /// It is proven that the refresh was applied and that nobody holds its answer (R5); or that nothing can show a
+    /// restored row to be good (R14).
     GiveUpAnswer,
     /// An operator decides for an uncertain connection: present the token again.
     Retry,
+    /// An operator decides for an uncertain connection: the answer is lost.
+    GiveUp,
+    /// The row is older than what this machine has seen before (R14).
+    Restored,
     /// A consent is about to exchange its code (R13).
     BeginConsent {
         /// No attempt begins before this.
@@ -77,6 +85,10 @@ pub enum Event {
     Disconnect,
     /// Introspection told whose the credential is.
     Learn {
+        /// Which epoch's credential was sent.
+        epoch: Epoch,
+        /// Which generation's.
+        generation: Generation,
         /// The company.
         company: Option<CompanyId>,
         /// What was granted.
@@ -99,7 +111,8 @@ pub struct NewPair {
     pub refresh: Option<Secret>,
     /// What was granted, if the answer said so.
     pub scopes: Option<ScopeSet>,
-    /// True if introspection has accepted the new access token: asked for where a later attempt was sent too.
+    /// True if introspection has accepted the new access token: asked for where another attempt was sent too. Ask only
+    /// after [`Refused::Unverified`], and ask again if the row has changed since.
     pub verified: bool,
     /// Where it came from.
     pub source: PairSource,
@@ -164,8 +177,21 @@ impl fmt::Debug for Moment<'_> {
 impl Moment<'_> {
     /// True if `at` is past for this attempt: by the store's clock, and watched for that long or its owner dead (R2).
     pub(crate) fn is_past(&self, at: Timestamp, attempt: &Attempt) -> bool {
+        self.was_past(at, attempt, self.now)
+    }
+
+    /// True if `at` was past for this attempt already `then`.
+    pub(crate) fn was_past(&self, at: Timestamp, attempt: &Attempt, then: Timestamp) -> bool {
         let standing = (self.standing)(attempt);
-        self.now >= at && (standing.dead || standing.watched >= attempt.begun_at.until(at))
+        let watched = standing.watched.saturating_sub(then.until(self.now));
+        then >= at && (standing.dead || watched >= attempt.begun_at.until(at))
+    }
+
+    /// True if nobody can hold an answer to this attempt any more: its owner is dead and left none, or was silent for
+    /// longer than it is waited for (R5).
+    pub(crate) fn is_abandoned(&self, attempt: &Attempt) -> bool {
+        let dead = (self.standing)(attempt).dead;
+        (dead && self.now >= attempt.deadline) || self.is_past(attempt.adopt_until, attempt)
     }
 }
 
@@ -225,17 +251,27 @@ pub fn step(row: &Connection, event: &Event, moment: &Moment<'_>) -> Result<Step
             sent_at,
             accepted,
         } => evidence::probed(row, *generation, *sent_at, *accepted, moment),
-        Event::GiveUpAnswer => evidence::give_up_answer(row, moment),
-        Event::Retry => evidence::retry(row, moment),
+        Event::GiveUpAnswer => resolve::give_up_answer(row, moment),
+        Event::Retry => resolve::retry(row, moment),
+        Event::GiveUp => resolve::give_up(row),
+        Event::Restored => resolve::restored(row),
         Event::BeginConsent { until } => consent::begin_consent(row, *until, moment),
-        Event::Offer(candidate) => consent::offer(row, candidate, moment),
+        Event::Offer(candidate) => consent::offer(row, candidate),
         Event::Accept { company, scopes } => {
             consent::accept(row, company.as_ref(), scopes.as_ref(), moment)
         }
-        Event::Decline => consent::decline(row),
+        Event::Decline => Ok(consent::decline(row)),
         Event::Import(import) => consent::import(row, import, moment),
         Event::Disconnect => consent::disconnect(row, moment),
-        Event::Learn { company, scopes } => consent::learn(row, company.as_ref(), scopes.as_ref()),
+        Event::Learn {
+            epoch,
+            generation,
+            company,
+            scopes,
+        } if (*epoch, *generation) == (row.epoch, row.generation) => {
+            Ok(consent::learn(row, company.as_ref(), scopes.as_ref()))
+        }
+        Event::Learn { .. } => Err(Refused::Superseded),
     }
 }
 

@@ -1,9 +1,12 @@
 //! What a row asks for next: the decision of flights, the keeper and recovery.
 
-use super::Moment;
-use super::begin::may_present_again;
-use super::evidence::{answer_is_lost, next_probe_at};
+use std::time::Duration;
+
+use super::begin::may_begin;
+use super::evidence::{is_after_deadlines, next_probe_at};
 use super::policy::Uncertain;
+use super::resolve::may_give_up;
+use super::{Moment, Refused};
 use crate::clock::Timestamp;
 use crate::model::connection::{Connection, CredentialKind, Held, State};
 
@@ -49,69 +52,128 @@ fn active(row: &Connection, moment: &Moment<'_>) -> Next {
     if row.credential != CredentialKind::Oauth || !matches!(row.held, Held::Pair { .. }) {
         return Next::Rest(None);
     }
-    let by_age = row
+    let due = row
         .access()
         .map_or(moment.now, |access| moment.policy.due_at(access));
-    let due = [row.next_try_at, row.consent_until]
-        .into_iter()
-        .flatten()
-        .fold(by_age, Timestamp::max);
-    let due = row
-        .attempts
-        .iter()
-        .filter(|a| a.outcome != Some(crate::model::connection::Outcome::NotSent))
-        .map(|a| a.deadline)
-        .fold(due, Timestamp::max);
-    if moment.now >= due {
-        Next::Refresh
-    } else {
+    if moment.now < due {
         Next::Rest(Some(due))
+    } else {
+        refresh(row, moment)
+    }
+}
+
+/// Begin, if that is allowed at this moment; else rest until it may be.
+fn refresh(row: &Connection, moment: &Moment<'_>) -> Next {
+    match may_begin(row, false, moment) {
+        Ok(()) => Next::Refresh,
+        Err(Refused::BackingOff(at)) => Next::Rest(Some(at)),
+        Err(_) => {
+            let consent = row.consent_until;
+            let deadlines = row.attempts.iter().map(|a| a.deadline);
+            rest(deadlines.chain(consent).max().unwrap_or(moment.now), moment)
+        }
     }
 }
 
 fn uncertain(row: &Connection, moment: &Moment<'_>) -> Next {
-    let last_wait = row
-        .attempts
-        .iter()
-        .map(|a| a.adopt_until)
-        .max()
-        .unwrap_or(moment.now);
+    if may_give_up(row, moment) {
+        return Next::GiveUpAnswer;
+    }
     if row.evidence.applied {
-        return if answer_is_lost(row, moment) {
-            Next::GiveUpAnswer
-        } else {
-            rest(last_wait, moment)
-        };
+        let last_wait = row.attempts.iter().map(|a| a.adopt_until).max();
+        return rest(last_wait.unwrap_or(moment.now), moment);
     }
     if let Some(at) = next_probe_at(row, moment) {
-        return if moment.now >= at {
+        return if moment.now < at {
+            Next::Rest(Some(at))
+        } else if is_after_deadlines(row, moment.now, moment) {
             Next::Probe
         } else {
-            Next::Rest(Some(at))
+            rest(at, moment)
         };
     }
-    if moment.policy.uncertain == Uncertain::Park {
-        return Next::Rest(None);
-    }
-    let backing_off = row.next_try_at.filter(|at| moment.now < *at);
-    match (may_present_again(row, moment), backing_off) {
-        (true, None) => Next::Refresh,
-        (true, Some(at)) => Next::Rest(Some(at)),
-        (false, _) => {
-            let deadline = row
-                .attempts
-                .iter()
-                .map(|a| a.deadline)
-                .max()
-                .unwrap_or(moment.now);
-            rest(deadline, moment)
-        }
+    match moment.policy.uncertain {
+        Uncertain::Park => Next::Rest(None),
+        Uncertain::Resolve => refresh(row, moment),
     }
 }
 
 /// Rest until then; if that is past by the store's clock alone, the watching is not done yet: look again soon.
 fn rest(until: Timestamp, moment: &Moment<'_>) -> Next {
-    Next::Rest(Some(
-        until.max(moment.now + std::time::Duration::from_millis(500)),
-    ))
+    Next::Rest(Some(until.max(moment.now + LOOK_AGAIN)))
+}
+
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::super::Event;
+    use super::super::scene::{Scene, at};
+    use super::*;
+    use crate::model::connection::Outcome;
+
+    fn next_of(scene: &Scene) -> Next {
+        scene.look(next)
+    }
+
+    #[test]
+    fn an_active_row_rests_until_it_is_due() {
+        let mut scene = Scene::new();
+        assert_eq!(next_of(scene.at(719)), Next::Rest(Some(at(720))));
+        assert_eq!(next_of(scene.at(720)), Next::Refresh);
+    }
+
+    #[test]
+    fn what_may_not_begin_is_not_asked_for() {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        scene.close(1, Outcome::RefusedForNow).unwrap();
+        scene.knows(false, 3);
+        assert_eq!(
+            next_of(scene.at(746)),
+            Next::Rest(Some(at(746) + LOOK_AGAIN))
+        );
+        scene.knows(false, 25);
+        assert_eq!(next_of(&scene), Next::Refresh);
+        scene.take(&Event::BeginConsent { until: at(800) }).unwrap();
+        assert_eq!(next_of(&scene), Next::Rest(Some(at(800))));
+    }
+
+    #[test]
+    fn a_silent_owner_is_taken_over_then_pleo_is_asked_then_the_answer_given_up() {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        scene.by("q");
+        assert_eq!(next_of(scene.at(744)), Next::Rest(Some(at(745))));
+        assert_eq!(next_of(scene.at(745)), Next::TakeOver);
+        scene.take(&Event::Overdue).unwrap();
+        assert_eq!(next_of(&scene), Next::Probe);
+        scene.probed(false).unwrap();
+        assert_eq!(next_of(&scene), Next::Rest(Some(at(750))));
+        assert_eq!(next_of(scene.at(750)), Next::Probe);
+        scene.probed(false).unwrap();
+        assert_eq!(next_of(&scene), Next::Rest(Some(at(865))));
+        assert_eq!(next_of(scene.at(865)), Next::GiveUpAnswer);
+        scene.take(&Event::GiveUpAnswer).unwrap();
+        assert_eq!(next_of(&scene), Next::Rest(None));
+    }
+
+    #[test]
+    fn an_outage_until_expiry_leads_to_presenting_again_or_to_parking() {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        scene.close(1, Outcome::NoPair).unwrap();
+        assert_eq!(next_of(scene.at(889)), Next::Probe);
+        assert_eq!(next_of(scene.at(890)), Next::Refresh);
+        scene.policy.uncertain = Uncertain::Park;
+        assert_eq!(next_of(&scene), Next::Rest(None));
+    }
+
+    #[test]
+    fn a_restored_row_is_asked_about_then_given_up() {
+        let mut scene = Scene::new();
+        scene.take(&Event::Restored).unwrap();
+        assert_eq!(next_of(&scene), Next::Probe);
+        assert_eq!(next_of(scene.at(890)), Next::GiveUpAnswer);
+    }
 }

@@ -101,7 +101,7 @@ mod tests {
         let policy = Policy::default();
         assert_eq!(
             policy.due_at(&access(900)),
-            Timestamp(0) + Duration::from_secs(720)
+            Timestamp(0) + Duration::from_mins(12)
         );
         assert_eq!(
             policy.due_at(&access(10)),

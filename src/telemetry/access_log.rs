@@ -112,7 +112,9 @@ impl AccessLog {
 
     /// Adds a line. Never blocks on what is written to; the line is made outside of the lock.
     pub fn add(&self, line: &Line<'_>) {
-        let mut text = self.line.borrow_mut();
+        let Ok(mut text) = self.line.try_borrow_mut() else {
+            return;
+        };
         text.clear();
         if serde_json::to_writer(&mut *text, line).is_err() {
             return;

@@ -18,14 +18,14 @@ use crate::secret::Secret;
 use crate::store::StoreError;
 
 impl House {
-    /// Carries out one attempt. True if it brought a pair or ended for good; false if the row should be looked at again.
+    /// Carries out one attempt, to whatever end. What came of it is in the row.
     pub(super) async fn attempt(
         self: &Arc<Self>,
         row: &Connection,
         forced: bool,
-    ) -> Result<bool, ChangeError> {
+    ) -> Result<(), ChangeError> {
         let Ok(_turn) = self.refreshing.acquire().await else {
-            return Ok(false);
+            return Ok(());
         };
         self.prove_salvage().await.map_err(ChangeError::Store)?;
         self.prove_oracle(row).await?;
@@ -36,12 +36,12 @@ impl House {
                 Refused::Busy | Refused::Superseded | Refused::BackingOff(_),
             )) => {
                 self.metrics.refreshed(LedgerOutcome::Busy, Duration::ZERO);
-                return Ok(true);
+                return Ok(());
             }
             begun => begun?,
         };
         let Some(refresh_token) = begun.refresh_token() else {
-            return Ok(true);
+            return Ok(());
         };
         let sending = Sending {
             house: self,
@@ -73,6 +73,8 @@ impl House {
         let accepted = match self.ask_introspection(&row).await {
             Some(Probe::Accepted(identity)) => {
                 let event = Event::Learn {
+                    epoch: row.epoch,
+                    generation: row.generation,
                     company: identity.company,
                     scopes: identity.scopes,
                 };
@@ -145,12 +147,12 @@ impl House {
         id: AttemptId,
         answer: Refreshed,
         sent: Option<(Timestamp, Boot)>,
-    ) -> Result<bool, ChangeError> {
+    ) -> Result<(), ChangeError> {
         let tenant = &begun.tenant;
         let (outcome, retry_after) = match answer {
             Refreshed::Pair(answer) => {
                 self.commit_answer(begun, id, answer, sent).await?;
-                return Ok(true);
+                return Ok(());
             }
             Refreshed::Withheld => (Outcome::NotSent, None),
             Refreshed::NotSent(cause) => {
@@ -178,7 +180,7 @@ impl House {
             retry_at,
         };
         match self.apply_until_written(tenant, &close).await {
-            Ok(_) | Err(ChangeError::Refused(_)) => Ok(true),
+            Ok(_) | Err(ChangeError::Refused(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }

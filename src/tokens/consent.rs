@@ -15,7 +15,7 @@ use crate::refresh::{Event, Refused};
 use crate::store::StoreError;
 
 /// No attempt begins for this long while a code is being exchanged.
-const CONSENT_TAKES: Duration = Duration::from_secs(60);
+const CONSENT_TAKES: Duration = Duration::from_mins(1);
 /// How long attempts in the air are waited for before a code is exchanged.
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 

@@ -155,6 +155,8 @@ impl Tokens {
         match house.ask_introspection(&row).await {
             Some(Probe::Accepted(identity)) => {
                 let learn = Event::Learn {
+                    epoch: row.epoch,
+                    generation: row.generation,
                     company: identity.company.clone(),
                     scopes: identity.scopes.clone(),
                 };

@@ -119,20 +119,17 @@ impl House {
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
-            match self.commit(&begun.tenant, pair.clone()).await {
-                Err(ChangeError::Store(_)) if !self.tasks.is_stopping() => {}
-                Err(ChangeError::Store(error)) => return Err(ChangeError::Store(error)),
-                Err(ChangeError::Refused(Refused::Busy | Refused::Unverified))
-                    if !self.tasks.is_stopping() => {}
-                done => {
+            let done = self.commit(&begun.tenant, pair.clone()).await;
+            match done {
+                Ok(_) | Err(ChangeError::Refused(Refused::OldEpoch | Refused::Superseded)) => {
                     if let Some(file) = &kept {
                         self.forget_salvage(file);
                     }
-                    return match done {
-                        Ok(_) | Err(ChangeError::Refused(_)) => Ok(()),
-                        Err(error) => Err(error),
-                    };
+                    return Ok(());
                 }
+                // What is left in salvage is found at the next start.
+                Err(error) if self.tasks.is_stopping() => return Err(error),
+                Err(_) => {}
             }
         }
     }

@@ -73,9 +73,8 @@ impl House {
 
     /// Asks introspection once for all who were refused.
     async fn inquire(&self, tenant: &TenantName, bearer: &Bearer) -> Inquiry {
-        let (seen, timing) = match self.look(tenant).await {
-            Ok(seen) => seen,
-            Err(_) => return Inquiry::Trouble(ObtainError::StoreUnavailable),
+        let Ok((seen, timing)) = self.look(tenant).await else {
+            return Inquiry::Trouble(ObtainError::StoreUnavailable);
         };
         let Some(row) = seen.row else {
             return Inquiry::Trouble(ObtainError::NotConnected { state: None });

@@ -12,15 +12,13 @@ use crate::telemetry::chain::chain;
 impl House {
     /// R1: nothing is spent without a place to put what comes back.
     pub(super) async fn prove_salvage(&self) -> Result<(), StoreError> {
-        self.on_disk(|salvage| salvage.ready())
-            .await
-            .map_err(|error| {
-                tracing::error!(
-                    error = chain(&error),
-                    "no refresh without a place for salvage"
-                );
-                StoreError::Unavailable(Box::new(error))
-            })
+        self.on_disk(Salvage::ready).await.map_err(|error| {
+            tracing::error!(
+                error = chain(&error),
+                "no refresh without a place for salvage"
+            );
+            StoreError::Unavailable(Box::new(error))
+        })
     }
 
     /// Keeps a pair whose commit failed.
@@ -60,7 +58,7 @@ impl House {
 
     /// Commits what lies in salvage, for one tenant or for all. True if something was committed.
     pub(super) async fn drain_salvage(&self, only: Option<&TenantName>) -> bool {
-        let found = match self.on_disk(|salvage| salvage.found()).await {
+        let found = match self.on_disk(Salvage::found).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(error = chain(&error), "salvage cannot be read");

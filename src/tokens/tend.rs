@@ -108,11 +108,11 @@ impl House {
         }
         match asked {
             Next::Refresh if self.tasks.is_stopping() => Ok(Round::Rests),
-            Next::Refresh => self.attempt(row, false).await.map(Round::after),
-            Next::TakeOver => self.drained(self.apply(tenant, &Event::Overdue).await),
-            Next::GiveUpAnswer => self.drained(self.apply(tenant, &Event::GiveUpAnswer).await),
+            Next::Refresh => self.attempt(row, false).await.map(|()| Round::Rests),
+            Next::TakeOver => moved(self.apply(tenant, &Event::Overdue).await),
+            Next::GiveUpAnswer => moved(self.apply(tenant, &Event::GiveUpAnswer).await),
             Next::Probe => self.probe(row).await,
-            Next::Verify => self.verify_candidate(tenant).await.map(|_| Round::Again),
+            Next::Verify => self.verify_candidate(tenant).await.map(|()| Round::Again),
             Next::Rest(until) => self.rest(row, timing, until).await,
         }
     }
@@ -132,8 +132,9 @@ impl House {
             {
                 let forced = matches!(purpose, Purpose::Forced(_));
                 match self.attempt(row, forced).await {
-                    Ok(went) => Ok(Some(Round::after(went))),
-                    Err(ChangeError::Refused(Refused::AlreadyForced)) => Ok(Some(Round::Rests)),
+                    Ok(()) | Err(ChangeError::Refused(Refused::AlreadyForced)) => {
+                        Ok(Some(Round::Rests))
+                    }
                     Err(error) => Err(error),
                 }
             }
@@ -157,6 +158,8 @@ impl House {
         match self.ask_introspection(row).await {
             Some(Probe::Accepted(identity)) => {
                 let event = Event::Learn {
+                    epoch: row.epoch,
+                    generation: row.generation,
                     company: identity.company,
                     scopes: identity.scopes,
                 };
@@ -187,16 +190,14 @@ impl House {
             sent_at: timing.now,
             accepted,
         };
-        self.drained(self.apply(&row.tenant, &event).await)
-    }
-
-    /// A step that lost a race against another process is no trouble: look again.
-    #[expect(clippy::unused_self, reason = "reads as a stage of the flight")]
-    fn drained(&self, applied: Result<Connection, ChangeError>) -> Result<Round, ChangeError> {
-        match applied {
-            Ok(_) | Err(ChangeError::Refused(_)) => Ok(Round::Again),
-            Err(error) => Err(error),
-        }
+        let before = row.state;
+        moved(self.apply(&row.tenant, &event).await.and_then(|row| {
+            if row.state == before {
+                Err(ChangeError::Refused(Refused::Busy))
+            } else {
+                Ok(row)
+            }
+        }))
     }
 
     /// Nothing to do now: land, unless somebody waits for an attempt of another process that may end any moment.
@@ -265,8 +266,12 @@ pub(super) enum Round {
     Rests,
 }
 
-impl Round {
-    fn after(went: bool) -> Self {
-        if went { Self::Rests } else { Self::Again }
+/// After a step that moved the row, it is looked at again; one that lost a race against another process waits for the
+/// keeper's next look.
+fn moved(applied: Result<Connection, ChangeError>) -> Result<Round, ChangeError> {
+    match applied {
+        Ok(_) => Ok(Round::Again),
+        Err(ChangeError::Refused(_)) => Ok(Round::Rests),
+        Err(error) => Err(error),
     }
 }

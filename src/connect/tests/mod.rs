@@ -22,8 +22,10 @@ use super::{Connect, Parts};
 use crate::clock::{SharedClock, SystemClock};
 use crate::drain::Tasks;
 use crate::model::ids::{CompanyId, Owner, TenantName};
+use crate::model::limits::Limits;
+use crate::model::route_table::RouteTable;
 use crate::model::scope::ScopeSet;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Callers, Snapshot};
 use crate::model::tenant::Tenant;
 use crate::net::dial::Dialer;
 use crate::net::tls::{Alpn, Roots, client_config};
@@ -74,12 +76,13 @@ impl House {
         let clock: SharedClock = Arc::new(SystemClock);
         let (base, script) = pleo_server();
         let pleo = Arc::new(Pleo::new(options(&base), dialer(), clock.clone()).unwrap());
+        let data = folder.path().join("data");
         let owner = Owner::make();
         let wanted = StoreOptions {
-            sqlite: folder.path().join("gateway.db"),
-            sealing_keys: vec![KeySource::File(folder.path().join("sealing.key"))],
+            sqlite: data.join("gateway.db"),
+            sealing_keys: vec![KeySource::File(data.join("sealing.key"))],
             provider: pleo.options().provider_id(),
-            salvage: folder.path().join("salvage"),
+            salvage: data.join("salvage"),
         };
         let opened = open::open(wanted, &owner, clock.clone()).await.unwrap();
         let Opened {
@@ -237,8 +240,15 @@ fn snapshot(company: Option<&str>) -> Snapshot {
         rate: None,
     };
     Snapshot {
+        generation: 1,
+        callers: Callers::default(),
         tenants: [(name, tenant)].into(),
-        ..Snapshot::default()
+        routes: RouteTable::default(),
+        limits: Limits::default(),
+        doors: Vec::new(),
+        public_url: "http://127.0.0.1:8080".to_owned(),
+        tenant_host: None,
+        access_log: false,
     }
 }
 

@@ -28,6 +28,8 @@ enum Script {
     Say(Vec<u8>),
     /// Reads the request, says this, and leaves the link open until the client goes.
     SayAndHold(Vec<u8>),
+    /// The same, and waits for a word before it answers.
+    SayWhenTold(Vec<u8>, mpsc::Receiver<()>),
     /// Closes before anything was said, with bytes unread: a reset.
     Reset,
 }
@@ -63,20 +65,25 @@ impl Server {
 
 fn play(listener: &TcpListener, script: &Script, tell: &mpsc::Sender<String>) {
     let (mut link, _) = listener.accept().unwrap();
-    match script {
-        Script::Reset => {
-            let _ = link.read(&mut [0]);
-            return;
-        }
-        Script::Say(_) | Script::SayAndHold(_) => {}
+    if matches!(script, Script::Reset) {
+        let _ = link.read(&mut [0]);
+        return;
     }
     let _ = tell.send(request(&mut link));
-    if let Script::Say(answer) | Script::SayAndHold(answer) = script {
-        let _ = link.write_all(answer);
+    match script {
+        Script::Say(answer) => drop(link.write_all(answer)),
+        Script::SayAndHold(answer) => hold(&mut link, answer),
+        Script::SayWhenTold(answer, word) => {
+            let _ = word.recv();
+            hold(&mut link, answer);
+        }
+        Script::Reset => {}
     }
-    if matches!(script, Script::SayAndHold(_)) {
-        let _ = link.read(&mut [0]);
-    }
+}
+
+fn hold(link: &mut TcpStream, answer: &[u8]) {
+    let _ = link.write_all(answer);
+    let _ = link.read(&mut [0]);
 }
 
 /// Head and body of one request; empty if the link ended instead.

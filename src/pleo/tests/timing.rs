@@ -1,8 +1,8 @@
 //! When a refresh is sent, withheld, or given up (design.md R2).
 
 use std::future::{pending, ready};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::{LIMIT, Script, Server, answer, json, options, pleo_with, token};
@@ -89,16 +89,20 @@ async fn silence_and_drips_after_sending_time_out() {
 
 #[tokio::test]
 async fn an_answer_that_is_already_there_beats_the_timer() {
-    let server = Server::run(Script::SayAndHold(answer("200 OK", "", PAIR)));
+    let (tell, word) = mpsc::channel();
+    let server = {
+        let answer = answer("200 OK", "", PAIR);
+        Server::run(Script::SayWhenTold(answer, word))
+    };
     let pleo = server.pleo();
     let clock = SystemClock;
     let began = clock.boot();
     let held_up = async {
-        tokio::task::yield_now().await;
-        // The thread stands still until the request has been answered and the time is up.
         while server.seen.try_recv().is_err() {
             tokio::task::yield_now().await;
         }
+        // The answer comes while this thread stands still, until the time is up.
+        tell.send(()).unwrap();
         while clock.boot() < began + SHORT + SHORT {
             std::thread::sleep(Duration::from_millis(5));
         }

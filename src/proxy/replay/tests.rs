@@ -33,6 +33,7 @@ impl Body for Silent {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as bodies give frames out")]
 fn data(text: &'static str) -> Result<Frame<Bytes>, BoxError> {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))
 }

@@ -1,0 +1,179 @@
+//! What ends a doubt that evidence alone does not end: that nobody can hold the answer any more, an operator's word, or
+//! that the row itself is too old (R14).
+
+use super::close::{can_have_been_applied, end};
+use super::{Moment, Refused, Step, evidence};
+use crate::model::connection::{Connection, Evidence, Held, Outcome, Reason, State};
+use crate::model::ledger::AuditKind;
+
+/// True once nobody can hold the answer of any attempt any more.
+fn answer_is_lost(row: &Connection, moment: &Moment<'_>) -> bool {
+    row.attempts
+        .iter()
+        .all(|a| a.outcome.is_some() || moment.is_abandoned(a))
+}
+
+/// True if nothing is left but to say that a person is needed.
+pub(super) fn may_give_up(row: &Connection, moment: &Moment<'_>) -> bool {
+    row.state == State::Uncertain
+        && match row.reason {
+            Some(Reason::Restored) => !evidence::oracle_lives(row, moment),
+            _ => row.evidence.applied && answer_is_lost(row, moment),
+        }
+}
+
+pub(super) fn give_up_answer(row: &Connection, moment: &Moment<'_>) -> Result<Step, Refused> {
+    if row.state != State::Uncertain {
+        return Err(Refused::State);
+    }
+    if !may_give_up(row, moment) {
+        return Err(Refused::Busy);
+    }
+    if row.reason == Some(Reason::Restored) {
+        return Ok(give_up_restored(row.clone()));
+    }
+    let mut row = row.clone();
+    end(&mut row, Reason::AnswerLost);
+    Ok(Step::to(row).audited(
+        AuditKind::ReauthorizationRequired,
+        "the answer of a refresh was lost",
+    ))
+}
+
+pub(super) fn give_up_restored(mut row: Connection) -> Step {
+    end(&mut row, Reason::Restored);
+    Step::to(row).audited(
+        AuditKind::ReauthorizationRequired,
+        "the row is older than what was seen before, and Pleo does not stand by it",
+    )
+}
+
+/// An operator's word replaces the evidence that cannot be had; the deadlines of R4 stay.
+pub(super) fn retry(row: &Connection, moment: &Moment<'_>) -> Result<Step, Refused> {
+    let is_settled = row.evidence.applied || row.reason == Some(Reason::Restored);
+    if row.state != State::Uncertain || is_settled {
+        return Err(Refused::State);
+    }
+    if !row.attempts.iter().all(|a| moment.is_past(a.deadline, a)) {
+        return Err(Refused::Busy);
+    }
+    let mut row = row.clone();
+    for attempt in row.attempts.iter_mut().filter(|a| can_have_been_applied(a)) {
+        attempt.outcome = Some(Outcome::NotApplied);
+    }
+    row.state = State::Active;
+    row.evidence = Evidence::default();
+    row.next_try_at = None;
+    Ok(Step::to(row).audited(
+        AuditKind::Resolved,
+        "an operator decided to present the token again",
+    ))
+}
+
+/// An operator's word: the answer is lost. One that comes late is still taken (R6).
+pub(super) fn give_up(row: &Connection) -> Result<Step, Refused> {
+    if row.state != State::Uncertain {
+        return Err(Refused::State);
+    }
+    let reason = row.reason.unwrap_or(Reason::AnswerLost);
+    let mut row = row.clone();
+    end(&mut row, reason);
+    Ok(Step::to(row)
+        .audited(
+            AuditKind::Resolved,
+            "an operator decided to give the answer up",
+        )
+        .audited(
+            AuditKind::ReauthorizationRequired,
+            "a person has to consent again",
+        ))
+}
+
+/// R14: this machine has seen a newer pair than this row holds. It is never presented; Pleo is asked about it.
+pub(super) fn restored(row: &Connection) -> Result<Step, Refused> {
+    let is_live = matches!(
+        row.state,
+        State::Active | State::Refreshing | State::Uncertain
+    );
+    if !is_live || row.reason == Some(Reason::Restored) || !matches!(row.held, Held::Pair { .. }) {
+        return Err(Refused::State);
+    }
+    let mut row = row.clone();
+    row.state = State::Uncertain;
+    row.reason = Some(Reason::Restored);
+    row.evidence = Evidence::default();
+    Ok(Step::to(row).audited(
+        AuditKind::Uncertain,
+        "the row is older than what this machine has seen before",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Scene;
+    use super::super::{Event, NewPair};
+    use super::*;
+    use crate::model::connection::Verdict;
+
+    /// Attempt 1 was sent at 720 and closed without a pair.
+    fn uncertain() -> Scene {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        scene.close(1, Outcome::NoPair).unwrap();
+        scene
+    }
+
+    #[test]
+    fn an_operator_may_present_again_after_the_deadline_or_give_up_at_once() {
+        let mut scene = uncertain();
+        assert_eq!(scene.take(&Event::Retry).unwrap_err(), Refused::Busy);
+        let mut other = uncertain();
+        other.take(&Event::GiveUp).unwrap();
+        assert_eq!(other.row.reason, Some(Reason::AnswerLost));
+        assert!(other.commit(1, false).is_ok());
+        scene.at(745).take(&Event::Retry).unwrap();
+        assert!(scene.begin(2).is_ok());
+    }
+
+    #[test]
+    fn r14_a_restored_row_is_never_presented() {
+        let mut scene = Scene::new();
+        scene.take(&Event::Restored).unwrap();
+        assert_eq!(scene.row.state, State::Uncertain);
+        assert_eq!(scene.at(5000).begin(1).unwrap_err(), Refused::Busy);
+        assert_eq!(scene.take(&Event::Retry).unwrap_err(), Refused::State);
+        scene.take(&Event::GiveUpAnswer).unwrap();
+        assert_eq!(scene.row.reason, Some(Reason::Restored));
+    }
+
+    #[test]
+    fn r14_two_answers_decide_a_restored_row() {
+        for (accepted, state) in [
+            (true, State::Active),
+            (false, State::ReauthorizationRequired),
+        ] {
+            let mut scene = Scene::new();
+            scene.row.verdict = Verdict::Untried;
+            scene.take(&Event::Restored).unwrap();
+            scene.at(721).probed(accepted).unwrap();
+            assert_eq!(scene.take(&Event::GiveUpAnswer).unwrap_err(), Refused::Busy);
+            scene.at(726).probed(accepted).unwrap();
+            assert_eq!(scene.row.state, state);
+        }
+    }
+
+    #[test]
+    fn r14_salvage_brings_a_restored_row_back_once_pleo_accepts_it() {
+        let mut scene = Scene::new();
+        scene.take(&Event::Restored).unwrap();
+        let pair = scene.pair(7);
+        let unverified = scene.take(&Event::Commit(Box::new(pair.clone())));
+        assert_eq!(unverified.unwrap_err(), Refused::Unverified);
+        let verified = NewPair {
+            verified: true,
+            ..pair
+        };
+        scene.take(&Event::Commit(Box::new(verified))).unwrap();
+        assert_eq!((scene.row.state, scene.row.reason), (State::Active, None));
+    }
+}

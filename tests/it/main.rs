@@ -12,3 +12,5 @@ mod errors;
 mod harness;
 mod house_rules;
 mod proxy;
+mod refresh_once;
+mod stand;

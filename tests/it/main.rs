@@ -8,6 +8,7 @@ mod bodies;
 mod clients;
 mod commands;
 mod connect_flow;
+mod doors;
 mod errors;
 mod harness;
 mod house_rules;

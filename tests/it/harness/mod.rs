@@ -40,7 +40,9 @@ pub(crate) fn free_port() -> u16 {
     eventually("a free port", || {
         let place = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
         let port = 20_000 + place;
-        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+        TcpListener::bind(("127.0.0.1", port))
+            .is_ok()
+            .then_some(port)
     })
 }
 

@@ -12,4 +12,5 @@ mod doors;
 mod errors;
 mod harness;
 mod house_rules;
+mod operators;
 mod proxy;

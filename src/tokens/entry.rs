@@ -7,7 +7,7 @@ use super::bearer::Bearer;
 use super::{ObtainError, Timing};
 use crate::clock::{Boot, Timestamp};
 use crate::model::connection::{Connection, State};
-use crate::model::ids::CompanyId;
+use crate::model::ids::{CompanyId, Epoch, Generation};
 use crate::model::scope::ScopeSet;
 
 /// One connection as this process last saw it. Immutable but for its marks.
@@ -15,6 +15,8 @@ use crate::model::scope::ScopeSet;
 pub(super) struct Entry {
     pub(super) state: State,
     pub(super) row: RowMarks,
+    /// Which pair it is about.
+    pub(super) pair: (Epoch, Generation),
     pub(super) bearer: Option<Bearer>,
     /// The bearer's own end, on this machine's clock.
     pub(super) alive_until: Boot,
@@ -65,6 +67,7 @@ impl Entry {
                 oauth: row.credential == crate::model::connection::CredentialKind::Oauth,
                 rests_until: row.next_try_at.map(|at| timing.now.until(at)),
             },
+            pair: (row.epoch, row.generation),
             bearer,
             alive_until,
             due_at: due,

@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use moka::ops::compute::Op;
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
@@ -295,15 +296,23 @@ impl House {
         knows_enough(&entry, permit).then_some(entry)
     }
 
-    /// Shows a row to this process's callers.
+    /// Shows a row to this process's callers; not one that was read before a newer pair came in: that would serve a token
+    /// which Pleo has killed. Where the newer pair is of no use any more, the row has the word.
     pub(super) fn show(&self, row: &Connection, timing: Timing) {
         let due = row.access().map(|access| self.policy.due_at(access));
         let due = [due, row.next_try_at].into_iter().flatten().max();
-        let mut entry = Entry::of(row, timing, due);
-        if let Some(old) = self.cache.get(&row.tenant) {
-            entry.succeed(&old);
-        }
-        self.cache.insert(row.tenant.clone(), Arc::new(entry));
+        self.cache
+            .entry_by_ref(&row.tenant)
+            .and_compute_with(|shown| {
+                let mut entry = Entry::of(row, timing, due);
+                if let Some(old) = shown.map(moka::Entry::into_value) {
+                    if old.pair > entry.pair && old.live(timing.boot).is_some() {
+                        return Op::Nop;
+                    }
+                    entry.succeed(&old);
+                }
+                Op::Put(Arc::new(entry))
+            });
     }
 
     /// A place in the queue for a tenant's token, while there is one.

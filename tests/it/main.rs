@@ -14,3 +14,5 @@ mod harness;
 mod house_rules;
 mod operators;
 mod proxy;
+mod refresh_once;
+mod stand;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
+use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
 use serde_json::Value;
@@ -82,14 +83,18 @@ impl Serving {
     /// A call at the operators' door.
     pub(crate) async fn operate(&self, method: Method, path: &str) -> Answer {
         let mut link = Link::open(self.admin).await;
-        let request = Request::builder()
+        link.request(self.request(method, path)).await.unwrap()
+    }
+
+    /// A request for the operators' door.
+    pub(crate) fn request(&self, method: Method, path: &str) -> Request<Full<Bytes>> {
+        Request::builder()
             .method(method)
             .uri(path)
             .header("host", self.admin.to_string())
             .header("authorization", format!("Bearer {}", self.admin_token))
             .body(Full::default())
-            .unwrap();
-        link.request(request).await.unwrap()
+            .unwrap()
     }
 
     /// A tenant's connection, by the operators' door.

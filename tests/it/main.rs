@@ -4,4 +4,7 @@ mod house_rules;
 mod kill;
 mod refresh_load;
 mod refresh_once;
+mod rejected;
 mod stand;
+mod token_endpoint;
+mod watching;

@@ -41,6 +41,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) refresh: &'a str,
     /// More of the configuration.
     pub(crate) more: &'a str,
+    /// Where refresh tokens are sent; the sandbox unless told otherwise.
+    pub(crate) token_url: Option<&'a str>,
 }
 
 impl Default for Plan<'_> {
@@ -50,6 +52,7 @@ impl Default for Plan<'_> {
             tenants: &["acme"],
             refresh: "",
             more: "",
+            token_url: None,
         }
     }
 }
@@ -101,10 +104,11 @@ impl Stand {
     fn configuration(&self, plan: &Plan<'_>) -> String {
         let origin = self.pleo.origin();
         let browsers = free_port();
+        let token_url = plan.token_url.map_or(format!("{origin}/oauth/token"), str::to_owned);
         let mut text = format!(
             "version = 1\n[pleo]\nenvironment = \"custom\"\nclient_id = \"{client}\"\n\
              client_secret = {{ file = \"client.secret\" }}\n\
-             authorize_url = \"{origin}/oauth/authorize\"\ntoken_url = \"{origin}/oauth/token\"\n\
+             authorize_url = \"{origin}/oauth/authorize\"\ntoken_url = \"{token_url}\"\n\
              introspect_url = \"{origin}/v1/introspect\"\napi_url = \"{origin}\"\n\
              redirect_uri = \"http://127.0.0.1:{browsers}/oauth/callback\"\n\
              [store]\nsqlite = \"data/gateway.db\"\n\
@@ -186,6 +190,13 @@ impl Stand {
         let minted = self.mint();
         self.import(tenant, &bundle(&minted, false));
         minted.authorisation
+    }
+
+    /// A line of `connections import --file`, for an authorisation of its own.
+    pub(crate) fn line(&self, tenant: &str) -> Value {
+        let mut line = bundle(&self.mint(), true);
+        line["tenant"] = tenant.into();
+        line
     }
 
     pub(crate) fn mint(&self) -> Minted {

@@ -5,6 +5,7 @@ mod kill;
 mod refresh_load;
 mod refresh_once;
 mod rejected;
+mod secrets;
 mod stand;
 mod token_endpoint;
 mod watching;

@@ -211,6 +211,7 @@ async fn link(
     let issued = link::issue(session.store(), session.connect_url(), &tenant, terms)
         .await
         .map_err(|error| Failure::of(Exit::Unavailable, &error))?;
+    session.tokens().linked(&tenant).await?;
     if one.json {
         let url = issued.url.as_str();
         return print::json(

@@ -11,7 +11,7 @@ use super::scope::ScopeSet;
 use super::tenant::Tenant;
 
 /// All that a request's way through the house depends on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Snapshot {
     /// Counts loads of the configuration, from 1.
     pub generation: u64,

@@ -63,6 +63,8 @@ pub enum Event {
     GiveUp,
     /// The row is older than what this machine has seen before (R14).
     Restored,
+    /// A connect link was made: the tenant exists from now on.
+    Link,
     /// A consent is about to exchange its code (R13).
     BeginConsent {
         /// No attempt begins before this.
@@ -255,6 +257,7 @@ pub fn step(row: &Connection, event: &Event, moment: &Moment<'_>) -> Result<Step
         Event::Retry => resolve::retry(row, moment),
         Event::GiveUp => resolve::give_up(row),
         Event::Restored => resolve::restored(row),
+        Event::Link => Ok(Step::to(row.clone())),
         Event::BeginConsent { until } => consent::begin_consent(row, *until, moment),
         Event::Offer(candidate) => consent::offer(row, candidate),
         Event::Accept { company, scopes } => {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{Change, ConnectLink, ConnectionStore, Revision, StoreError, Visit, Written};
 use crate::clock::Timestamp;
 use crate::model::connection::{
-    Access, Attempt, Connection, CredentialKind, Evidence, Held, Outcome, Reason, State, Verdict,
+    Access, Attempt, Candidate, Connection, CredentialKind, Evidence, Held, Outcome, Reason, State,
+    Verdict,
 };
 use crate::model::ids::{AttemptId, CompanyId, Epoch, Generation, Owner, TenantName};
 use crate::model::ledger::{AuditEntry, AuditKind, LedgerEntry, LedgerOutcome, Phase};
@@ -75,6 +76,20 @@ pub(super) fn full(name: &str) -> Connection {
         failures: 3,
         refreshed_at: Some(at),
         consented_at: Some(at),
+        consent_until: Some(at),
+        candidate: Some(Box::new(Candidate {
+            access: Access {
+                token: Secret::new(format!("access-canary-new-{name}")),
+                since: at,
+                expires_at: at + Duration::from_mins(15),
+                life_known: false,
+            },
+            refresh: Secret::new(format!("refresh-canary-new-{name}")),
+            scopes: Some(ScopeSet::parse("a:read").unwrap()),
+            expected_company: Some(CompanyId::new("c")),
+            allow_shared_company: true,
+            who: "browser".to_owned(),
+        })),
         ..Connection::pending(tenant(name))
     }
 }

@@ -1,6 +1,7 @@
 //! Floor 4: connections at rest. One trait, its `SQLite`, seals and salvage. How rows change is not decided here
 //! (`refresh`, `tokens`).
 
+mod candidate;
 #[cfg(test)]
 mod contract;
 mod journal;

@@ -10,10 +10,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::candidate;
 use super::seal::{Fingerprints, Label, SealError, Sealer, key_of};
 use super::sealing_keys::KeyId;
 use crate::clock::Timestamp;
-use crate::model::connection::{Access, Connection, Held};
+use crate::model::connection::{Access, Candidate, Connection, Held};
 use crate::model::ids::{CompanyId, Epoch, Generation, ProviderId, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
@@ -21,7 +22,7 @@ use crate::secret::Secret;
 /// The columns that [`Record::read`] wants, in its order.
 pub(super) const COLUMNS: &str = "tenant, revision, state, reason, credential, company_id, shared_company, scopes, \
      epoch, generation, access, access_since, access_expires_at, access_life_known, refresh, api_key, verdict, \
-     attempts, evidence, next_try_at, failures, refreshed_at, consented_at, seal";
+     attempts, evidence, next_try_at, failures, refreshed_at, consented_at, seal, consent_until, candidate";
 
 /// All that rows are sealed and told apart with.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub(super) struct Record {
     failures: u32,
     refreshed_at: Option<i64>,
     consented_at: Option<i64>,
+    consent_until: Option<i64>,
+    candidate: Option<Vec<u8>>,
     #[serde(skip)]
     seal: Vec<u8>,
 }
@@ -98,6 +101,8 @@ impl Record {
             refreshed_at: row.get(21)?,
             consented_at: row.get(22)?,
             seal: row.get(23)?,
+            consent_until: row.get(24)?,
+            candidate: row.get(25)?,
         })
     }
 
@@ -137,12 +142,17 @@ impl Record {
             refresh: one("refresh", row.refresh_token())?,
             api_key: one("api_key", key)?,
             verdict: word(&row.verdict),
-            attempts: json(&row.attempts),
-            evidence: json(&row.evidence),
+            attempts: plain_json(&row.attempts),
+            evidence: plain_json(&row.evidence),
             next_try_at: row.next_try_at.map(|at| at.0),
             failures: row.failures,
             refreshed_at: row.refreshed_at.map(|at| at.0),
             consented_at: row.consented_at.map(|at| at.0),
+            consent_until: row.consent_until.map(|at| at.0),
+            candidate: one(
+                "candidate",
+                row.candidate.as_deref().map(candidate::text).as_ref(),
+            )?,
             seal: Vec::new(),
         };
         let label = label(&seals.provider, row, "row");
@@ -160,6 +170,7 @@ impl Record {
             return Err(SealError::Refused.into());
         }
         row.held = self.held(&row, seals)?;
+        row.candidate = self.candidate(&row, seals)?;
         Ok(row)
     }
 
@@ -190,6 +201,7 @@ impl Record {
             failures: self.failures,
             refreshed_at: self.refreshed_at.map(Timestamp),
             consented_at: self.consented_at.map(Timestamp),
+            consent_until: self.consent_until.map(Timestamp),
             ..Connection::pending(tenant)
         })
     }
@@ -218,26 +230,43 @@ impl Record {
         Ok(Held::Pair { access, refresh })
     }
 
+    fn candidate(
+        &self,
+        row: &Connection,
+        seals: &Seals,
+    ) -> Result<Option<Box<Candidate>>, Unreadable> {
+        let Some(sealed) = &self.candidate else {
+            return Ok(None);
+        };
+        let text = seals
+            .sealer
+            .open_text(&label(&seals.provider, row, "candidate"), sealed)?;
+        let candidate = candidate::read(&text).ok_or(Unreadable::Column)?;
+        Ok(Some(Box::new(candidate)))
+    }
+
     /// Puts the row in its place, over the one that was there.
     pub(super) fn put(&self, transaction: &Transaction<'_>, seals: &Seals) -> rusqlite::Result<()> {
         transaction
             .prepare_cached(&format!(
-                "insert or replace into connections (provider, sealed_by, {COLUMNS}) values (?25, ?26, \
+                "insert or replace into connections (provider, sealed_by, {COLUMNS}) values (?27, ?28, \
                  ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-                 ?22, ?23, ?24)"
+                 ?22, ?23, ?24, ?25, ?26)"
             ))?
             .execute(params![
                 self.tenant, self.revision, self.state, self.reason, self.credential, self.company_id,
                 self.shared_company, self.scopes, self.epoch, self.generation, self.access, self.access_since,
                 self.access_expires_at, self.access_life_known, self.refresh, self.api_key, self.verdict,
                 self.attempts, self.evidence, self.next_try_at, self.failures, self.refreshed_at,
-                self.consented_at, self.seal, seals.provider.as_ref(), seals.sealer.first().to_string(),
+                self.consented_at, self.seal, self.consent_until, self.candidate, seals.provider.as_ref(), seals.sealer.first().to_string(),
             ])
             .map(drop)
     }
 
     fn digest(&self) -> Vec<u8> {
-        digest(&SHA256, json(self).as_bytes()).as_ref().to_vec()
+        digest(&SHA256, plain_json(self).as_bytes())
+            .as_ref()
+            .to_vec()
     }
 }
 
@@ -253,7 +282,7 @@ fn label<'a>(provider: &'a ProviderId, row: &'a Connection, field: &'a str) -> L
 
 /// A unit variant's word in the contract.
 pub(super) fn word(value: &impl Serialize) -> String {
-    json(value).trim_matches('"').to_owned()
+    plain_json(value).trim_matches('"').to_owned()
 }
 
 /// The variant of a word.
@@ -265,7 +294,7 @@ pub(super) fn from_word<T: DeserializeOwned>(word: &str) -> Option<T> {
     clippy::expect_used,
     reason = "plain structs with text keys always have a JSON form"
 )]
-fn json(value: &impl Serialize) -> String {
+pub(super) fn plain_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("JSON")
 }
 

@@ -116,7 +116,7 @@ mod tests {
                 runs.fetch_add(1, Ordering::SeqCst) + 1
             })
         };
-        let first = tokio::spawn(board().landed());
+        let first = Tasks::on(Handle::current()).spawn(board().landed());
         let others: Vec<_> = (0..100).map(|_| board()).collect();
         first.abort();
         gate.notify_one();

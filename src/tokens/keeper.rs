@@ -206,7 +206,7 @@ mod tests {
         plan.look_at(&acme, at(5));
         plan.look_at(&acme, at(3));
         assert!(plan.due(at(2)).is_empty());
-        assert_eq!(plan.due(at(9)), [acme.clone()]);
+        assert_eq!(plan.due(at(9)), std::slice::from_ref(&acme));
         assert!(plan.due(at(9)).is_empty());
         plan.look_at(&acme, at(10));
         plan.forget(&acme);

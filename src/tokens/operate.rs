@@ -147,6 +147,12 @@ impl Tokens {
             .map_err(|error| failed(tenant, error))
     }
 
+    /// A connect link was made: from now on the tenant exists, `pending` until somebody consents.
+    pub async fn linked(&self, tenant: &TenantName) -> Result<(), OperateError> {
+        let linked = self.0.apply(tenant, &Event::Link).await;
+        linked.map(|_| ()).map_err(|error| failed(tenant, error))
+    }
+
     /// Asks Pleo who we are for this tenant; refreshes first if the access token has died.
     pub async fn verify(&self, tenant: &TenantName) -> Result<Verified, OperateError> {
         let house = &self.0;

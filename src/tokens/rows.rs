@@ -9,7 +9,7 @@ use crate::model::connection::{Attempt, Connection};
 use crate::model::ids::{AttemptId, TenantName};
 use crate::model::ledger::{AuditEntry, AuditKind};
 use crate::refresh::{Event, Moment, Refused, Standing, Step, step};
-use crate::store::{Change, Seen, StoreError, Written};
+use crate::store::{Change, Revision, Seen, StoreError, Written};
 use crate::telemetry::chain::chain;
 
 /// Why a change did not happen.
@@ -55,7 +55,7 @@ impl House {
             let step = self
                 .step(&row, event, timing)
                 .map_err(ChangeError::Refused)?;
-            if step.row == row && step.audit.is_empty() {
+            if step.row == row && step.audit.is_empty() && seen.revision != Revision::default() {
                 return Ok(row);
             }
             let change = self.change(step, seen.revision, timing);
@@ -142,7 +142,7 @@ impl House {
         }
     }
 
-    fn change(&self, step: Step, expected: crate::store::Revision, timing: Timing) -> Change {
+    fn change(&self, step: Step, expected: Revision, timing: Timing) -> Change {
         let Step { row, ledger, audit } = step;
         let audit = audit
             .into_iter()

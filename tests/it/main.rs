@@ -1,7 +1,18 @@
 //! One binary of tests: a harness, and one file per behaviour. They run the real binary over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on ends there; clippy knows only functions marked #[test]"
+)]
 
+mod bodies;
+mod clients;
+mod commands;
+mod connect_flow;
+mod errors;
+mod harness;
 mod house_rules;
 mod kill;
+mod proxy;
 mod refresh_load;
 mod refresh_once;
 mod rejected;

@@ -36,8 +36,16 @@ async fn call_all(links: Vec<Link>) -> Vec<(u16, String)> {
 
 fn all_served(answers: &[(u16, String)], count: usize) {
     assert_eq!(answers.len(), count);
-    let others: Vec<_> = answers.iter().filter(|(status, _)| *status != 200).collect();
-    assert!(others.is_empty(), "{} of {count}: {:?}", others.len(), &others[..1]);
+    let others: Vec<_> = answers
+        .iter()
+        .filter(|(status, _)| *status != 200)
+        .collect();
+    assert!(
+        others.is_empty(),
+        "{} of {count}: {:?}",
+        others.len(),
+        &others[..1]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,6 +108,9 @@ async fn a_pair_lands_although_everybody_has_gone() {
     let hits = "pleo_gateway_token_lookups_total{result=\"hit\"}";
     let before = serving.metric(hits).await;
     assert_eq!(serving.get("acme", READ).await.status, 200);
-    assert!(serving.metric(hits).await > before, "the next call is a hit");
+    assert!(
+        serving.metric(hits).await > before,
+        "the next call is a hit"
+    );
     assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
 }

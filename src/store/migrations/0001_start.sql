@@ -32,6 +32,8 @@ create table connections (
     failures integer not null,
     refreshed_at integer,
     consented_at integer,
+    consent_until integer,
+    candidate blob,
     sealed_by text not null,
     seal blob not null,
     primary key (provider, tenant)

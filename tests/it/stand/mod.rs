@@ -211,7 +211,10 @@ impl Stand {
 
     /// A tenant's row of `connections list --json`.
     pub(crate) fn connection(&self, tenant: &str) -> Value {
-        let list = self.run(&["connections", "list", "--json"], "").fine().json();
+        let list = self
+            .run(&["connections", "list", "--json"], "")
+            .fine()
+            .json();
         let row = |row: &&Value| row["tenant"] == tenant;
         list.as_array().unwrap().iter().find(row).unwrap().clone()
     }
@@ -237,7 +240,8 @@ impl Stand {
     /// An authorisation as the sandbox has it.
     pub(crate) fn authorisation(&self, id: u64) -> Value {
         let state = self.pleo.state();
-        let found = (state["authorisations"].as_array().unwrap().iter()).find(|one| one["id"] == id);
+        let found =
+            (state["authorisations"].as_array().unwrap().iter()).find(|one| one["id"] == id);
         found.unwrap().clone()
     }
 
@@ -295,7 +299,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// True if the long forms of the tests are to run (`tests/run --long`).
-#[expect(clippy::disallowed_methods, reason = "the one place where tests read the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where tests read the environment"
+)]
 pub(crate) fn is_long() -> bool {
     std::env::var_os("PLEO_TEST_LONG").is_some()
 }

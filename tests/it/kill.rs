@@ -51,13 +51,21 @@ async fn a_refresh_that_was_not_applied_is_found_out_and_nobody_notices() {
     kill_during_refresh(&stand, serving, id, false).await;
     let serving = stand.serve("second").await;
     assert_eq!(serving.connection("acme").await["state"], "refreshing");
-    until("the refresh is found not applied", BACK_WITHIN, async || {
-        let answer = serving.get("acme", READ).await;
-        assert_eq!(answer.status, 200, "{:?}", answer.body);
-        (serving.connection("acme").await["state"] == "active").then_some(())
-    })
+    until(
+        "the refresh is found not applied",
+        BACK_WITHIN,
+        async || {
+            let answer = serving.get("acme", READ).await;
+            assert_eq!(answer.status, 200, "{:?}", answer.body);
+            (serving.connection("acme").await["state"] == "active").then_some(())
+        },
+    )
     .await;
-    assert!(stand.outcomes("acme").contains(&"resolved_not_applied".to_owned()));
+    assert!(
+        stand
+            .outcomes("acme")
+            .contains(&"resolved_not_applied".to_owned())
+    );
     let again = serving
         .operate(Method::POST, "/v1/connections/acme/refresh")
         .await;
@@ -90,7 +98,11 @@ async fn an_applied_refresh_whose_answer_was_lost_ends_as_answer_lost_without_a_
         (answer.code() == "reauthorization-required").then_some(())
     })
     .await;
-    assert!(stand.outcomes("acme").contains(&"resolved_applied".to_owned()));
+    assert!(
+        stand
+            .outcomes("acme")
+            .contains(&"resolved_applied".to_owned())
+    );
     assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
     assert_eq!(stand.count("refresh_token_presented_twice"), 0);
     assert!(stand.broken().is_empty(), "{:?}", stand.broken());
@@ -127,7 +139,10 @@ async fn came_back(stand: &Stand, serving: &Serving, tenant: &str, id: u64) -> C
             stand.authorisation(id)["generation"].as_u64(),
             row["generation"].as_u64(),
         );
-        assert!(applied > held, "{applied:?} refreshes applied, {held:?} used");
+        assert!(
+            applied > held,
+            "{applied:?} refreshes applied, {held:?} used"
+        );
         Some(Came::Lost)
     })
     .await
@@ -178,6 +193,12 @@ async fn long_a_hundred_kills_at_random_moments_of_load() {
     assert!(lost <= cut, "{lost} answers lost, {cut} refreshes cut");
     let broken = stand.broken();
     let replayed = broken.get("refresh_token_replayed").copied().unwrap_or(0);
-    assert!(replayed <= lost, "a token was replayed that was not lost: {broken:?}");
-    assert!(broken.keys().all(|rule| rule == "refresh_token_replayed"), "{broken:?}");
+    assert!(
+        replayed <= lost,
+        "a token was replayed that was not lost: {broken:?}"
+    );
+    assert!(
+        broken.keys().all(|rule| rule == "refresh_token_replayed"),
+        "{broken:?}"
+    );
 }

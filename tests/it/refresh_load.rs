@@ -76,11 +76,17 @@ async fn long_ten_minutes_of_load_over_sixty_refreshes() {
     let calls: u64 = tallies.iter().map(|tally| tally.calls).sum();
     let failed: Vec<_> = tallies.iter().flat_map(|tally| &tally.failed).collect();
     let first = &failed[..failed.len().min(3)];
-    assert!(failed.is_empty(), "{} of {calls} failed: {first:?}", failed.len());
+    assert!(
+        failed.is_empty(),
+        "{} of {calls} failed: {first:?}",
+        failed.len()
+    );
     assert!(calls > WORKERS * length * 5, "only {calls} calls");
-    until("the refreshes are done", Duration::from_secs(ttl), async || {
-        (stand.count("refreshes") >= refreshes).then_some(())
-    })
+    until(
+        "the refreshes are done",
+        Duration::from_secs(ttl),
+        async || (stand.count("refreshes") >= refreshes).then_some(()),
+    )
     .await;
     assert_eq!(stand.authorisation(id)["concurrent_refreshes"], 1);
     assert_eq!(stand.count("refresh_token_presented_twice"), 0);

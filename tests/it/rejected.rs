@@ -52,7 +52,11 @@ async fn calls_in_flight_while_another_process_refreshes_are_sent_again_with_the
         assert_eq!(answer.status, 200, "{:?}", answer.body);
     }
     assert!(serving.metric(REPLAYS).await > 0.0);
-    assert_eq!(stand.authorisation(id)["refresh_calls"], 1, "nothing was refreshed again");
+    assert_eq!(
+        stand.authorisation(id)["refresh_calls"],
+        1,
+        "nothing was refreshed again"
+    );
     assert!(stand.broken().is_empty(), "{:?}", stand.broken());
 }
 
@@ -64,7 +68,11 @@ async fn calls_with_a_token_that_another_process_has_just_replaced_wait_for_its_
     assert_eq!(serving.get("acme", READ).await.status, 200);
     stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "700ms", "commit": true}));
     let mut command = stand.command(&["connections", "refresh", "acme"]);
-    let mut other = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut other = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     until("the old token is dead", SOON, async || {
         (stand.authorisation(id)["generation"] == 1).then_some(())
     })
@@ -84,8 +92,10 @@ async fn a_storm_of_401_on_a_token_that_stands_is_handed_on_and_refreshes_nothin
     let serving = stand.serve("gateway").await;
     assert_eq!(serving.get("acme", READ).await.status, 200);
     let asked = stand.count("introspections");
-    stand.order(&json!({"endpoint": "api", "kind": "status", "status": 401, "count": 200,
-        "headers": {"www-authenticate": "Bearer"}}));
+    stand.order(
+        &json!({"endpoint": "api", "kind": "status", "status": 401, "count": 200,
+        "headers": {"www-authenticate": "Bearer"}}),
+    );
     for _ in 0..4 {
         for answer in reads(&serving, 50).await.join_all().await {
             assert_eq!((answer.status, answer.code()), (401, ""));
@@ -95,7 +105,10 @@ async fn a_storm_of_401_on_a_token_that_stands_is_handed_on_and_refreshes_nothin
     assert_eq!(serving.get("acme", READ).await.status, 200);
     assert_eq!(stand.authorisation(id)["refresh_calls"], 0);
     let asked = stand.count("introspections") - asked;
-    assert!((1..=2).contains(&asked), "introspection was asked {asked} times for 200 refusals");
+    assert!(
+        (1..=2).contains(&asked),
+        "introspection was asked {asked} times for 200 refusals"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,11 +155,20 @@ async fn an_ended_authorisation_is_found_out_by_one_refresh_and_then_left_alone(
     assert_eq!(serving.get("acme", READ).await.status, 200);
     assert!(stand.pleo.revoke(id));
     for answer in reads(&serving, 20).await.join_all().await {
-        assert_eq!((answer.status, answer.code()), (503, "reauthorization-required"));
+        assert_eq!(
+            (answer.status, answer.code()),
+            (503, "reauthorization-required")
+        );
     }
     let row = serving.connection("acme").await;
-    assert_eq!((&row["state"], &row["reason"]), (&json!("reauthorization_required"), &json!("revoked")));
-    assert_eq!(serving.get("acme", READ).await.code(), "reauthorization-required");
+    assert_eq!(
+        (&row["state"], &row["reason"]),
+        (&json!("reauthorization_required"), &json!("revoked"))
+    );
+    assert_eq!(
+        serving.get("acme", READ).await.code(),
+        "reauthorization-required"
+    );
     assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
     assert!(stand.broken().is_empty(), "{:?}", stand.broken());
 }

@@ -39,18 +39,33 @@ fn proving_nothing() -> Vec<Case> {
     let half = r#"{"access_token":"sandbox_access_half","refr"#;
     vec![
         no_pair("status-500", json!({"kind": "status", "status": 500})),
-        no_pair("status-503", json!({"kind": "status", "status": 503, "headers": {"retry-after": "1"}})),
-        no_pair("page-502", json!({"kind": "status", "status": 502, "body": html})),
+        no_pair(
+            "status-503",
+            json!({"kind": "status", "status": 503, "headers": {"retry-after": "1"}}),
+        ),
+        no_pair(
+            "page-502",
+            json!({"kind": "status", "status": 502, "body": html}),
+        ),
         no_pair("page-200", json!({"kind": "body", "body": html})),
         no_pair("half-json", json!({"kind": "body", "body": half})),
         no_pair("empty-200", json!({"kind": "body"})),
         no_pair("large-5mb", json!({"kind": "body", "size": 5 << 20})),
-        no_pair("no-access", json!({"kind": "body", "body": r#"{"refresh_token":"r"}"#})),
+        no_pair(
+            "no-access",
+            json!({"kind": "body", "body": r#"{"refresh_token":"r"}"#}),
+        ),
         no_pair("hangs", json!({"kind": "delay", "delay": "5s"})),
         no_pair("drops", json!({"kind": "drop_before"})),
         no_pair("resets", json!({"kind": "reset"})),
-        no_pair("found-302", json!({"kind": "status", "status": 302, "headers": {"location": "/oauth/token"}})),
-        no_pair("bare-400", json!({"kind": "status", "status": 400, "body": "no"})),
+        no_pair(
+            "found-302",
+            json!({"kind": "status", "status": 302, "headers": {"location": "/oauth/token"}}),
+        ),
+        no_pair(
+            "bare-400",
+            json!({"kind": "status", "status": 400, "body": "no"}),
+        ),
         no_pair(
             "other-400",
             json!({"kind": "status", "status": 400, "body": r#"{"error":"invalid_request"}"#}),
@@ -111,11 +126,22 @@ async fn suffer(stand: &Stand, serving: &Serving, case: &Case) {
     assert_eq!(answer.status, 503, "{tenant}: {:?}", answer.body);
     served(&mut Link::open(serving.callers).await, tenant, "after").await;
     let row = serving.connection(tenant).await;
-    assert_eq!((&row["state"], &row["reason"]), (&json!(case.state), &Value::Null), "{tenant}");
+    assert_eq!(
+        (&row["state"], &row["reason"]),
+        (&json!(case.state), &Value::Null),
+        "{tenant}"
+    );
     assert_eq!(row["generation"], 0, "{tenant}");
-    assert_eq!(stand.outcomes(tenant).last().unwrap(), case.outcome, "{tenant}");
+    assert_eq!(
+        stand.outcomes(tenant).last().unwrap(),
+        case.outcome,
+        "{tenant}"
+    );
     let counted = serving.refreshes(case.outcome).await - before;
-    assert!((counted - 1.0).abs() < 0.1, "{tenant} counted {counted} times");
+    assert!(
+        (counted - 1.0).abs() < 0.1,
+        "{tenant} counted {counted} times"
+    );
 }
 
 async fn connected(tenants: &[&'static str]) -> Stand {
@@ -127,7 +153,13 @@ async fn connected(tenants: &[&'static str]) -> Stand {
     .await;
     let lines = tenants.iter().map(|tenant| stand.line(tenant).to_string());
     let lines: Vec<_> = lines.collect();
-    let words = ["connections", "import", "--file", "-", "--allow-shared-company"];
+    let words = [
+        "connections",
+        "import",
+        "--file",
+        "-",
+        "--allow-shared-company",
+    ];
     stand.run(&words, &lines.join("\n")).fine();
     stand
 }
@@ -141,15 +173,24 @@ async fn an_answer_that_proves_nothing_is_uncertain_and_costs_neither_calls_nor_
     for case in &cases {
         suffer(&stand, &serving, case).await;
     }
-    until("introspection has shown that none was applied", SOON * 2, async || {
-        for name in &names {
-            served(&mut Link::open(serving.callers).await, name, "while uncertain").await;
-            if serving.connection(name).await["state"] != "active" {
-                return None;
+    until(
+        "introspection has shown that none was applied",
+        SOON * 2,
+        async || {
+            for name in &names {
+                served(
+                    &mut Link::open(serving.callers).await,
+                    name,
+                    "while uncertain",
+                )
+                .await;
+                if serving.connection(name).await["state"] != "active" {
+                    return None;
+                }
             }
-        }
-        Some(())
-    })
+            Some(())
+        },
+    )
     .await;
     for name in ["status-500", "hangs"] {
         let path = format!("/v1/connections/{name}/refresh");
@@ -168,10 +209,18 @@ async fn a_refused_client_and_a_429_mark_no_connection_dead_and_are_not_pressed(
         if case.name == "wait-429" {
             let row = serving.connection(case.name).await;
             let at: jiff::Timestamp = row["next_refresh_at"].as_str().unwrap().parse().unwrap();
-            let now: jiff::Timestamp = stand.pleo.state()["time"].as_str().unwrap().parse().unwrap();
+            let now: jiff::Timestamp = stand.pleo.state()["time"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap();
             assert!(at.duration_since(now).as_secs() > 100, "{row}");
         }
-        assert_eq!(stand.count("token_calls"), 0, "faults reach no token endpoint");
+        assert_eq!(
+            stand.count("token_calls"),
+            0,
+            "faults reach no token endpoint"
+        );
         assert!(stand.broken().is_empty(), "{:?}", stand.broken());
     }
 }
@@ -192,7 +241,10 @@ async fn a_refused_refresh_token_ends_the_connection_and_is_not_presented_again(
     assert_eq!(row["reason"], "revoked");
     assert_eq!(stand.outcomes("acme").last().unwrap(), "rejected");
     let answer = serving.get("acme", READ).await;
-    assert_eq!((answer.status, answer.code()), (503, "reauthorization-required"));
+    assert_eq!(
+        (answer.status, answer.code()),
+        (503, "reauthorization-required")
+    );
     assert_eq!(stand.authorisation(1)["refresh_calls"], 1);
 }
 
@@ -219,8 +271,14 @@ async fn a_token_endpoint_that_cannot_be_reached_is_not_sent_and_tried_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_lost_after_it_was_applied_is_reported_as_lost_and_never_replayed() {
     let kinds = [
-        ("drops-after", json!({"endpoint": "token", "kind": "drop_after"})),
-        ("malformed", json!({"endpoint": "token", "kind": "malformed"})),
+        (
+            "drops-after",
+            json!({"endpoint": "token", "kind": "drop_after"}),
+        ),
+        (
+            "malformed",
+            json!({"endpoint": "token", "kind": "malformed"}),
+        ),
     ];
     let names: Vec<_> = kinds.iter().map(|(name, _)| *name).collect();
     let stand = connected(&names).await;
@@ -229,8 +287,16 @@ async fn an_answer_lost_after_it_was_applied_is_reported_as_lost_and_never_repla
         assert_eq!(serving.get(name, READ).await.status, 200);
         stand.order(fault);
         let path = format!("/v1/connections/{name}/refresh");
-        assert_eq!(serving.operate(Method::POST, &path).await.status, 503, "{name}");
-        assert_eq!(serving.connection(name).await["state"], "uncertain", "{name}");
+        assert_eq!(
+            serving.operate(Method::POST, &path).await.status,
+            503,
+            "{name}"
+        );
+        assert_eq!(
+            serving.connection(name).await["state"],
+            "uncertain",
+            "{name}"
+        );
     }
     for name in names {
         let row = until("the lost answer is found out", SOON * 2, async || {
@@ -267,7 +333,11 @@ async fn a_pair_is_not_lost_to_a_strange_life_or_a_missing_refresh_token() {
         ("huge", json!(1e30), 300),
         ("word", json!("soon"), 300),
     ];
-    let names: Vec<_> = lives.iter().map(|(name, ..)| *name).chain(["kept"]).collect();
+    let names: Vec<_> = lives
+        .iter()
+        .map(|(name, ..)| *name)
+        .chain(["kept"])
+        .collect();
     let stand = connected(&names).await;
     let serving = stand.serve("gateway").await;
     for (name, life, seconds) in lives {
@@ -282,7 +352,11 @@ async fn a_pair_is_not_lost_to_a_strange_life_or_a_missing_refresh_token() {
     refreshed_with(&stand, &serving, "kept", &bare).await;
     let path = "/v1/connections/kept/refresh";
     let again = serving.operate(Method::POST, path).await;
-    assert_eq!(again.status, 200, "the refresh token that was kept is good: {:?}", again.body);
+    assert_eq!(
+        again.status, 200,
+        "the refresh token that was kept is good: {:?}",
+        again.body
+    );
     assert!(stand.broken().is_empty(), "{:?}", stand.broken());
 }
 
@@ -294,9 +368,17 @@ async fn refreshed_with(stand: &Stand, serving: &Serving, tenant: &str, answer: 
     let done = serving.operate(Method::POST, &path).await;
     assert_eq!(done.status, 200, "{tenant}: {:?}", done.body);
     let row = done.json();
-    assert_eq!((&row["state"], &row["generation"]), (&json!("active"), &json!(1)), "{tenant}");
+    assert_eq!(
+        (&row["state"], &row["generation"]),
+        (&json!("active"), &json!(1)),
+        "{tenant}"
+    );
     assert_eq!(serving.get(tenant, READ).await.status, 200, "{tenant}");
     let until: jiff::Timestamp = row["access_expires_at"].as_str().unwrap().parse().unwrap();
-    let now: jiff::Timestamp = stand.pleo.state()["time"].as_str().unwrap().parse().unwrap();
+    let now: jiff::Timestamp = stand.pleo.state()["time"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     until.duration_since(now).as_secs()
 }

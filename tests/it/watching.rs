@@ -54,7 +54,9 @@ async fn a_running_gateway_notices_a_refresh_and_no_call_fails() {
     until("calls bear the new token at once", NOTICED, async || {
         assert_eq!(serving.get("acme", READ).await.status, 200);
         let log = std::fs::read_to_string(stand.home().join("gateway.stdout")).unwrap();
-        let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
         let mut fresh = lines.filter(|line: &Value| line["generation"] == 1);
         fresh.any(|line| line["replayed"] == false).then_some(())
     })
@@ -96,7 +98,10 @@ async fn two_gateways_on_one_store_refresh_once_per_generation_under_load() {
     assert!(failed.is_empty(), "{} failed: {}", failed.len(), failed[0]);
     assert!(done.iter().all(|(calls, _)| *calls > 50), "{done:?}");
     let authorisation = stand.authorisation(id);
-    assert!(authorisation["generation"].as_u64() >= Some(4), "{authorisation}");
+    assert!(
+        authorisation["generation"].as_u64() >= Some(4),
+        "{authorisation}"
+    );
     assert_eq!(authorisation["refresh_calls"], authorisation["generation"]);
     assert_eq!(authorisation["concurrent_refreshes"], 1);
     assert_eq!(stand.count("refresh_token_presented_twice"), 0);

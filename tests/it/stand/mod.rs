@@ -104,7 +104,9 @@ impl Stand {
     fn configuration(&self, plan: &Plan<'_>) -> String {
         let origin = self.pleo.origin();
         let browsers = free_port();
-        let token_url = plan.token_url.map_or(format!("{origin}/oauth/token"), str::to_owned);
+        let token_url = plan
+            .token_url
+            .map_or(format!("{origin}/oauth/token"), str::to_owned);
         let mut text = format!(
             "version = 1\n[pleo]\nenvironment = \"custom\"\nclient_id = \"{client}\"\n\
              client_secret = {{ file = \"client.secret\" }}\n\

@@ -81,7 +81,7 @@ async fn explain(session: &Session, options: &ExplainOptions) -> Result<Explaine
 }
 
 /// The caller that is named; else the only one there is.
-fn caller(snapshot: &Snapshot, named: Option<&str>) -> Result<Arc<Caller>, Failure> {
+fn caller(snapshot: &Snapshot, wanted: Option<&str>) -> Result<Arc<Caller>, Failure> {
     let names = || {
         snapshot
             .callers
@@ -91,11 +91,11 @@ fn caller(snapshot: &Snapshot, named: Option<&str>) -> Result<Arc<Caller>, Failu
             .join(", ")
     };
     let mut all = snapshot.callers.iter();
-    let found = match named {
+    let found = match wanted {
         Some(name) => all.find(|caller| caller.name.as_ref() == name),
         None => all.next().filter(|_| all.next().is_none()),
     };
-    found.cloned().ok_or_else(|| match named {
+    found.cloned().ok_or_else(|| match wanted {
         Some(name) => Failure::new(
             Exit::Usage,
             format!("there is no caller {name}; there are: {}", names()),

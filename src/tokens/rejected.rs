@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bearer::Bearer;
-use super::tend::{Purpose, Tended};
+use super::tend::{LOOK_EVERY, Purpose, Tended};
 use super::{House, ObtainError, Rejected};
 use crate::model::connection::State;
 use crate::model::ids::TenantName;
@@ -28,6 +28,8 @@ pub(super) enum Inquiry {
 
 /// How long "the token stands" is believed before Pleo is asked again.
 const STANDS_FOR: Duration = Duration::from_secs(10);
+/// A new pair is waited for this long even where `hold` is off.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 impl House {
     pub(super) async fn rejected(
@@ -128,18 +130,32 @@ impl House {
         bearer: &Bearer,
         state: State,
     ) -> Result<Rejected, ObtainError> {
-        if self.newer_than(tenant, bearer).is_none() {
+        let until = self.clock.boot() + self.hold.max(SHORTEST_WAIT);
+        loop {
+            if let Some(newer) = self.newer_than(tenant, bearer) {
+                return Ok(Rejected::Replay(newer));
+            }
+            let left = self.clock.boot().until(until);
+            if left.is_zero() || !self.is_moving(tenant) {
+                break;
+            }
+            // A flight rests at once where the attempt is another process's: look again until it has ended.
             let seat = self.board(tenant, Purpose::Due);
-            let _ = tokio::time::timeout(self.hold.max(Duration::from_millis(100)), seat.landed())
-                .await;
+            let _ = tokio::time::timeout(left, seat.landed()).await;
+            if self.newer_than(tenant, bearer).is_none() {
+                tokio::time::sleep(LOOK_EVERY.min(left)).await;
+            }
         }
-        match self.newer_than(tenant, bearer) {
-            Some(newer) => Ok(Rejected::Replay(newer)),
-            None => Err(match self.trouble_of(tenant) {
-                ObtainError::Unavailable { .. } => unavailable(state),
-                gone => gone,
-            }),
-        }
+        Err(match self.trouble_of(tenant) {
+            ObtainError::Unavailable { .. } => unavailable(state),
+            gone => gone,
+        })
+    }
+
+    fn is_moving(&self, tenant: &TenantName) -> bool {
+        self.cache
+            .get(tenant)
+            .is_some_and(|entry| matches!(entry.state, State::Refreshing | State::Uncertain))
     }
 
     fn trouble_of(&self, tenant: &TenantName) -> ObtainError {

@@ -17,7 +17,7 @@ use crate::telemetry::chain::chain;
 /// How long one question to introspection may take.
 pub(super) const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// How often another process's attempt is looked at while somebody waits for it.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Why a flight was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,6 +16,7 @@ mod harness;
 mod house_rules;
 mod imports;
 mod kill;
+mod links;
 mod operators;
 mod proxy;
 mod refresh_load;

@@ -5,8 +5,6 @@
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::program::run;
 use crate::harness::repository;
@@ -14,7 +12,7 @@ use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{Exchange, Upstream};
 
 /// A JVM on a busy machine takes its time.
-const CLIENT: Duration = Duration::from_secs(60);
+const CLIENT: Duration = Duration::from_mins(1);
 
 /// Says what arrived.
 fn echo(exchange: &mut Exchange) {
@@ -34,15 +32,7 @@ fn echo(exchange: &mut Exchange) {
 
 fn gateway() -> (Upstream, Gateway) {
     let upstream = Upstream::start(echo);
-    let pair = json!({
-        "access_token": "a", "refresh_token": "r", "expires_in": 3600,
-        "scope": "users:read vendors:read", "company_id": "company-1",
-    });
-    let minted = Minted {
-        pair,
-        authorisation: 0,
-        company: "company-1".to_owned(),
-    };
+    let minted = Minted::made_up();
     let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &minted)]);
     (upstream, gateway)
 }
@@ -68,7 +58,7 @@ fn works(program: &str, script: &str, more: &[&str]) {
         upstream
             .seen()
             .iter()
-            .all(|seen| seen.head.all("authorization") == ["Bearer a"])
+            .all(|seen| seen.head.all("authorization") == ["Bearer access-canary"])
     );
 }
 

@@ -29,13 +29,7 @@ fn written() -> Setup {
 /// With one connection in the store.
 fn stored() -> Setup {
     let setup = written();
-    let pair = json!({"access_token": "a", "refresh_token": "r", "expires_in": 3600, "scope": "users:read", "company_id": "c"});
-    let minted = Minted {
-        pair,
-        authorisation: 0,
-        company: "c".to_owned(),
-    };
-    setup.import("acme", &minted);
+    setup.import("acme", &Minted::made_up());
     setup
 }
 
@@ -147,7 +141,11 @@ fn a_variable_of_the_environment_goes_before_the_file() {
         78,
         &["PLEO_GATEWAY_REFRESH__HOLD"],
     );
-    ends(&check("PLEO_GATEWAY_REFRESH__HOLDS", "4s"), 78, &["hold"]);
+    ends(
+        &check("PLEO_GATEWAY_REFRESH__HOLDS", "4s"),
+        78,
+        &["did you mean PLEO_GATEWAY_REFRESH__HOLD?"],
+    );
     ends(&check("PLEO_GATEWAY_PORT", "tcp://10.0.0.1:80"), 0, &[]);
 }
 

@@ -73,7 +73,7 @@ fn parameter(url: &Url, name: &str) -> String {
 /// A gateway that nobody has connected yet.
 fn unconnected(sandbox: &Sandbox) -> Gateway {
     let mut setup = Setup::with(sandbox);
-    setup.routes = "[[routes]]\ncatalogue = \"export/v3\"\n".to_owned();
+    "[[routes]]\ncatalogue = \"export/v3\"\n".clone_into(&mut setup.routes);
     setup.start()
 }
 

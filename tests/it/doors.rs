@@ -2,8 +2,6 @@
 
 use std::process::Command;
 
-use serde_json::json;
-
 use crate::harness::SOON;
 use crate::harness::authority::Authority;
 use crate::harness::client::{answer, call};
@@ -12,18 +10,6 @@ use crate::harness::link::Link;
 use crate::harness::program::run;
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{FINE, Upstream};
-
-fn pair() -> Minted {
-    let pair = json!({
-        "access_token": "a", "refresh_token": "r", "expires_in": 3600,
-        "scope": "users:read vendors:read", "company_id": "company-1",
-    });
-    Minted {
-        pair,
-        authorisation: 0,
-        company: "company-1".to_owned(),
-    }
-}
 
 /// What curl says of a call of `erp`: version and status, and the body.
 fn curl(arguments: &[&str]) -> (String, String) {
@@ -51,7 +37,7 @@ fn curl_as_anyone(arguments: &[&str]) -> (String, String) {
 #[test]
 fn http2_is_served_in_clear_to_who_knows() {
     let upstream = Upstream::fine();
-    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &pair())]);
+    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
     let url = format!("{}/v2/employees", gateway.base());
     let (told, body) = curl(&["--http2-prior-knowledge", &url]);
     assert_eq!((told.as_str(), body.as_str()), ("2 200", "{\"ok\":true}"));
@@ -68,7 +54,7 @@ fn http2_is_served_in_clear_to_who_knows() {
 #[test]
 fn an_offer_to_upgrade_is_passed_over() {
     let upstream = Upstream::fine();
-    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &pair())]);
+    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
     let url = format!("{}/v2/employees", gateway.base());
     let (told, _) = curl(&["--http2", &url]);
     assert_eq!(told, "1.1 200");
@@ -85,7 +71,7 @@ fn a_unix_socket_is_a_door_for_its_owner() {
     let mut setup = Setup::at(&upstream.origin());
     let path = setup.folder().join("door.sock");
     setup.doors = format!("[[listen]]\naddress = \"unix:{}\"\n", path.display());
-    let mut gateway = setup.start_connected(&[("acme", &pair())]);
+    let mut gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
     assert_eq!(gateway.base(), format!("unix:{}", path.display()));
     let mode = path.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -107,7 +93,7 @@ fn secure_door(authority: &Authority, upstream: &Upstream, more: &str) -> (Gatew
     setup.doors = format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = {{ cert_file = \"door.pem\", key_file = \"door.key\"{more} }}\n"
     );
-    (setup.start_connected(&[("acme", &pair())]), ca)
+    (setup.start_connected(&[("acme", &Minted::made_up())]), ca)
 }
 
 #[test]
@@ -141,7 +127,7 @@ fn a_client_certificate_is_a_credential_where_it_is_asked_for() {
     setup.callers =
         "[[callers]]\nname = \"erp\"\nclient_cert = [\"dns:erp.internal\"]\ntenants = [\"acme\"]\n"
             .to_owned();
-    let gateway = setup.start_connected(&[("acme", &pair())]);
+    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
     let url = format!("{}/v2/employees", gateway.base());
     let status = |name: &str, keyed: bool| {
         let folder = gateway.setup.folder();
@@ -179,9 +165,12 @@ fn pleo_is_called_over_tls_that_is_verified() {
     let (upstream, mut setup) = secure_pleo(&authority, &["localhost"]);
     authority.write(setup.folder());
     setup.pleo = "ca_file = \"ca.pem\"".to_owned();
-    let gateway = setup.start_connected(&[("acme", &pair())]);
+    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
     gateway.get("/v2/employees").expect(200);
-    assert_eq!(upstream.only().head.all("authorization"), ["Bearer a"]);
+    assert_eq!(
+        upstream.only().head.all("authorization"),
+        ["Bearer access-canary"]
+    );
 }
 
 #[test]
@@ -192,7 +181,7 @@ fn a_pleo_with_a_wrong_certificate_gets_nothing() {
     named.pleo = "ca_file = \"ca.pem\"".to_owned();
     let (unknown_authority, unknown) = secure_pleo(&authority, &["localhost"]);
     for (upstream, setup) in [(wrong_name, named), (unknown_authority, unknown)] {
-        let gateway = setup.start_connected(&[("acme", &pair())]);
+        let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
         gateway
             .get("/v2/employees")
             .refused(502, "upstream-unreachable");
@@ -215,7 +204,8 @@ fn a_door_is_drained_before_the_gateway_ends() {
         released.lock().unwrap().recv_timeout(SOON).unwrap();
         exchange.reply(FINE);
     });
-    let mut gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &pair())]);
+    let mut gateway =
+        Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
     let mut link = Link::to(gateway.base());
     link.send(format!(
         "GET /v2/employees HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n\r\n"
@@ -235,7 +225,7 @@ fn a_door_is_drained_before_the_gateway_ends() {
 #[test]
 fn a_reload_changes_what_is_allowed_and_a_bad_file_changes_nothing() {
     let upstream = Upstream::fine();
-    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &pair())]);
+    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
     let file = gateway.setup.file();
     let text = gateway.setup.text();
     let token = std::fs::read_to_string(gateway.setup.folder().join("data/admin.token")).unwrap();

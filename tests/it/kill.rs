@@ -150,7 +150,7 @@ async fn came_back(stand: &Stand, serving: &Serving, tenant: &str, id: u64) -> C
 
 /// Every other refresh is applied before its answer is late, so that a kill in between loses it.
 fn slow_refreshes() -> Vec<Value> {
-    let slow = |applied| json!({"endpoint": "token", "kind": "delay", "delay": "150ms", "commit": applied});
+    let slow = |applied| json!({"endpoint": "token", "kind": "delay", "delay": "400ms", "commit": applied});
     vec![slow(true), slow(false)]
 }
 
@@ -171,7 +171,9 @@ async fn long_a_hundred_kills_at_random_moments_of_load() {
             workers.spawn(load(serving.callers, tenant.to_owned()));
         }
         while stand.count("faults_waiting") < 100 {
-            slow_refreshes().iter().for_each(|fault| stand.order(fault));
+            for fault in slow_refreshes() {
+                stand.order(&fault);
+            }
         }
         sleep(Duration::from_millis(dice.below(2_500))).await;
         serving.kill();

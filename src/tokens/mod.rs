@@ -17,6 +17,7 @@ mod tend;
 mod watched;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -104,6 +105,8 @@ pub(crate) struct House {
     inquiries: Flights<TenantName, Inquiry>,
     watched: Watched,
     waiting: Mutex<HashMap<TenantName, usize>>,
+    /// Pairs that are served and could not be stored yet (R6).
+    unstored: AtomicUsize,
 }
 
 /// The store's time, and this machine's clock when it was asked for.
@@ -174,6 +177,7 @@ impl Tokens {
             refreshing: Semaphore::new(parts.concurrency.max(1)),
             cache: Cache::new(MOST_TENANTS),
             waiting: Mutex::default(),
+            unstored: AtomicUsize::new(0),
             watched: Watched::default(),
             store: parts.store,
             pleo: parts.pleo,
@@ -231,6 +235,11 @@ impl Tokens {
             .live(self.0.clock.boot())
             .cloned()
             .ok_or_else(|| entry.trouble())
+    }
+
+    /// False while a pair is served that could not be stored: the process should not be relied upon (design.md R6).
+    pub fn has_stored_all(&self) -> bool {
+        self.0.unstored.load(Ordering::Relaxed) == 0
     }
 
     /// Pleo answered 401 to a call that bore `bearer` (design.md R7).

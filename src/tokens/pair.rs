@@ -1,6 +1,7 @@
 //! A new pair on its way into the row (design.md R3), by way of memory and salvage where the store fails (R6).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::House;
@@ -113,6 +114,7 @@ impl House {
         begun: &Connection,
         pair: NewPair,
     ) -> Result<(), ChangeError> {
+        let _unstored = Unstored::count(&self.unstored);
         self.serve_unstored(begun, &pair);
         let kept = self.keep_in_salvage(begun, &pair).await;
         let mut pause = Duration::from_millis(100);
@@ -158,5 +160,21 @@ impl House {
                 boot,
             },
         );
+    }
+}
+
+/// A pair that is served and not stored, for as long as this lives.
+struct Unstored<'a>(&'a AtomicUsize);
+
+impl<'a> Unstored<'a> {
+    fn count(unstored: &'a AtomicUsize) -> Self {
+        unstored.fetch_add(1, Ordering::Relaxed);
+        Self(unstored)
+    }
+}
+
+impl Drop for Unstored<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

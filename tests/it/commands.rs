@@ -76,9 +76,22 @@ fn a_configuration_that_is_not_there_or_not_toml_is_78() {
 #[test]
 fn every_problem_is_reported_with_its_place_and_a_remedy() {
     let setup = written();
-    let text = setup.text().replace("[limits]", "[limits]\nmax_hedders = 3\ndrain_timeout = \"soon\"");
-    fs::write(setup.file(), text.replace("catalogue = \"*\"", "catalogue = \"vendor/*\"")).unwrap();
-    let words = ["max_hedders", "max_headers", "soon", "vendor", "gateway.toml:"];
+    let text = setup.text().replace(
+        "[limits]",
+        "[limits]\nmax_hedders = 3\ndrain_timeout = \"soon\"",
+    );
+    fs::write(
+        setup.file(),
+        text.replace("catalogue = \"*\"", "catalogue = \"vendor/*\""),
+    )
+    .unwrap();
+    let words = [
+        "max_hedders",
+        "max_headers",
+        "soon",
+        "vendor",
+        "gateway.toml:",
+    ];
     ends(&setup.cli(&["check"], ""), 78, &words);
     ends(&setup.cli(&["serve"], ""), 78, &words);
     let output = setup.cli(&["check", "--json"], "");
@@ -87,8 +100,14 @@ fn every_problem_is_reported_with_its_place_and_a_remedy() {
     let problems = report["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 3, "{report:#}");
     for problem in problems {
-        assert!(problem["line"].is_u64() && problem["column"].is_u64(), "{problem}");
-        assert!(problem["message"].is_string() && problem["remedy"].is_string(), "{problem}");
+        assert!(
+            problem["line"].is_u64() && problem["column"].is_u64(),
+            "{problem}"
+        );
+        assert!(
+            problem["message"].is_string() && problem["remedy"].is_string(),
+            "{problem}"
+        );
     }
 }
 
@@ -100,7 +119,10 @@ fn a_good_configuration_is_fine() {
     ends(&output, 0, &[]);
     let report: Value = serde_json::from_str(&output.out).unwrap();
     assert_eq!(report["problems"], json!([]));
-    assert!(!setup.folder().join("data/gateway.db").exists(), "check made a store");
+    assert!(
+        !setup.folder().join("data/gateway.db").exists(),
+        "check made a store"
+    );
     ends(&setup.cli(&["check", "--online"], ""), 69, &["127.0.0.1:1"]);
     let sandbox = Sandbox::start("15m");
     let setup = Setup::with(&sandbox);
@@ -113,11 +135,18 @@ fn a_variable_of_the_environment_goes_before_the_file() {
     let setup = written();
     let check = |name: &str, value: &str| {
         let mut command = Command::new(BINARY);
-        command.args(["check", "-c"]).arg(setup.file()).env(name, value);
+        command
+            .args(["check", "-c"])
+            .arg(setup.file())
+            .env(name, value);
         run(&mut command, "", SOON)
     };
     ends(&check("PLEO_GATEWAY_REFRESH__HOLD", "4s"), 0, &[]);
-    ends(&check("PLEO_GATEWAY_REFRESH__HOLD", "long"), 78, &["PLEO_GATEWAY_REFRESH__HOLD"]);
+    ends(
+        &check("PLEO_GATEWAY_REFRESH__HOLD", "long"),
+        78,
+        &["PLEO_GATEWAY_REFRESH__HOLD"],
+    );
     ends(&check("PLEO_GATEWAY_REFRESH__HOLDS", "4s"), 78, &["hold"]);
     ends(&check("PLEO_GATEWAY_PORT", "tcp://10.0.0.1:80"), 0, &[]);
 }
@@ -151,12 +180,19 @@ fn a_wrong_sealing_key_is_78_and_changes_nothing() {
     let other = stored();
     let wrong = fs::read_to_string(other.folder().join("data/sealing.key")).unwrap();
     secret_file(&key, &wrong);
-    for command in [vec!["serve"], vec!["connections", "list"], vec!["connections", "disconnect", "acme"]] {
+    for command in [
+        vec!["serve"],
+        vec!["connections", "list"],
+        vec!["connections", "disconnect", "acme"],
+    ] {
         ends(&setup.cli(&command, ""), 78, &["key"]);
     }
     fs::remove_file(&key).unwrap();
     ends(&setup.cli(&["connections", "list"], ""), 78, &["key"]);
-    assert!(!key.exists(), "a new key was made beside a store that needs the old one");
+    assert!(
+        !key.exists(),
+        "a new key was made beside a store that needs the old one"
+    );
     assert!(database(&setup) == before, "the database was changed");
     secret_file(&key, &right);
     ends(&setup.cli(&["connections", "list"], ""), 0, &["acme"]);
@@ -175,9 +211,16 @@ fn a_corrupt_database_is_65_and_left_as_it_is() {
     for command in [vec!["serve"], vec!["connections", "list"]] {
         ends(&setup.cli(&command, ""), 65, &["gateway.db"]);
     }
-    assert!(fs::read(&file).unwrap() == bytes, "the corrupt database was changed");
+    assert!(
+        fs::read(&file).unwrap() == bytes,
+        "the corrupt database was changed"
+    );
     fs::write(&file, "not a database").unwrap();
-    ends(&setup.cli(&["connections", "list"], ""), 65, &["gateway.db"]);
+    ends(
+        &setup.cli(&["connections", "list"], ""),
+        65,
+        &["gateway.db"],
+    );
 }
 
 /// Another program that holds the database for itself, until it is dropped.
@@ -186,7 +229,10 @@ struct Holder(Child);
 impl Holder {
     fn of(file: &Path) -> Self {
         let mut command = Command::new("sqlite3");
-        command.arg(file).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .arg(file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.as_mut().unwrap();
         stdin
@@ -214,7 +260,11 @@ impl Drop for Holder {
 fn a_database_that_another_program_holds_is_69() {
     let setup = stored();
     let holder = Holder::of(&database_file(&setup));
-    ends(&setup.cli(&["connections", "list"], ""), 69, &["gateway.db"]);
+    ends(
+        &setup.cli(&["connections", "list"], ""),
+        69,
+        &["gateway.db"],
+    );
     ends(&setup.cli(&["serve"], ""), 69, &["gateway.db"]);
     drop(holder);
     ends(&setup.cli(&["connections", "list"], ""), 0, &["acme"]);
@@ -237,7 +287,10 @@ fn a_callers_key_is_told_once_with_lines_to_paste() {
     ends(&output, 0, &[]);
     let made: Value = serde_json::from_str(&output.out).unwrap();
     let lines = crate::harness::gateway::caller("erp", made["key"].as_str().unwrap(), "[]");
-    assert!(lines.contains(made["key_sha256"].as_str().unwrap()), "the digest is another key's");
+    assert!(
+        lines.contains(made["key_sha256"].as_str().unwrap()),
+        "the digest is another key's"
+    );
     let other = binary(&["callers", "new", "erp"]);
     ends(&other, 0, &["[[callers]]", "key_sha256"]);
     assert!(!other.out.contains(made["key"].as_str().unwrap()));

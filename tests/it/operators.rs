@@ -12,11 +12,29 @@ use crate::harness::program::Output;
 use crate::harness::sandbox::{Minted, Sandbox};
 
 const FIELDS: [&str; 12] = [
-    "tenant", "state", "credential", "company_id", "scopes", "generation", "epoch", "access_expires_at",
-    "refreshed_at", "consented_at", "reason", "next_refresh_at",
+    "tenant",
+    "state",
+    "credential",
+    "company_id",
+    "scopes",
+    "generation",
+    "epoch",
+    "access_expires_at",
+    "refreshed_at",
+    "consented_at",
+    "reason",
+    "next_refresh_at",
 ];
 const HISTORY: [&str; 9] = [
-    "at", "epoch", "generation", "attempt", "replica", "phase", "outcome", "access_fingerprint", "refresh_fingerprint",
+    "at",
+    "epoch",
+    "generation",
+    "attempt",
+    "replica",
+    "phase",
+    "outcome",
+    "access_fingerprint",
+    "refresh_fingerprint",
 ];
 
 fn setup(sandbox: &Sandbox) -> Setup {
@@ -41,7 +59,12 @@ fn json_of(output: &Output) -> Value {
 }
 
 fn keys(value: &Value) -> BTreeSet<&str> {
-    value.as_object().unwrap().keys().map(String::as_str).collect()
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
 }
 
 /// Fails if a token of this pair is in what was said.
@@ -50,7 +73,10 @@ fn no_token(minted: &Minted, output: &Output) {
     for name in ["access_token", "refresh_token"] {
         let token = minted.pair[name].as_str().unwrap();
         let said = format!("{}{}", output.out, output.err);
-        assert!(!said.contains(token) && !said.contains(&token[..12]), "{name} was shown");
+        assert!(
+            !said.contains(token) && !said.contains(&token[..12]),
+            "{name} was shown"
+        );
     }
 }
 
@@ -58,7 +84,11 @@ fn no_token(minted: &Minted, output: &Output) {
 fn an_import_is_listed_exactly_as_the_contract_says() {
     let sandbox = Sandbox::start("15m");
     let (setup, minted) = (setup(&sandbox), sandbox.mint());
-    ends(&setup.cli(&["connections", "list", "--json"], ""), 0, &["[]"]);
+    ends(
+        &setup.cli(&["connections", "list", "--json"], ""),
+        0,
+        &["[]"],
+    );
     setup.import("acme", &minted);
     let output = setup.cli(&["connections", "list", "--json"], "");
     no_token(&minted, &output);
@@ -70,14 +100,22 @@ fn an_import_is_listed_exactly_as_the_contract_says() {
     assert_eq!(row["state"], "active");
     assert_eq!(row["credential"], "oauth");
     assert_eq!(row["company_id"], minted.company.as_str());
-    assert!(row["scopes"].as_array().is_some_and(|scopes| scopes.len() > 3));
+    assert!(
+        row["scopes"]
+            .as_array()
+            .is_some_and(|scopes| scopes.len() > 3)
+    );
     assert_eq!(row["generation"], 0);
     assert!(row["access_expires_at"].as_str().unwrap().ends_with('Z'));
     assert_eq!(row["reason"], Value::Null);
     let shown = setup.cli(&["connections", "show", "acme", "--json"], "");
     assert_eq!(&json_of(&shown), row);
     no_token(&minted, &setup.cli(&["connections", "list"], ""));
-    ends(&setup.cli(&["connections", "show", "beta"], ""), 69, &["beta"]);
+    ends(
+        &setup.cli(&["connections", "show", "beta"], ""),
+        69,
+        &["beta"],
+    );
 }
 
 #[test]
@@ -86,14 +124,33 @@ fn an_active_connection_is_replaced_only_when_that_is_said() {
     let (setup, first, second) = (setup(&sandbox), sandbox.mint(), sandbox.mint());
     setup.import("acme", &first);
     let pair = second.pair.to_string();
-    ends(&setup.cli(&["connections", "import", "acme"], &pair), 65, &["--replace"]);
+    ends(
+        &setup.cli(&["connections", "import", "acme"], &pair),
+        65,
+        &["--replace"],
+    );
     assert_eq!(sandbox.count("token_calls"), 0);
-    ends(&setup.cli(&["connections", "import", "acme", "--replace"], &pair), 0, &[]);
+    ends(
+        &setup.cli(&["connections", "import", "acme", "--replace"], &pair),
+        0,
+        &[],
+    );
     ends(&setup.cli(&["connections", "verify", "acme"], ""), 0, &[]);
     let other = json!({"company": sandbox.companies()[0]});
     let shared = sandbox.mint_with(&other).pair.to_string();
-    ends(&setup.cli(&["connections", "import", "beta"], &shared), 65, &["acme", "--allow-shared-company"]);
-    ends(&setup.cli(&["connections", "import", "beta", "--allow-shared-company"], &shared), 0, &[]);
+    ends(
+        &setup.cli(&["connections", "import", "beta"], &shared),
+        65,
+        &["acme", "--allow-shared-company"],
+    );
+    ends(
+        &setup.cli(
+            &["connections", "import", "beta", "--allow-shared-company"],
+            &shared,
+        ),
+        0,
+        &[],
+    );
 }
 
 #[test]
@@ -101,14 +158,23 @@ fn input_that_cannot_be_used_is_65_and_never_repeated() {
     let sandbox = Sandbox::start("15m");
     let setup = setup(&sandbox);
     for bad in [
-        "", "canary", "{\"access_token\":\"canary\"}", "{\"refresh_token\":\"\"}", "[\"canary\"]",
-        "{\"refresh_token\":\"canary\",\"extra\":1}", "{\"refresh_token\":{\"canary\":1}}",
+        "",
+        "canary",
+        "{\"access_token\":\"canary\"}",
+        "{\"refresh_token\":\"\"}",
+        "[\"canary\"]",
+        "{\"refresh_token\":\"canary\",\"extra\":1}",
+        "{\"refresh_token\":{\"canary\":1}}",
     ] {
         let output = setup.cli(&["connections", "import", "acme"], bad);
         ends(&output, 65, &[]);
         assert!(!output.err.contains("canary"), "{}", output.err);
     }
-    ends(&setup.cli(&["connections", "list", "--json"], ""), 0, &["[]"]);
+    ends(
+        &setup.cli(&["connections", "list", "--json"], ""),
+        0,
+        &["[]"],
+    );
 }
 
 #[test]
@@ -133,13 +199,29 @@ fn good_lines_are_imported_whatever_the_others_are() {
     let file = setup.folder().join("pairs.jsonl");
     fs::write(&file, &lines).unwrap();
     let file = file.display().to_string();
-    ends(&setup.cli(&["connections", "import", "--file", &file], ""), 65, &["line 2", "line 5", "3 imported", "2 failed"]);
+    ends(
+        &setup.cli(&["connections", "import", "--file", &file], ""),
+        65,
+        &["line 2", "line 5", "3 imported", "2 failed"],
+    );
     let list = json_of(&setup.cli(&["connections", "list", "--json"], ""));
-    let tenants: Vec<_> = list.as_array().unwrap().iter().map(|row| row["tenant"].as_str().unwrap()).collect();
+    let tenants: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["tenant"].as_str().unwrap())
+        .collect();
     assert_eq!(tenants, ["acme", "beta", "gamma"]);
-    let again = setup.cli(&["connections", "import", "--file", "-", "--replace"], &lines);
+    let again = setup.cli(
+        &["connections", "import", "--file", "-", "--replace"],
+        &lines,
+    );
     ends(&again, 65, &["3 imported"]);
-    ends(&setup.cli(&["connections", "import", "--file", "/nonexistent/x"], ""), 74, &["/nonexistent/x"]);
+    ends(
+        &setup.cli(&["connections", "import", "--file", "/nonexistent/x"], ""),
+        74,
+        &["/nonexistent/x"],
+    );
 }
 
 #[test]
@@ -148,16 +230,31 @@ fn verify_asks_pleo_and_compares() {
     let setup = setup(&sandbox);
     let minted = sandbox.mint();
     setup.import("acme", &minted);
-    ends(&setup.cli(&["connections", "verify", "acme", "--json"], ""), 0, &[&minted.company]);
+    ends(
+        &setup.cli(&["connections", "verify", "acme", "--json"], ""),
+        0,
+        &[&minted.company],
+    );
     let mut lying = sandbox.mint();
     lying.pair["company_id"] = sandbox.companies()[1].clone().into();
     setup.import("beta", &lying);
-    ends(&setup.cli(&["connections", "verify", "beta"], ""), 65, &["company"]);
-    let refused = setup.cli(&["connections", "import", "gamma", "--verify"], &json!({"access_token": "x", "refresh_token": "y"}).to_string());
+    ends(
+        &setup.cli(&["connections", "verify", "beta"], ""),
+        65,
+        &["company"],
+    );
+    let refused = setup.cli(
+        &["connections", "import", "gamma", "--verify"],
+        &json!({"access_token": "x", "refresh_token": "y"}).to_string(),
+    );
     ends(&refused, 69, &[]);
     sandbox.revoke(minted.authorisation);
     assert_ne!(setup.cli(&["connections", "verify", "acme"], "").code, 0);
-    ends(&setup.cli(&["connections", "verify", "nobody"], ""), 69, &["nobody"]);
+    ends(
+        &setup.cli(&["connections", "verify", "nobody"], ""),
+        69,
+        &["nobody"],
+    );
 }
 
 #[test]
@@ -165,10 +262,17 @@ fn a_company_that_is_pinned_is_the_only_one_accepted() {
     let sandbox = Sandbox::start("15m");
     let mut setup = Setup::with(&sandbox);
     let companies = sandbox.companies();
-    setup.more = format!("[[tenants]]\nname = \"acme\"\ncompany_id = \"{}\"\n", companies[1]);
+    setup.more = format!(
+        "[[tenants]]\nname = \"acme\"\ncompany_id = \"{}\"\n",
+        companies[1]
+    );
     setup.write();
     let wrong = sandbox.mint().pair.to_string();
-    ends(&setup.cli(&["connections", "import", "acme"], &wrong), 65, &[&companies[0], &companies[1]]);
+    ends(
+        &setup.cli(&["connections", "import", "acme"], &wrong),
+        65,
+        &[&companies[0], &companies[1]],
+    );
     let right = sandbox.mint_with(&json!({"company": companies[1]}));
     setup.import("acme", &right);
 }
@@ -191,9 +295,20 @@ fn a_refresh_by_hand_is_noticed_by_the_running_gateway_and_told_in_the_history()
     no_token(&minted, &output);
     let history = json_of(&output);
     let history = history.as_array().unwrap();
-    assert!(history.iter().all(|row| keys(row) == HISTORY.into_iter().collect()), "{history:#?}");
-    assert!(history.iter().any(|row| row["outcome"] == "ok"), "{history:#?}");
-    let times: Vec<_> = history.iter().map(|row| row["at"].as_str().unwrap()).collect();
+    assert!(
+        history
+            .iter()
+            .all(|row| keys(row) == HISTORY.into_iter().collect()),
+        "{history:#?}"
+    );
+    assert!(
+        history.iter().any(|row| row["outcome"] == "ok"),
+        "{history:#?}"
+    );
+    let times: Vec<_> = history
+        .iter()
+        .map(|row| row["at"].as_str().unwrap())
+        .collect();
     assert!(times.is_sorted(), "{times:?}");
     sandbox.assert_no_rule_was_broken();
 }
@@ -209,10 +324,21 @@ fn a_refresh_that_pleo_refuses_needs_a_person_and_one_that_fails_for_now_may_be_
     let other = sandbox.mint_with(&json!({"company": sandbox.companies()[1]}));
     setup.import("beta", &other);
     sandbox.revoke(other.authorisation);
-    ends(&setup.cli(&["connections", "refresh", "beta"], ""), 69, &["consent"]);
+    ends(
+        &setup.cli(&["connections", "refresh", "beta"], ""),
+        69,
+        &["consent"],
+    );
     let row = json_of(&setup.cli(&["connections", "show", "beta", "--json"], ""));
-    assert_eq!((&row["state"], &row["reason"]), (&json!("reauthorization_required"), &json!("revoked")));
-    ends(&setup.cli(&["connections", "refresh", "nobody"], ""), 69, &["nobody"]);
+    assert_eq!(
+        (&row["state"], &row["reason"]),
+        (&json!("reauthorization_required"), &json!("revoked"))
+    );
+    ends(
+        &setup.cli(&["connections", "refresh", "nobody"], ""),
+        69,
+        &["nobody"],
+    );
 }
 
 #[test]
@@ -222,20 +348,35 @@ fn a_running_gateway_notices_a_disconnect_within_a_second() {
     let gateway = Setup::with(&sandbox).start_connected(&[("acme", &minted)]);
     let target = format!("/v3/export-jobs?company_id={}", minted.company);
     gateway.get(&target).expect(200);
-    ends(&gateway.cli(&["connections", "disconnect", "acme"], ""), 0, &[]);
+    ends(
+        &gateway.cli(&["connections", "disconnect", "acme"], ""),
+        0,
+        &[],
+    );
     let disconnected = Instant::now();
-    eventually("the gateway to notice", || (gateway.get(&target).status == 503).then_some(()));
+    eventually("the gateway to notice", || {
+        (gateway.get(&target).status == 503).then_some(())
+    });
     let waited = disconnected.elapsed();
     assert!(waited < Duration::from_millis(1500), "{waited:?}");
     gateway.get(&target).refused(503, "not-connected");
     let row = gateway.connection("acme");
-    assert_eq!((&row["state"], &row["reason"]), (&json!("disconnected"), &json!("disconnected")));
+    assert_eq!(
+        (&row["state"], &row["reason"]),
+        (&json!("disconnected"), &json!("disconnected"))
+    );
     assert_eq!(row["access_expires_at"], Value::Null);
 
     // and that it is connected again
     let again = sandbox.mint().pair.to_string();
-    ends(&gateway.cli(&["connections", "import", "acme"], &again), 0, &[]);
-    eventually("the gateway to notice", || (gateway.get(&target).status == 200).then_some(()));
+    ends(
+        &gateway.cli(&["connections", "import", "acme"], &again),
+        0,
+        &[],
+    );
+    eventually("the gateway to notice", || {
+        (gateway.get(&target).status == 200).then_some(())
+    });
 }
 
 #[test]
@@ -243,7 +384,11 @@ fn uninstalling_tells_pleo_first() {
     let sandbox = Sandbox::start("15m");
     let setup = setup(&sandbox);
     setup.import("acme", &sandbox.mint());
-    ends(&setup.cli(&["connections", "disconnect", "acme", "--uninstall"], ""), 0, &[]);
+    ends(
+        &setup.cli(&["connections", "disconnect", "acme", "--uninstall"], ""),
+        0,
+        &[],
+    );
     let state = sandbox.state();
     assert_eq!(state["authorisations"][0]["alive"], false, "{state:#}");
 }
@@ -254,11 +399,22 @@ fn what_an_import_leaves_out_is_learned_before_the_first_call() {
     let minted = sandbox.mint();
     let bare = json!({"refresh_token": minted.pair["refresh_token"]}).to_string();
     let gateway = Setup::with(&sandbox).start();
-    ends(&gateway.cli(&["connections", "import", "acme"], &bare), 0, &[]);
+    ends(
+        &gateway.cli(&["connections", "import", "acme"], &bare),
+        0,
+        &[],
+    );
     let target = format!("/v3/export-jobs?company_id={}", minted.company);
-    eventually("the gateway to notice", || (gateway.get(&target).status == 200).then_some(()));
+    eventually("the gateway to notice", || {
+        (gateway.get(&target).status == 200).then_some(())
+    });
     let row = gateway.connection("acme");
     assert_eq!(row["company_id"], minted.company.as_str());
-    assert!(row["scopes"].as_array().is_some_and(|scopes| !scopes.is_empty()), "{row}");
+    assert!(
+        row["scopes"]
+            .as_array()
+            .is_some_and(|scopes| !scopes.is_empty()),
+        "{row}"
+    );
     sandbox.assert_no_rule_was_broken();
 }

@@ -65,6 +65,30 @@ async fn a_running_gateway_notices_a_refresh_and_no_call_fails() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_in_the_air_does_not_bring_a_disconnected_tenant_back() {
+    let (stand, serving) = serving().await;
+    stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "1s", "commit": true}));
+    let mut link = Link::open(serving.admin).await;
+    let request = serving.request(Method::POST, "/v1/connections/acme/refresh");
+    let mut asking = JoinSet::new();
+    asking.spawn(async move { link.request(request).await.map(|answer| answer.status) });
+    until("the refresh is applied", SOON, async || {
+        (stand.count("refreshes") == 1).then_some(())
+    })
+    .await;
+    stand.run(&["connections", "disconnect", "acme"], "").fine();
+    let status = asking.join_all().await.pop().unwrap().unwrap();
+    assert_eq!(status, 404, "the pair that came is not wanted any more");
+    let row = serving.connection("acme").await;
+    assert_eq!(
+        (&row["state"], &row["reason"]),
+        (&json!("disconnected"), &json!("disconnected"))
+    );
+    let answer = serving.get("acme", READ).await;
+    assert_eq!((answer.status, answer.code()), (503, "not-connected"));
+}
+
 /// Calls until `end`; how many, and what failed.
 async fn work(serving: std::net::SocketAddr, end: Instant) -> (u64, Vec<String>) {
     let mut link = Link::open(serving).await;

@@ -120,3 +120,27 @@ async fn a_pair_in_salvage_survives_a_kill() {
     assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
     assert!(stand.outcomes("acme").contains(&"salvaged".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_intent_cannot_be_written_no_token_is_spent_and_calls_go_on() {
+    let stand = Stand::new(Plan::default()).await;
+    let id = stand.connect("acme");
+    let serving = stand.serve("gateway").await;
+    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let hog = Hog::of(&stand);
+    let path = "/v1/connections/acme/refresh";
+    let mut asking = std::pin::pin!(serving.operate(Method::POST, path));
+    let mut link = Link::open(serving.callers).await;
+    let refused = loop {
+        tokio::select! {
+            answer = &mut asking => break answer,
+            answer = link.get("acme", READ) => assert_eq!(answer.unwrap().status, 200),
+        }
+    };
+    assert_eq!(refused.status, 503, "{:?}", refused.body);
+    assert_eq!(stand.authorisation(id)["refresh_calls"], 0);
+    hog.let_go();
+    let done = serving.operate(Method::POST, path).await;
+    assert_eq!(done.status, 200, "{:?}", done.body);
+    assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
+}

@@ -18,8 +18,8 @@ impl Admin {
             ("started", self.stage.has_started()),
             ("not draining", !self.stage.is_draining()),
             ("store", matches!(asked, Ok(Ok(_)))),
+            ("pairs stored", !self.tokens.hold_unstored()),
             ("keys", self.stage.has_started()),
-            ("pairs stored", self.tokens.has_stored_all()),
         ];
         let ready = checks.iter().all(|(_, good)| *good);
         let status = if ready {

@@ -80,6 +80,9 @@ pub enum OperateError {
     /// Pleo did not answer usefully.
     #[error("Pleo does not say whose the credential is")]
     Silent,
+    /// There is nothing to decide.
+    #[error("the connection of tenant {0} is not uncertain")]
+    NotUncertain(TenantName),
     /// A person has to consent again.
     #[error("a person has to consent again")]
     ReauthorizationRequired,
@@ -217,6 +220,22 @@ impl Tokens {
         }
     }
 
+    /// Decides for an uncertain connection: present the token again, as the deadlines of R4 allow, or give the answer up.
+    pub async fn resolve(
+        &self,
+        tenant: &TenantName,
+        retry: bool,
+    ) -> Result<Connection, OperateError> {
+        self.0.row(tenant).await?;
+        let event = if retry { Event::Retry } else { Event::GiveUp };
+        match self.0.apply(tenant, &event).await {
+            Err(ChangeError::Refused(Refused::State)) => {
+                Err(OperateError::NotUncertain(tenant.clone()))
+            }
+            done => done.map_err(|error| failed(tenant, error)),
+        }
+    }
+
     /// One connection.
     pub async fn show(&self, tenant: &TenantName) -> Result<Connection, OperateError> {
         self.0.row(tenant).await
@@ -237,7 +256,16 @@ impl Tokens {
     }
 
     async fn land(&self, tenant: &TenantName, purpose: Purpose) -> Result<(), OperateError> {
-        match self.0.board(tenant, purpose).landed().await {
+        let landed = loop {
+            let seat = self.0.board(tenant, purpose);
+            let is_first = seat.is_first;
+            let landed = seat.landed().await;
+            // A flight that was in the air for something else was not asked for this.
+            if is_first || landed != Some(Tended::Settled) {
+                break landed;
+            }
+        };
+        match landed {
             Some(Tended::Settled) => Ok(()),
             Some(Tended::Failed(ObtainError::NotConnected { .. })) => {
                 Err(OperateError::NotConnected(tenant.clone()))

@@ -4,8 +4,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use serde_json::json;
-
 use crate::harness::SOON;
 use crate::harness::client::{answer, answer_head, send};
 use crate::harness::gateway::{Gateway, KEY, Setup};
@@ -23,18 +21,9 @@ fn before(upstream: &Upstream) -> Gateway {
 }
 
 fn limited(upstream: &Upstream, limits: &str) -> Gateway {
-    let pair = json!({
-        "access_token": "a", "refresh_token": "r", "expires_in": 3600,
-        "scope": "vendors:read vendors:write users:read", "company_id": "company-1",
-    });
-    let minted = Minted {
-        pair,
-        authorisation: 0,
-        company: "company-1".to_owned(),
-    };
     let mut setup = Setup::at(&upstream.origin());
-    setup.limits = limits.to_owned();
-    setup.start_connected(&[("acme", &minted)])
+    limits.clone_into(&mut setup.limits);
+    setup.start_connected(&[("acme", &Minted::made_up())])
 }
 
 /// A sender for the upstream's thread, and its receiver for the test.
@@ -178,19 +167,11 @@ fn head_204_and_304_have_no_body_and_the_link_stays_good() {
             _ => exchange.reply(FINE),
         }
     });
-    let mut setup = String::new();
-    setup.push_str(
+    let mut setup = Setup::at(&upstream.origin());
+    setup.routes.push_str(
         "[[routes]]\nmethods = [\"HEAD\"]\npath = \"/v2/employees\"\nscopes = [\"users:read\"]\n",
     );
-    let mut all = Setup::at(&upstream.origin());
-    all.routes.push_str(&setup);
-    let pair = json!({"access_token": "a", "refresh_token": "r", "expires_in": 3600, "scope": "users:read", "company_id": "c"});
-    let minted = Minted {
-        pair,
-        authorisation: 0,
-        company: "c".to_owned(),
-    };
-    let gateway = all.start_connected(&[("acme", &minted)]);
+    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
     let mut link = Link::to(gateway.base());
     for (method, target, status) in [
         ("HEAD", "/v2/employees", 200),

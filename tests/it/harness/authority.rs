@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 
@@ -25,6 +25,9 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut asked = CertificateParams::new(Vec::new()).unwrap();
+        asked
+            .distinguished_name
+            .push(DnType::CommonName, "test authority");
         asked.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = asked.self_signed(&key).unwrap().pem();
         Self {
@@ -37,7 +40,8 @@ impl Authority {
     pub(crate) fn certificate(&self, names: &[&str]) -> Certificate {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
-        let asked = CertificateParams::new(names).unwrap();
+        let mut asked = CertificateParams::new(names).unwrap();
+        (asked.distinguished_name).push(DnType::CommonName, "test certificate");
         let signed = asked.signed_by(&key, &self.issuer).unwrap();
         Certificate { signed, key }
     }

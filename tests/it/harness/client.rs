@@ -78,10 +78,11 @@ pub(crate) fn send(
         text.push_str("host: 127.0.0.1\r\n");
     }
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text.extend([name, ": ", value, "\r\n"]);
     }
     if !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
-        text.push_str(&format!("content-length: {}\r\n", body.len()));
+        let length = body.len().to_string();
+        text.extend(["content-length: ", &length, "\r\n"]);
     }
     text.push_str("\r\n");
     let mut bytes = text.into_bytes();

@@ -23,6 +23,21 @@ pub(crate) struct Minted {
     pub(crate) company: String,
 }
 
+impl Minted {
+    /// A pair that no sandbox knows: an upstream of the test's own takes any.
+    pub(crate) fn made_up() -> Self {
+        let pair = json!({
+            "access_token": "access-canary", "refresh_token": "refresh-canary", "expires_in": 3600,
+            "scope": "export-jobs:read users:read vendors:read vendors:write", "company_id": "company-1",
+        });
+        Self {
+            pair,
+            authorisation: 0,
+            company: "company-1".to_owned(),
+        }
+    }
+}
+
 impl Sandbox {
     /// With access tokens that live so long, such as `15m`.
     pub(crate) fn start(access_ttl: &str) -> Self {

@@ -41,6 +41,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) refresh: &'a str,
     /// More of the configuration.
     pub(crate) more: &'a str,
+    /// Where refresh tokens are sent; the sandbox unless told otherwise.
+    pub(crate) token_url: Option<&'a str>,
 }
 
 impl Default for Plan<'_> {
@@ -50,6 +52,7 @@ impl Default for Plan<'_> {
             tenants: &["acme"],
             refresh: "",
             more: "",
+            token_url: None,
         }
     }
 }
@@ -101,10 +104,13 @@ impl Stand {
     fn configuration(&self, plan: &Plan<'_>) -> String {
         let origin = self.pleo.origin();
         let browsers = free_port();
+        let token_url = plan
+            .token_url
+            .map_or(format!("{origin}/oauth/token"), str::to_owned);
         let mut text = format!(
             "version = 1\n[pleo]\nenvironment = \"custom\"\nclient_id = \"{client}\"\n\
              client_secret = {{ file = \"client.secret\" }}\n\
-             authorize_url = \"{origin}/oauth/authorize\"\ntoken_url = \"{origin}/oauth/token\"\n\
+             authorize_url = \"{origin}/oauth/authorize\"\ntoken_url = \"{token_url}\"\n\
              introspect_url = \"{origin}/v1/introspect\"\napi_url = \"{origin}\"\n\
              redirect_uri = \"http://127.0.0.1:{browsers}/oauth/callback\"\n\
              [store]\nsqlite = \"data/gateway.db\"\n\
@@ -188,6 +194,13 @@ impl Stand {
         minted.authorisation
     }
 
+    /// A line of `connections import --file`, for an authorisation of its own.
+    pub(crate) fn line(&self, tenant: &str) -> Value {
+        let mut line = bundle(&self.mint(), true);
+        line["tenant"] = tenant.into();
+        line
+    }
+
     pub(crate) fn mint(&self) -> Minted {
         self.pleo.mint(None, None)
     }
@@ -196,16 +209,6 @@ impl Stand {
         let words = ["connections", "import", tenant, "--replace"];
         let words = [&words[..], &["--allow-shared-company"]].concat();
         self.run(&words, &bundle.to_string()).fine();
-    }
-
-    /// A tenant's row of `connections list --json`.
-    pub(crate) fn connection(&self, tenant: &str) -> Value {
-        let list = self
-            .run(&["connections", "list", "--json"], "")
-            .fine()
-            .json();
-        let row = |row: &&Value| row["tenant"] == tenant;
-        list.as_array().unwrap().iter().find(row).unwrap().clone()
     }
 
     /// The outcomes in a tenant's ledger, oldest first.
@@ -307,4 +310,32 @@ pub(crate) fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();
+}
+
+/// Numbers that follow from a seed, which a failing test prints.
+pub(crate) struct Dice {
+    seed: u64,
+    state: u64,
+}
+
+impl Dice {
+    pub(crate) fn new() -> Self {
+        let mut bytes = [0; 8];
+        aws_lc_rs::rand::fill(&mut bytes).unwrap();
+        let seed = u64::from_le_bytes(bytes);
+        Self { seed, state: seed }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The next number below `end` (`SplitMix64`).
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 
+use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::caller::{Answer, Link};
@@ -16,10 +17,8 @@ use super::{SOON, Stand, until};
 pub(crate) struct Serving {
     child: Child,
     pub(crate) callers: SocketAddr,
-    pub(crate) connect: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) admin_token: String,
-    stderr: PathBuf,
 }
 
 impl Stand {
@@ -57,10 +56,8 @@ impl Stand {
         Serving {
             child,
             callers: address("callers"),
-            connect: address("connect"),
             admin: address("admin"),
             admin_token: token.trim().to_owned(),
-            stderr,
         }
     }
 }
@@ -82,14 +79,18 @@ impl Serving {
     /// A call at the operators' door.
     pub(crate) async fn operate(&self, method: Method, path: &str) -> Answer {
         let mut link = Link::open(self.admin).await;
-        let request = Request::builder()
+        link.request(self.request(method, path)).await.unwrap()
+    }
+
+    /// A request for the operators' door.
+    pub(crate) fn request(&self, method: Method, path: &str) -> Request<Full<Bytes>> {
+        Request::builder()
             .method(method)
             .uri(path)
             .header("host", self.admin.to_string())
             .header("authorization", format!("Bearer {}", self.admin_token))
             .body(Full::default())
-            .unwrap();
-        link.request(request).await.unwrap()
+            .unwrap()
     }
 
     /// A tenant's connection, by the operators' door.
@@ -112,19 +113,21 @@ impl Serving {
         self.metric(&name).await
     }
 
-    /// What it has said so far.
-    pub(crate) fn said(&self) -> String {
-        fs::read_to_string(&self.stderr).unwrap()
-    }
-
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let child = &mut self.child;
+        until("the gateway ends", SOON, async || child.try_wait().unwrap()).await
     }
 }
 

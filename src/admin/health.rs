@@ -17,6 +17,7 @@ impl Admin {
             ("started", self.stage.has_started()),
             ("not draining", !self.stage.is_draining()),
             ("store", matches!(asked, Ok(Ok(_)))),
+            ("pairs stored", !self.tokens.hold_unstored()),
             ("keys", self.stage.has_started()),
         ];
         let ready = checks.iter().all(|(_, good)| *good);

@@ -25,6 +25,7 @@ use crate::net::listener::{DoorAddress, Inherited};
 use crate::net::threads::Cores;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{access_log, logs};
+use crate::tokens::Tokens;
 use callers::Callers;
 use desk::Desk;
 use reload::Reload;
@@ -32,6 +33,8 @@ use rooms::{Rooms, StartError};
 
 /// What the access log still has to write when the process ends.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);
+/// Between a keeper that panicked and the next.
+const KEEPER_RESTS: Duration = Duration::from_secs(1);
 const LINKS_SHOWN_EVERY: Duration = Duration::from_secs(5);
 /// Wishes for a reload that may wait.
 const RELOADS_WAITING: usize = 4;
@@ -86,6 +89,7 @@ pub async fn start(
     let (connect, admin) = (connect_door.address().clone(), admin_door.address().clone());
 
     let rooms = Rooms::open(&settings, "gateway", tasks.clone()).await?;
+    rooms.tokens.recover().await;
     let stage = Arc::new(Stage::default());
     let (reload, wishes) = mpsc::channel(RELOADS_WAITING);
     let (stop_callers, stop_desk) = (CancellationToken::new(), CancellationToken::new());
@@ -110,8 +114,7 @@ pub async fn start(
     let desk = desk
         .open(connect_door, admin_door, stop_desk.clone())
         .map_err(StartError::Thread)?;
-    let keeper = rooms.tokens.clone();
-    tasks.spawn(async move { keeper.keep().await });
+    tasks.spawn(keep(rooms.tokens.clone(), tasks.clone()));
     tasks.spawn(watch_links(
         upstream,
         rooms.metrics.clone(),
@@ -181,6 +184,19 @@ fn browsers(
         issuer: None,
     };
     Connect::new(parts).ok_or(StartError::AuthorizeUrl)
+}
+
+/// The keeper, and another one should it end in a panic: without it nobody notices what other processes do.
+async fn keep(tokens: Tokens, tasks: Tasks) {
+    loop {
+        let keeper = tokens.clone();
+        match tasks.spawn(async move { keeper.keep().await }).await {
+            Ok(()) => return,
+            Err(_) if tasks.is_stopping() => return,
+            Err(_) => tracing::error!("the keeper of tokens ended in a panic and begins anew"),
+        }
+        tokio::time::sleep(KEEPER_RESTS).await;
+    }
 }
 
 /// Shows how many links to Pleo are open, a few times a minute: nobody needs it finer.

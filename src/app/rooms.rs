@@ -26,8 +26,8 @@ use crate::store::sealing_keys::KeySource;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::{Parts, Tokens};
 
-/// The longest a command waits for a flight in the air before it ends.
-const FLIGHTS_LAND_WITHIN: Duration = Duration::from_secs(30);
+/// What a flight in the air may need beside its call to the token endpoint: to be proven, written, salvaged.
+const BESIDE_THE_CALL: Duration = Duration::from_secs(10);
 
 /// The rooms below the doors.
 #[derive(Debug)]
@@ -188,9 +188,11 @@ impl Rooms {
     /// Lets flights in the air land, then leaves: an orderly end leaves no attempt open (R9).
     pub async fn close(self) {
         self.tasks.stop();
-        let landed = self.tasks.finished(FLIGHTS_LAND_WITHIN).await;
+        let limit = self.policy.timeout + BESIDE_THE_CALL;
+        let landed = self.tasks.finished(limit).await;
         self.store.close().await;
-        if landed {
+        // Else its end looks like the death that it is to whoever waits for the attempt that is open.
+        if landed && !self.tokens.left_open() {
             self.lock.retire();
         }
     }

@@ -1,13 +1,14 @@
 //! One attempt to refresh, from the intent to its outcome (design.md R1–R4). Carried out by a flight, never by a call.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::House;
 use super::rows::ChangeError;
-use super::tend::PROBE_LIMIT;
+use super::tend::{PROBE_LIMIT, Round};
 use crate::clock::{Boot, Timestamp};
-use crate::model::connection::{Attempt, Connection, Outcome, Verdict};
+use crate::model::connection::{Attempt, Connection, Outcome, State, Verdict};
 use crate::model::ids::{AttemptId, TenantName};
 use crate::model::ledger::LedgerOutcome;
 use crate::pleo::failure::Refreshed;
@@ -18,30 +19,37 @@ use crate::secret::Secret;
 use crate::store::StoreError;
 
 impl House {
-    /// Carries out one attempt, to whatever end. What came of it is in the row.
+    /// Carries out one attempt on this pair, to whatever end. What came of it is in the row.
     pub(super) async fn attempt(
         self: &Arc<Self>,
         row: &Connection,
         forced: bool,
-    ) -> Result<(), ChangeError> {
-        let Ok(_turn) = self.refreshing.acquire().await else {
-            return Ok(());
+    ) -> Result<Round, ChangeError> {
+        let Ok(turn) = self.refreshing.acquire().await else {
+            return Ok(Round::Rests);
         };
         self.prove_salvage().await.map_err(ChangeError::Store)?;
+        if self.drain_salvage_of(&row.tenant).await {
+            return Ok(Round::Again);
+        }
         self.prove_oracle(row).await?;
+        // Whoever waited for a turn may have waited into the end of the process.
+        if self.tasks.is_stopping() {
+            return Ok(Round::Rests);
+        }
         let started = self.clock.boot();
         let id = AttemptId::make();
-        let begun = match self.begin(&row.tenant, id, forced).await {
+        let begun = match self.begin(row, id, forced).await {
             Err(ChangeError::Refused(
-                Refused::Busy | Refused::Superseded | Refused::BackingOff(_),
+                refused @ (Refused::Busy | Refused::Superseded | Refused::BackingOff(_)),
             )) => {
                 self.metrics.refreshed(LedgerOutcome::Busy, Duration::ZERO);
-                return Ok(());
+                return self.after_losing(row, refused).await;
             }
             begun => begun?,
         };
         let Some(refresh_token) = begun.refresh_token() else {
-            return Ok(());
+            return Ok(Round::Rests);
         };
         let sending = Sending {
             house: self,
@@ -54,9 +62,20 @@ impl House {
             .timeout
             .saturating_sub(started.until(self.clock.boot()));
         let answer = self.send(refresh_token, limit, &sending).await;
+        // What is left to do may wait for the store: that is nobody else's trouble.
+        drop(turn);
         self.metrics
             .refreshed(counted(&answer), started.until(self.clock.boot()));
-        self.finish(&begun, id, answer, sending.sent_at()).await
+        self.finish(&begun, id, answer, sending.sent_at()).await?;
+        self.learn_what_is_missing(&row.tenant).await
+    }
+
+    /// Another process was quicker, or the row has moved since it was looked at.
+    async fn after_losing(&self, row: &Connection, why: Refused) -> Result<Round, ChangeError> {
+        let (seen, _) = self.look(&row.tenant).await.map_err(ChangeError::Store)?;
+        let is_open = |row: Connection| row.state == State::Refreshing;
+        let moved = why == Refused::Superseded || seen.row.is_some_and(is_open);
+        Ok(if moved { Round::Again } else { Round::Rests })
     }
 
     /// Where Pleo was not asked about this access token yet, ask while it lives: only what was accepted before can
@@ -97,40 +116,47 @@ impl House {
         }
     }
 
-    /// Writes the intent. A write of unknown outcome is settled by looking for the attempt's id (R2).
+    /// Writes the intent for the pair that was looked at. A write of unknown outcome is settled by closing what it may
+    /// have written (R2): nothing was sent, so that loses nothing.
     async fn begin(
         &self,
-        tenant: &TenantName,
-        id: AttemptId,
+        row: &Connection,
+        attempt: AttemptId,
         forced: bool,
     ) -> Result<Connection, ChangeError> {
+        let event = Event::Begin { attempt, forced };
+        let pair = (row.epoch, row.generation);
         let begun = self
-            .apply(
-                tenant,
-                &Event::Begin {
-                    attempt: id,
-                    forced,
-                },
-            )
+            .apply_if(&row.tenant, &event, |row| {
+                (row.epoch, row.generation) == pair
+            })
             .await;
-        match begun {
-            Err(ChangeError::Store(StoreError::Unknown(cause))) => {
-                if self
-                    .is_written(tenant, id)
-                    .await
-                    .map_err(ChangeError::Store)?
-                {
-                    // Its intent stands, its time was spent: closing it as not sent loses nothing.
-                    let close = Event::Close {
-                        attempt: id,
-                        outcome: Outcome::NotSent,
-                        retry_at: None,
-                    };
-                    self.apply_until_written(tenant, &close).await?;
-                }
-                Err(ChangeError::Store(StoreError::Unknown(cause)))
+        if let Err(ChangeError::Store(StoreError::Unknown(_))) = begun {
+            self.close(&row.tenant, attempt, Outcome::NotSent, None)
+                .await?;
+        }
+        begun
+    }
+
+    /// Writes down how an attempt ended, however long that takes (R4).
+    async fn close(
+        &self,
+        tenant: &TenantName,
+        attempt: AttemptId,
+        outcome: Outcome,
+        retry_at: Option<Timestamp>,
+    ) -> Result<(), ChangeError> {
+        let event = Event::Close {
+            attempt,
+            outcome,
+            retry_at,
+        };
+        match self.apply_until_written(tenant, &event).await {
+            Ok(_) | Err(ChangeError::Refused(_)) => Ok(()),
+            Err(error) => {
+                self.left_open.store(true, Ordering::Relaxed);
+                Err(error)
             }
-            begun => begun,
         }
     }
 
@@ -174,15 +200,9 @@ impl House {
             }
         };
         let retry_at = retry_after.and_then(|wait| sent.map(|(at, _)| at + wait));
-        let close = Event::Close {
-            attempt: id,
-            outcome,
-            retry_at,
-        };
-        match self.apply_until_written(tenant, &close).await {
-            Ok(_) | Err(ChangeError::Refused(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        // R8: the outcome is no new pair, and to write it down may take long.
+        self.release(tenant);
+        self.close(tenant, id, outcome, retry_at).await
     }
 }
 
@@ -214,9 +234,7 @@ impl Sending<'_> {
         let standing = |attempt: &Attempt| self.house.standing(attempt, timing);
         let may = may_send(&row, self.id, &self.house.moment(timing, &standing));
         if may {
-            if let Some(entry) = self.house.cache.get(self.tenant) {
-                entry.hold(true);
-            }
+            self.house.hold(self.tenant);
             *self.sent.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some((timing.now, timing.boot));
         }

@@ -145,6 +145,8 @@ impl House {
         else {
             return Err(ConsentError::Busy);
         };
+        // Another consent may have brought another candidate meanwhile: what Pleo says of this one is not about that.
+        let is_this = |row: &Connection| row.candidate.as_ref() == Some(&candidate);
         let identity = match self
             .pleo
             .who_am_i(Credential::Bearer(&candidate.access.token), PROBE_LIMIT)
@@ -152,7 +154,7 @@ impl House {
         {
             Probe::Accepted(identity) => identity,
             Probe::Refused => {
-                self.apply_until_written(tenant, &Event::Decline)
+                self.apply_if_until_written(tenant, &Event::Decline, is_this)
                     .await
                     .map_err(failed)?;
                 return Err(ConsentError::Unusable);
@@ -160,7 +162,7 @@ impl House {
             Probe::Silent(_) => return Err(ConsentError::Unverified),
         };
         if let Some(error) = wrong_company(&row, &candidate, &identity) {
-            self.apply_until_written(tenant, &Event::Decline)
+            self.apply_if_until_written(tenant, &Event::Decline, is_this)
                 .await
                 .map_err(failed)?;
             return Err(error);
@@ -169,19 +171,29 @@ impl House {
             company: identity.company,
             scopes: identity.scopes,
         };
-        match self.apply_until_written(tenant, &accept).await {
-            Ok(row) => Ok(Adopted {
-                company: row.company,
-                scopes: row.scopes,
-            }),
+        match self.apply_if_until_written(tenant, &accept, is_this).await {
+            Ok(row) => Ok(adopted(row)),
             Err(ChangeError::CompanyTaken(other)) => {
-                self.apply_until_written(tenant, &Event::Decline)
+                self.apply_if_until_written(tenant, &Event::Decline, is_this)
                     .await
                     .map_err(failed)?;
                 Err(ConsentError::CompanyTaken(other))
             }
+            // Written already: by the keeper, or by a write whose outcome was not known.
+            Err(ChangeError::Refused(Refused::Superseded)) => self.in_use(tenant, &candidate).await,
             Err(error) => Err(failed(error)),
         }
+    }
+
+    async fn in_use(
+        &self,
+        tenant: &TenantName,
+        candidate: &Candidate,
+    ) -> Result<Adopted, ConsentError> {
+        let (seen, _) = self.look(tenant).await.map_err(ConsentError::Store)?;
+        let holds = |row: &Connection| row.access() == Some(&candidate.access);
+        let row = seen.row.filter(holds).ok_or(ConsentError::Busy)?;
+        Ok(adopted(row))
     }
 
     /// The keeper's way to a candidate whose company could not be compared yet.
@@ -191,6 +203,13 @@ impl House {
             Err(ConsentError::Unverified) => Err(ChangeError::Refused(Refused::Unverified)),
             Ok(_) | Err(_) => Ok(()),
         }
+    }
+}
+
+fn adopted(row: Connection) -> Adopted {
+    Adopted {
+        company: row.company,
+        scopes: row.scopes,
     }
 }
 

@@ -24,7 +24,11 @@ impl<K, T> fmt::Debug for Flights<K, T> {
 }
 
 /// Somebody's place in a flight.
-pub(super) struct Seat<T>(watch::Receiver<Option<T>>);
+pub(super) struct Seat<T> {
+    flight: watch::Receiver<Option<T>>,
+    /// True for the one whose work the flight carries out.
+    pub(super) is_first: bool,
+}
 
 impl<K, T> Flights<K, T>
 where
@@ -49,7 +53,10 @@ where
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(key) {
-            return Seat(flight.clone());
+            return Seat {
+                flight: flight.clone(),
+                is_first: false,
+            };
         }
         let (land, flight) = watch::channel(None);
         flights.insert(key.clone(), flight.clone());
@@ -65,14 +72,17 @@ where
             drop(landing);
             let _ = land.send(Some(outcome));
         });
-        Seat(flight)
+        Seat {
+            flight,
+            is_first: true,
+        }
     }
 }
 
 impl<T: Clone> Seat<T> {
     /// The outcome; `None` if the task panicked.
     pub(super) async fn landed(mut self) -> Option<T> {
-        self.0
+        self.flight
             .wait_for(Option::is_some)
             .await
             .ok()
@@ -106,7 +116,8 @@ mod tests {
 
     #[tokio::test]
     async fn all_who_wait_share_one_task_and_the_first_may_leave() {
-        let flights = Flights::<&str, usize>::new(Tasks::on(Handle::current()));
+        let tasks = Tasks::on(Handle::current());
+        let flights = Flights::<&str, usize>::new(tasks.clone());
         let runs = Arc::new(AtomicUsize::new(0));
         let gate = Arc::new(Notify::new());
         let board = || {
@@ -116,7 +127,7 @@ mod tests {
                 runs.fetch_add(1, Ordering::SeqCst) + 1
             })
         };
-        let first = Tasks::on(Handle::current()).spawn(board().landed());
+        let first = tasks.spawn(board().landed());
         let others: Vec<_> = (0..100).map(|_| board()).collect();
         first.abort();
         gate.notify_one();

@@ -10,7 +10,7 @@ use super::{House, Timing, Tokens};
 use crate::clock::Boot;
 use crate::model::connection::{Connection, State};
 use crate::model::ids::TenantName;
-use crate::refresh::next::{Next, next};
+use crate::refresh::next::Next;
 use crate::store::{Revision, StoreError};
 use crate::telemetry::chain::chain;
 
@@ -30,7 +30,6 @@ impl Tokens {
             mark: Revision(0),
             plan: Plan::default(),
         };
-        rounds.begin().await;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -49,11 +48,6 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// What a dead process of this machine left behind comes first (R6).
-    async fn begin(&mut self) {
-        self.house.drain_salvage(None).await;
-    }
-
     async fn make(&mut self) {
         if let Err(error) = self.notice_changes().await {
             self.house.metrics.store_failed("changes");
@@ -76,6 +70,10 @@ impl Rounds {
         let asked = self.house.clock.boot();
         let (mark, changed) = self.house.store.changed_since(self.mark).await?;
         self.house.watched.beat(asked);
+        if mark < self.mark {
+            // Put back from a backup: what is shown is no newer than what is there, only numbered higher.
+            self.house.cache.invalidate_all();
+        }
         for tenant in changed {
             self.visit(&tenant).await;
         }
@@ -94,7 +92,7 @@ impl Rounds {
             self.plan.forget(tenant);
             return;
         };
-        self.house.show(&row, timing);
+        self.house.show(&row, seen.revision, timing);
         self.plan.note(tenant, row.state);
         if let Some(at) = self.decide(&row, timing) {
             self.plan.look_at(tenant, at);
@@ -102,9 +100,8 @@ impl Rounds {
     }
 
     fn decide(&self, row: &Connection, timing: Timing) -> Option<Boot> {
-        let standing = |attempt: &_| self.house.standing(attempt, timing);
         let open = matches!(row.state, State::Refreshing | State::Uncertain);
-        match next(row, &self.house.moment(timing, &standing)) {
+        match self.house.asked(row, timing) {
             Next::Rest(None) => open.then_some(timing.boot + WATCH),
             Next::Rest(Some(_)) if open => Some(timing.boot + WATCH),
             Next::Rest(Some(at)) => Some(timing.boot + timing.now.until(at).min(AT_LEAST)),
@@ -182,15 +179,13 @@ impl Plan {
     }
 
     fn counts(&self) -> impl Iterator<Item = (State, usize)> {
-        State::ALL.into_iter().map(|state| {
-            (
-                state,
-                self.known
-                    .values()
-                    .filter(|(_, known)| *known == state)
-                    .count(),
-            )
-        })
+        let mut counts = State::ALL.map(|state| (state, 0));
+        for (_, known) in self.known.values() {
+            if let Some((_, count)) = counts.iter_mut().find(|(state, _)| state == known) {
+                *count += 1;
+            }
+        }
+        counts.into_iter()
     }
 }
 

@@ -14,10 +14,12 @@ mod rows;
 mod salvaged;
 pub mod summary;
 mod tend;
+mod wait;
 mod watched;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use moka::ops::compute::Op;
@@ -29,13 +31,13 @@ use crate::access::permit::Permit;
 use crate::clock::{Boot, SharedClock, Timestamp};
 use crate::drain::Tasks;
 use crate::model::connection::{Connection, Reason, State};
-use crate::model::ids::{Owner, TenantName};
+use crate::model::ids::{Epoch, Generation, Owner, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::pleo::Pleo;
 use crate::refresh::policy::Policy;
-use crate::store::ConnectionStore;
 use crate::store::owners::Owners;
 use crate::store::salvage::Salvage;
+use crate::store::{ConnectionStore, Revision};
 use crate::telemetry::metrics::{Lookup, Metrics};
 
 use bearer::Bearer;
@@ -101,9 +103,13 @@ pub(crate) struct House {
     who: String,
     cache: Cache<TenantName, Arc<Entry>>,
     flights: Flights<TenantName, Tended>,
-    inquiries: Flights<TenantName, Inquiry>,
+    inquiries: Flights<(TenantName, Epoch, Generation), Inquiry>,
     watched: Watched,
     waiting: Mutex<HashMap<TenantName, usize>>,
+    /// Pairs that only memory and salvage hold (R6).
+    unstored: AtomicUsize,
+    /// An attempt of this process was left open.
+    left_open: AtomicBool,
 }
 
 /// The store's time, and this machine's clock when it was asked for.
@@ -175,6 +181,8 @@ impl Tokens {
             cache: Cache::new(MOST_TENANTS),
             waiting: Mutex::default(),
             watched: Watched::default(),
+            unstored: AtomicUsize::new(0),
+            left_open: AtomicBool::new(false),
             store: parts.store,
             pleo: parts.pleo,
             clock: parts.clock,
@@ -212,11 +220,18 @@ impl Tokens {
         if let Some(answer) = self.obtain_now(permit) {
             return answer;
         }
-        let _place = self.0.queue_up(permit.tenant())?;
+        let _place = match self.0.queue_up(permit.tenant()) {
+            Ok(place) => place,
+            // R11: a full queue fails nobody whose token lives.
+            Err(full) => {
+                return self
+                    .0
+                    .alive(permit)
+                    .map_or(Err(full), |e| self.give(permit, &e));
+            }
+        };
         if let Some(entry) = self.0.wait_out_hold(permit).await {
-            entry.use_it();
-            return check(permit, &entry)
-                .and_then(|()| entry.bearer.clone().ok_or_else(|| entry.trouble()));
+            return self.give(permit, &entry);
         }
         self.0.metrics.token_lookup(Lookup::Wait);
         let entry = self.0.settled(permit).await.map_err(|error| match error {
@@ -225,12 +240,29 @@ impl Tokens {
             }
             error => error,
         })?;
+        self.give(permit, &entry)
+    }
+
+    fn give(&self, permit: &Permit, entry: &Entry) -> Result<Bearer, ObtainError> {
+        let now = self.0.clock.boot();
         entry.use_it();
-        check(permit, &entry)?;
-        entry
-            .live(self.0.clock.boot())
-            .cloned()
-            .ok_or_else(|| entry.trouble())
+        check(permit, entry)?;
+        entry.live(now).cloned().ok_or_else(|| entry.trouble(now))
+    }
+
+    /// Puts into use what earlier processes of this machine left in salvage (R6): before anybody is served.
+    pub async fn recover(&self) {
+        self.0.drain_salvage(None).await;
+    }
+
+    /// True while a new pair is not stored yet: not ready (R6).
+    pub fn hold_unstored(&self) -> bool {
+        self.0.unstored.load(Ordering::Relaxed) > 0
+    }
+
+    /// True if an attempt of this process could not be closed: its end is to look like a death (R2).
+    pub fn left_open(&self) -> bool {
+        self.0.left_open.load(Ordering::Relaxed)
     }
 
     /// Pleo answered 401 to a call that bore `bearer` (design.md R7).
@@ -244,111 +276,24 @@ impl Tokens {
 }
 
 impl House {
-    /// What this process knows once the tenant's flight has landed, or at once if its trouble is known.
-    async fn settled(self: &Arc<Self>, permit: &Permit) -> Result<Arc<Entry>, ObtainError> {
-        let tenant = permit.tenant();
-        let limit = self.policy.timeout + crate::refresh::policy::DEADLINE_MARGIN;
-        // A flight that was in the air for something else may land without what this call needs: then one of its own.
-        for _ in 0..3 {
-            let known = self.cache.get(tenant);
-            let now = self.clock.boot();
-            if let Some(entry) = known
-                .as_ref()
-                .filter(|entry| entry.live(now).is_none() && entry.is_settled(now))
-            {
-                self.metrics.token_lookup(Lookup::Refused);
-                return Err(entry.trouble());
-            }
-            let seat = self.board(tenant, Purpose::of_wait(known.as_deref()));
-            match tokio::time::timeout(limit, seat.landed()).await {
-                Ok(Some(Tended::Settled)) => {}
-                Ok(Some(Tended::Failed(error))) => return Err(error),
-                Ok(None) | Err(_) => break,
-            }
-            let Some(entry) = self.cache.get(tenant) else {
-                return Err(ObtainError::NotConnected { state: None });
-            };
-            if entry.live(self.clock.boot()).is_none() {
-                return Err(entry.trouble());
-            }
-            if knows_enough(&entry, permit) {
-                return Ok(entry);
-            }
-        }
-        Err(ObtainError::Unavailable {
-            state: State::Refreshing,
-            retry_after: Duration::from_secs(1),
-        })
-    }
-
-    /// R8: while a refresh is about to be sent, wait for its end, at most `hold`; then go on with the old token.
-    async fn wait_out_hold(self: &Arc<Self>, permit: &Permit) -> Option<Arc<Entry>> {
-        let entry = self.cache.get(permit.tenant())?;
-        if !entry.is_held() {
-            return None;
-        }
-        let since = self.clock.boot();
-        let seat = self.board(permit.tenant(), Purpose::Due);
-        let _ = tokio::time::timeout(self.hold, seat.landed()).await;
-        self.metrics.held(since.until(self.clock.boot()));
-        let entry = self.cache.get(permit.tenant())?;
-        entry.live(self.clock.boot())?;
-        knows_enough(&entry, permit).then_some(entry)
-    }
-
-    /// Shows a row to this process's callers; not one that was read before a newer pair came in: that would serve a token
-    /// which Pleo has killed. Where the newer pair is of no use any more, the row has the word.
-    pub(super) fn show(&self, row: &Connection, timing: Timing) {
+    /// Shows a row to this process's callers, unless a newer one is shown already.
+    pub(super) fn show(&self, row: &Connection, revision: Revision, timing: Timing) {
         let due = row.access().map(|access| self.policy.due_at(access));
-        let due = [due, row.next_try_at].into_iter().flatten().max();
+        self.put(row, Entry::of(row, revision, timing, due));
+    }
+
+    fn put(&self, row: &Connection, mut entry: Entry) {
         self.cache
             .entry_by_ref(&row.tenant)
-            .and_compute_with(|shown| {
-                let mut entry = Entry::of(row, timing, due);
-                if let Some(old) = shown.map(moka::Entry::into_value) {
-                    if old.pair > entry.pair && old.live(timing.boot).is_some() {
+            .and_compute_with(|old| {
+                if let Some(old) = old.map(moka::Entry::into_value) {
+                    if !entry.replaces(&old) {
                         return Op::Nop;
                     }
                     entry.succeed(&old);
                 }
                 Op::Put(Arc::new(entry))
             });
-    }
-
-    /// A place in the queue for a tenant's token, while there is one.
-    fn queue_up(&self, tenant: &TenantName) -> Result<Place<'_>, ObtainError> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = waiting.entry(tenant.clone()).or_default();
-        if *queue >= self.max_queue_per_tenant {
-            return Err(ObtainError::Overloaded);
-        }
-        *queue += 1;
-        Ok(Place {
-            house: self,
-            tenant: tenant.clone(),
-        })
-    }
-
-    fn leave_queue(&self, tenant: &TenantName) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = waiting.get_mut(tenant) {
-            *queue -= 1;
-            if *queue == 0 {
-                waiting.remove(tenant);
-            }
-        }
-    }
-}
-
-/// A place in a queue. Given back also when its holder goes away.
-struct Place<'a> {
-    house: &'a House,
-    tenant: TenantName,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.house.leave_queue(&self.tenant);
     }
 }
 

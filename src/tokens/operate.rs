@@ -256,7 +256,16 @@ impl Tokens {
     }
 
     async fn land(&self, tenant: &TenantName, purpose: Purpose) -> Result<(), OperateError> {
-        match self.0.board(tenant, purpose).landed().await {
+        let landed = loop {
+            let seat = self.0.board(tenant, purpose);
+            let is_first = seat.is_first;
+            let landed = seat.landed().await;
+            // A flight that was in the air for something else was not asked for this.
+            if is_first || landed != Some(Tended::Settled) {
+                break landed;
+            }
+        };
+        match landed {
             Some(Tended::Settled) => Ok(()),
             Some(Tended::Failed(ObtainError::NotConnected { .. })) => {
                 Err(OperateError::NotConnected(tenant.clone()))

@@ -1,17 +1,23 @@
 //! A new pair on its way into the row (design.md R3), by way of memory and salvage where the store fails (R6).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::House;
+use tokio::time::sleep;
+
+use super::entry::Entry;
 use super::rows::ChangeError;
+use super::{House, Timing};
 use crate::clock::{Boot, Timestamp};
-use crate::model::connection::{Access, Connection};
+use crate::model::connection::{Access, Connection, Held, State};
 use crate::model::ids::{AttemptId, TenantName};
 use crate::pleo::answer::TokenAnswer;
 use crate::pleo::introspect::{Credential, Probe};
 use crate::refresh::{Event, NewPair, PairSource, Refused};
-use crate::store::StoreError;
+use crate::secret::Secret;
+use crate::store::salvage::SalvageFile;
+use crate::store::{Revision, StoreError};
 use crate::telemetry::chain::chain;
 
 /// The longest life that is believed: beyond it `expires_in` makes no sense.
@@ -36,7 +42,8 @@ impl House {
             epoch: begun.epoch,
             generation: begun.generation,
             access: self.access_of(&answer, since),
-            refresh: answer.refresh,
+            // Without a new one the old one stays (RFC 6749 section 6), also where the row has lost it meanwhile.
+            refresh: answer.refresh.or_else(|| begun.refresh_token().cloned()),
             scopes: answer.scopes,
             verified: false,
             source: PairSource::Answer,
@@ -45,10 +52,20 @@ impl House {
             Err(ChangeError::Store(error)) => {
                 tracing::error!(tenant = %begun.tenant, error = chain(&error), "a new pair could not be stored: kept in memory and salvage");
                 self.metrics.store_failed("commit");
-                self.salvage_and_retry(begun, pair).await
+                self.salvage_and_retry(begun, pair).await;
+                Ok(())
             }
-            Err(ChangeError::Refused(refused)) => {
+            Err(ChangeError::Refused(refused @ (Refused::OldEpoch | Refused::Superseded))) => {
                 tracing::warn!(tenant = %begun.tenant, %refused, "a new pair is not wanted any more");
+                Ok(())
+            }
+            // A later attempt is open, or Pleo has to accept the pair first and is silent: it waits in salvage (R6).
+            Err(ChangeError::Refused(refused)) => {
+                tracing::warn!(tenant = %begun.tenant, %refused, "a new pair cannot be used yet");
+                let kept = self.keep_in_salvage(begun, &pair).await;
+                let (house, begun) = (self.clone(), begun.clone());
+                self.tasks
+                    .spawn(async move { house.store_at_last(&begun, pair, kept).await });
                 Ok(())
             }
             done => done.map(|_| ()),
@@ -100,7 +117,7 @@ impl House {
                     else {
                         return Err(ChangeError::Store(StoreError::Unknown(cause)));
                     };
-                    self.show(&row, timing);
+                    self.show(&row, seen.revision, timing);
                     return Ok(row);
                 }
                 done => return done,
@@ -108,29 +125,44 @@ impl House {
         }
     }
 
-    async fn salvage_and_retry(
-        self: &Arc<Self>,
-        begun: &Connection,
-        pair: NewPair,
-    ) -> Result<(), ChangeError> {
+    /// Keeps the pair, and leaves storing it to a task of its own: whoever waits for the flight is served at once.
+    async fn salvage_and_retry(self: &Arc<Self>, begun: &Connection, pair: NewPair) {
+        self.unstored.fetch_add(1, Ordering::Relaxed);
         self.serve_unstored(begun, &pair);
         let kept = self.keep_in_salvage(begun, &pair).await;
+        let (house, begun) = (self.clone(), begun.clone());
+        self.tasks.spawn(async move {
+            house.store_at_last(&begun, pair, kept).await;
+            house.unstored.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Tries until the pair is stored or not wanted any more; until the process ends, once salvage has it.
+    async fn store_at_last(
+        &self,
+        begun: &Connection,
+        pair: NewPair,
+        mut kept: Option<SalvageFile>,
+    ) {
         let mut pause = Duration::from_millis(100);
         loop {
-            tokio::time::sleep(pause).await;
+            sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
-            let done = self.commit(&begun.tenant, pair.clone()).await;
-            match done {
-                Ok(_) | Err(ChangeError::Refused(Refused::OldEpoch | Refused::Superseded)) => {
-                    if let Some(file) = &kept {
-                        self.forget_salvage(file);
-                    }
-                    return Ok(());
+            match self.commit(&begun.tenant, pair.clone()).await {
+                Ok(_) => break,
+                Err(ChangeError::Refused(Refused::OldEpoch | Refused::Superseded)) => {
+                    // Not shown any longer as if it were in use.
+                    self.cache.invalidate(&begun.tenant);
+                    break;
                 }
-                // What is left in salvage is found at the next start.
-                Err(error) if self.tasks.is_stopping() => return Err(error),
+                // It is found at the next start.
+                Err(_) if self.tasks.is_stopping() && kept.is_some() => return,
+                Err(_) if kept.is_none() => kept = self.keep_in_salvage(begun, &pair).await,
                 Err(_) => {}
             }
+        }
+        if let Some(file) = &kept {
+            self.forget_salvage(file);
         }
     }
 
@@ -139,24 +171,26 @@ impl House {
         let mut row = begun.clone();
         row.generation = row.generation.next();
         row.attempts.clear();
-        row.held = crate::model::connection::Held::Pair {
+        row.held = Held::Pair {
             access: Some(pair.access.clone()),
             refresh: pair
                 .refresh
                 .clone()
                 .or_else(|| begun.refresh_token().cloned())
-                .unwrap_or_else(|| crate::secret::Secret::new("")),
+                .unwrap_or_else(|| Secret::new("")),
         };
         if let Some(scopes) = &pair.scopes {
             row.scopes = Some(scopes.clone());
         }
-        let boot = self.clock.boot();
-        self.show(
-            &row,
-            super::Timing {
-                now: self.clock.wall(),
-                boot,
-            },
-        );
+        row.state = State::Active;
+        row.next_try_at = None;
+        let timing = Timing {
+            now: self.clock.wall(),
+            boot: self.clock.boot(),
+        };
+        let due = self.policy.due_at(&pair.access);
+        let mut entry = Entry::of(&row, Revision::default(), timing, Some(due));
+        entry.row.unstored = true;
+        self.put(&row, entry);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bearer::Bearer;
+use super::entry::Entry;
 use super::tend::{LOOK_EVERY, Purpose, Tended};
 use super::{House, ObtainError, Rejected};
 use crate::model::connection::State;
@@ -28,7 +29,8 @@ pub(super) enum Inquiry {
 
 /// How long "the token stands" is believed before Pleo is asked again.
 const STANDS_FOR: Duration = Duration::from_secs(10);
-/// A new pair is waited for this long even where `hold` is off.
+
+/// A new pair is waited for at least this long, also where `hold` is off.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 impl House {
@@ -40,29 +42,41 @@ impl House {
         if let Some(newer) = self.newer_than(tenant, bearer) {
             return Ok(Rejected::Replay(newer));
         }
-        let stands = self
-            .cache
-            .get(tenant)
-            .is_some_and(|entry| entry.stands(self.clock.boot()));
-        if stands {
+        if self.stands(tenant, bearer).await {
             return Ok(Rejected::HandOn);
         }
         let house = self.clone();
         let asked = tenant.clone();
         let sent_with = bearer.clone();
-        let seat = self.inquiries.board(tenant, move || async move {
+        // One question for one token: what is true of another pair is not.
+        let key = (tenant.clone(), bearer.epoch(), bearer.generation());
+        let seat = self.inquiries.board(&key, move || async move {
             house.inquire(&asked, &sent_with).await
         });
-        match seat.landed().await.unwrap_or(Inquiry::Silent) {
+        let said = seat.landed().await.unwrap_or(Inquiry::Silent);
+        if let Some(newer) = self.newer_than(tenant, bearer) {
+            return Ok(Rejected::Replay(newer));
+        }
+        match said {
             Inquiry::Stands => Ok(Rejected::HandOn),
             Inquiry::Dead => self.force(tenant, bearer).await,
             Inquiry::Moving(state) => self.wait_for_newer(tenant, bearer, state).await,
-            Inquiry::Silent => match self.newer_than(tenant, bearer) {
-                Some(newer) => Ok(Rejected::Replay(newer)),
-                None => Err(unavailable(State::Active)),
-            },
+            Inquiry::Silent => Err(unavailable(State::Active)),
             Inquiry::Trouble(error) => Err(error),
         }
+    }
+
+    /// True while introspection's word of a moment ago holds: the row has not moved since, in no process.
+    async fn stands(&self, tenant: &TenantName, bearer: &Bearer) -> bool {
+        let stood = |entry: Arc<Entry>| entry.stands(self.clock.boot());
+        if !self.cache.get(tenant).is_some_and(stood) {
+            return false;
+        }
+        let seen = self.look(tenant).await.ok();
+        seen.and_then(|(seen, _)| seen.row).is_some_and(|row| {
+            row.state == State::Active
+                && (row.epoch, row.generation) == (bearer.epoch(), bearer.generation())
+        })
     }
 
     fn newer_than(&self, tenant: &TenantName, bearer: &Bearer) -> Option<Bearer> {
@@ -81,7 +95,7 @@ impl House {
         let Some(row) = seen.row else {
             return Inquiry::Trouble(ObtainError::NotConnected { state: None });
         };
-        self.show(&row, timing);
+        self.show(&row, seen.revision, timing);
         if matches!(row.state, State::Refreshing | State::Uncertain)
             || (row.epoch, row.generation) != (bearer.epoch(), bearer.generation())
         {
@@ -113,13 +127,24 @@ impl House {
         tenant: &TenantName,
         bearer: &Bearer,
     ) -> Result<Rejected, ObtainError> {
-        let seat = self.board(tenant, Purpose::Forced(bearer.generation()));
-        if let Some(Tended::Failed(error)) = seat.landed().await {
-            return Err(error);
+        loop {
+            let seat = self.board(tenant, Purpose::Forced(bearer.generation()));
+            let is_first = seat.is_first;
+            if let Some(Tended::Failed(error)) = seat.landed().await {
+                return Err(error);
+            }
+            if let Some(newer) = self.newer_than(tenant, bearer) {
+                return Ok(Rejected::Replay(newer));
+            }
+            if is_first {
+                break;
+            }
         }
-        match self.newer_than(tenant, bearer) {
-            Some(newer) => Ok(Rejected::Replay(newer)),
-            None => Err(self.trouble_of(tenant)),
+        match self.trouble_of(tenant) {
+            ObtainError::Unavailable { state, .. } if state == State::Refreshing => {
+                self.wait_for_newer(tenant, bearer, state).await
+            }
+            trouble => Err(trouble),
         }
     }
 
@@ -130,21 +155,19 @@ impl House {
         bearer: &Bearer,
         state: State,
     ) -> Result<Rejected, ObtainError> {
-        let until = self.clock.boot() + self.hold.max(SHORTEST_WAIT);
+        let end = self.clock.boot() + self.hold.max(SHORTEST_WAIT);
         loop {
             if let Some(newer) = self.newer_than(tenant, bearer) {
                 return Ok(Rejected::Replay(newer));
             }
-            let left = self.clock.boot().until(until);
+            let left = self.clock.boot().until(end);
             if left.is_zero() || !self.is_moving(tenant) {
                 break;
             }
-            // A flight rests at once where the attempt is another process's: look again until it has ended.
+            // The keeper shows what other processes do: there is nothing to wait on but time.
             let seat = self.board(tenant, Purpose::Due);
             let _ = tokio::time::timeout(left, seat.landed()).await;
-            if self.newer_than(tenant, bearer).is_none() {
-                tokio::time::sleep(LOOK_EVERY.min(left)).await;
-            }
+            tokio::time::sleep(LOOK_EVERY.min(left)).await;
         }
         Err(match self.trouble_of(tenant) {
             ObtainError::Unavailable { .. } => unavailable(state),
@@ -153,8 +176,7 @@ impl House {
     }
 
     fn is_moving(&self, tenant: &TenantName) -> bool {
-        self.cache
-            .get(tenant)
+        (self.cache.get(tenant))
             .is_some_and(|entry| matches!(entry.state, State::Refreshing | State::Uncertain))
     }
 
@@ -162,7 +184,7 @@ impl House {
         self.cache
             .get(tenant)
             .map_or(ObtainError::NotConnected { state: None }, |entry| {
-                entry.trouble()
+                entry.trouble(self.clock.boot())
             })
     }
 }

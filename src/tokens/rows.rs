@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::{House, Timing};
 use crate::model::connection::{Attempt, Connection};
-use crate::model::ids::{AttemptId, TenantName};
+use crate::model::ids::TenantName;
 use crate::model::ledger::{AuditEntry, AuditKind};
 use crate::refresh::{Event, Moment, Refused, Standing, Step, step};
 use crate::store::{Change, Revision, Seen, StoreError, Written};
@@ -47,11 +47,25 @@ impl House {
         tenant: &TenantName,
         event: &Event,
     ) -> Result<Connection, ChangeError> {
+        self.apply_if(tenant, event, |_| true).await
+    }
+
+    /// Applies an event that was decided upon an earlier look, if the row is still one that it fits; else the row has
+    /// moved on, and the event is superseded.
+    pub(super) async fn apply_if(
+        &self,
+        tenant: &TenantName,
+        event: &Event,
+        fits: impl Fn(&Connection) -> bool + Sync,
+    ) -> Result<Connection, ChangeError> {
         loop {
             let (seen, timing) = self.look(tenant).await.map_err(ChangeError::Store)?;
             let row = seen
                 .row
                 .unwrap_or_else(|| Connection::pending(tenant.clone()));
+            if !fits(&row) {
+                return Err(ChangeError::Refused(Refused::Superseded));
+            }
             let step = self
                 .step(&row, event, timing)
                 .map_err(ChangeError::Refused)?;
@@ -61,11 +75,11 @@ impl House {
             let change = self.change(step, seen.revision, timing);
             let (row, audit) = (change.row.clone(), change.audit.clone());
             match self.store.write(change).await {
-                Ok(Written::Done(_)) => {
+                Ok(Written::Done(revision)) => {
                     for entry in &audit {
                         crate::telemetry::audit::say(entry);
                     }
-                    self.show(&row, timing);
+                    self.show(&row, revision, timing);
                     return Ok(row);
                 }
                 Ok(Written::Conflict) => {}
@@ -108,27 +122,25 @@ impl House {
         }
     }
 
-    /// Says whether the attempt `id` is in the row: how a write of unknown outcome is settled (R2).
-    pub(super) async fn is_written(
-        &self,
-        tenant: &TenantName,
-        id: AttemptId,
-    ) -> Result<bool, StoreError> {
-        let (seen, _) = self.look(tenant).await?;
-        Ok(seen
-            .row
-            .is_some_and(|row| row.attempts.iter().any(|a| a.id == id)))
-    }
-
     /// Applies an event, trying again for as long as only the store is in the way; gives up when the process ends.
     pub(super) async fn apply_until_written(
         &self,
         tenant: &TenantName,
         event: &Event,
     ) -> Result<Connection, ChangeError> {
+        self.apply_if_until_written(tenant, event, |_| true).await
+    }
+
+    /// Both: decided upon an earlier look, and tried again while only the store is in the way.
+    pub(super) async fn apply_if_until_written(
+        &self,
+        tenant: &TenantName,
+        event: &Event,
+        fits: impl Fn(&Connection) -> bool + Sync,
+    ) -> Result<Connection, ChangeError> {
         let mut pause = Duration::from_millis(50);
         loop {
-            match self.apply(tenant, event).await {
+            match self.apply_if(tenant, event, &fits).await {
                 Err(ChangeError::Store(error)) => {
                     tracing::warn!(%tenant, error = chain(&error), "a write failed and is tried again");
                     if self.tasks.is_stopping() && pause > Duration::from_secs(1) {

@@ -2,8 +2,8 @@
 
 use super::House;
 use super::rows::ChangeError;
-use crate::model::connection::Connection;
-use crate::model::ids::TenantName;
+use crate::model::connection::{Connection, State};
+use crate::model::ids::{Epoch, Generation, TenantName};
 use crate::refresh::{NewPair, PairSource, Refused};
 use crate::store::StoreError;
 use crate::store::salvage::{Salvage, SalvageError, SalvageFile, SalvageRecord};
@@ -83,6 +83,7 @@ impl House {
 
     async fn commit_salvaged(&self, file: &SalvageFile, record: SalvageRecord) -> bool {
         let tenant = record.tenant.clone();
+        let brought = (record.epoch, record.generation);
         let pair = NewPair {
             attempt: record.attempt,
             epoch: record.epoch,
@@ -99,7 +100,9 @@ impl House {
                 self.forget_salvage(file);
                 true
             }
-            Err(ChangeError::Refused(Refused::OldEpoch | Refused::Superseded)) => {
+            Err(ChangeError::Refused(Refused::OldEpoch | Refused::Superseded))
+                if self.is_superseded(&tenant, brought).await =>
+            {
                 self.forget_salvage(file);
                 false
             }
@@ -108,6 +111,18 @@ impl House {
                 false
             }
         }
+    }
+
+    /// True only if the row has moved beyond the pair. A row that is older than the pair was put back from a backup,
+    /// and the pair may be the only one that still lives (R14).
+    async fn is_superseded(&self, tenant: &TenantName, brought: (Epoch, Generation)) -> bool {
+        let Ok((seen, _)) = self.look(tenant).await else {
+            return false;
+        };
+        seen.row.is_some_and(|row| {
+            let held = (row.epoch, row.generation);
+            held > brought || (held == brought && row.state == State::ReauthorizationRequired)
+        })
     }
 
     /// Salvage blocks on the device: it gets a thread of its own.

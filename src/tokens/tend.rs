@@ -7,7 +7,7 @@ use super::entry::Entry;
 use super::flight::Seat;
 use super::rows::ChangeError;
 use super::{House, ObtainError, Timing};
-use crate::model::connection::{Connection, Held, State};
+use crate::model::connection::{Access, Connection, CredentialKind, Held, State};
 use crate::model::ids::{Generation, TenantName};
 use crate::pleo::introspect::{Credential, Probe};
 use crate::refresh::next::{Next, next};
@@ -77,7 +77,11 @@ impl House {
                 self.cache.invalidate(tenant);
                 return Tended::Failed(ObtainError::NotConnected { state: None });
             };
-            self.show(&row, timing);
+            self.show(&row, seen.revision, timing);
+            if self.is_unstored(tenant) {
+                // R6: no further refresh until its pair is stored.
+                return Tended::Settled;
+            }
             match self.tend_once(&row, timing, purpose).await {
                 Ok(Round::Again) => {}
                 Ok(Round::Rests) => {
@@ -101,61 +105,72 @@ impl House {
         {
             return Ok(Round::Again);
         }
-        let standing = |attempt: &_| self.standing(attempt, timing);
-        let asked = next(row, &self.moment(timing, &standing));
-        if let Some(round) = self.tend_to_request(row, timing, purpose).await? {
-            return Ok(round);
+        if self.may_force(row, purpose) {
+            let forced = matches!(purpose, Purpose::Forced(_));
+            return match self.attempt(row, forced).await {
+                Err(ChangeError::Refused(Refused::AlreadyForced)) => Ok(Round::Rests),
+                done => done,
+            };
         }
-        match asked {
+        match self.asked(row, timing) {
             Next::Refresh if self.tasks.is_stopping() => Ok(Round::Rests),
-            Next::Refresh => self.attempt(row, false).await.map(|()| Round::Rests),
+            Next::Refresh => self.attempt(row, false).await,
             Next::TakeOver => moved(self.apply(tenant, &Event::Overdue).await),
             Next::GiveUpAnswer => moved(self.apply(tenant, &Event::GiveUpAnswer).await),
             Next::Probe => self.probe(row).await,
             Next::Verify => self.verify_candidate(tenant).await.map(|()| Round::Again),
+            Next::Rest(_) if has_to_learn(row, timing, purpose) => self.learn(row).await,
             Next::Rest(until) => self.rest(row, timing, until).await,
         }
     }
 
-    /// What was asked for beyond what the row asks for by itself.
-    async fn tend_to_request(
-        self: &Arc<Self>,
-        row: &Connection,
-        timing: Timing,
-        purpose: Purpose,
-    ) -> Result<Option<Round>, ChangeError> {
+    /// What the row asks for; and a refresh, where this machine's clock says that one is due although the store's time,
+    /// which was put back since, says that it is not (R10).
+    pub(super) fn asked(&self, row: &Connection, timing: Timing) -> Next {
+        let standing = |attempt: &_| self.standing(attempt, timing);
+        let asked = next(row, &self.moment(timing, &standing));
+        let is_early = |access: &Access| timing.now < self.policy.due_at(access);
+        let is_due_here = || {
+            let pair = (row.epoch, row.generation);
+            (self.cache.get(&row.tenant))
+                .is_some_and(|entry| entry.row.pair == pair && timing.boot >= entry.due_at)
+        };
+        let put_back = matches!(asked, Next::Rest(Some(_)))
+            && row.state == State::Active
+            && row.credential == CredentialKind::Oauth
+            && row.next_try_at.is_none_or(|at| timing.now >= at)
+            && row.access().is_some_and(is_early)
+            && is_due_here();
+        if put_back { Next::Refresh } else { asked }
+    }
+
+    /// True if a refresh was asked for that the row does not ask for by itself.
+    fn may_force(&self, row: &Connection, purpose: Purpose) -> bool {
         match purpose {
-            Purpose::Forced(generation) | Purpose::Operator(generation)
-                if row.generation == generation
+            Purpose::Forced(generation) | Purpose::Operator(generation) => {
+                row.generation == generation
                     && row.state == State::Active
-                    && !self.tasks.is_stopping() =>
-            {
-                let forced = matches!(purpose, Purpose::Forced(_));
-                match self.attempt(row, forced).await {
-                    Ok(()) | Err(ChangeError::Refused(Refused::AlreadyForced)) => {
-                        Ok(Some(Round::Rests))
-                    }
-                    Err(error) => Err(error),
-                }
+                    && !self.tasks.is_stopping()
             }
-            Purpose::Due | Purpose::Forced(_) | Purpose::Operator(_) | Purpose::Learn => {
-                let alive = row
-                    .access()
-                    .is_some_and(|access| timing.now < access.expires_at);
-                let wanted =
-                    row.scopes.is_none() || (row.company.is_none() && purpose == Purpose::Learn);
-                if alive && wanted {
-                    self.learn(row).await.map(Some)
-                } else {
-                    Ok(None)
-                }
-            }
+            Purpose::Due | Purpose::Learn => false,
+        }
+    }
+
+    /// What an import left out is learned with the first access token there is, before anybody is served with it.
+    pub(super) async fn learn_what_is_missing(
+        &self,
+        tenant: &TenantName,
+    ) -> Result<Round, ChangeError> {
+        let (seen, timing) = self.look(tenant).await.map_err(ChangeError::Store)?;
+        match seen.row {
+            Some(row) if has_to_learn(&row, timing, Purpose::Learn) => self.learn(&row).await,
+            Some(_) | None => Ok(Round::Rests),
         }
     }
 
     /// Asks introspection whose the credential is and what was granted.
     async fn learn(&self, row: &Connection) -> Result<Round, ChangeError> {
-        match self.ask_introspection(row).await {
+        match self.ask_unless_silent(row).await {
             Some(Probe::Accepted(identity)) => {
                 let event = Event::Learn {
                     epoch: row.epoch,
@@ -178,9 +193,22 @@ impl House {
         Some(self.pleo.who_am_i(credential, PROBE_LIMIT).await)
     }
 
+    /// Asks, unless Pleo gave no answer a moment ago: an outage of Pleo is no reason to flood it.
+    async fn ask_unless_silent(&self, row: &Connection) -> Option<Probe> {
+        let entry = self.cache.get(&row.tenant);
+        if (entry.as_ref()).is_some_and(|entry| entry.is_silent(self.clock.boot())) {
+            return None;
+        }
+        let probe = self.ask_introspection(row).await;
+        if let (Some(Probe::Silent(_)), Some(entry)) = (&probe, self.cache.get(&row.tenant)) {
+            entry.heard_nothing(self.clock.boot());
+        }
+        probe
+    }
+
     async fn probe(&self, row: &Connection) -> Result<Round, ChangeError> {
         let (_, timing) = self.look(&row.tenant).await.map_err(ChangeError::Store)?;
-        let accepted = match self.ask_introspection(row).await {
+        let accepted = match self.ask_unless_silent(row).await {
             Some(Probe::Accepted(_)) => true,
             Some(Probe::Refused) => false,
             Some(Probe::Silent(_)) | None => return Ok(Round::Rests),
@@ -235,7 +263,18 @@ impl House {
         }
     }
 
-    fn release(&self, tenant: &TenantName) {
+    /// R8: a refresh is about to be sent, and new sends wait.
+    pub(super) fn hold(&self, tenant: &TenantName) {
+        if let Some(entry) = self.cache.get(tenant).filter(|_| !self.hold.is_zero()) {
+            entry.hold(true);
+        }
+    }
+
+    fn is_unstored(&self, tenant: &TenantName) -> bool {
+        (self.cache.get(tenant)).is_some_and(|entry| entry.row.unstored)
+    }
+
+    pub(super) fn release(&self, tenant: &TenantName) {
         if let Some(entry) = self.cache.get(tenant) {
             entry.hold(false);
         }
@@ -264,6 +303,13 @@ pub(super) enum Round {
     Again,
     /// Nothing more for now.
     Rests,
+}
+
+/// True if calls wait for what introspection can tell.
+fn has_to_learn(row: &Connection, timing: Timing, purpose: Purpose) -> bool {
+    let alive = (row.access()).is_some_and(|access| timing.now < access.expires_at);
+    let unknown = row.scopes.is_none() || (row.company.is_none() && purpose == Purpose::Learn);
+    alive && unknown
 }
 
 /// After a step that moved the row, it is looked at again; one that lost a race against another process waits for the

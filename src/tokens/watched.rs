@@ -8,6 +8,11 @@ use crate::clock::Boot;
 use crate::model::connection::Attempt;
 use crate::model::ids::AttemptId;
 
+/// No attempt is of interest for that long; one that still is in its row is watched anew.
+const REMEMBERED: Duration = Duration::from_hours(24);
+/// So many attempts are remembered before the old ones are looked for.
+const MANY: usize = 1024;
+
 /// A longer time without a read that succeeded is no watching: it starts anew.
 const LONGEST_GAP: Duration = Duration::from_secs(2);
 
@@ -18,6 +23,8 @@ pub(super) struct Watched(Mutex<Seen>);
 struct Seen {
     last_read: Option<Boot>,
     first: HashMap<AttemptId, Boot>,
+    /// How many there may be before the old ones are looked for again.
+    looked_through_at: usize,
 }
 
 impl Watched {
@@ -56,6 +63,10 @@ impl Seen {
             self.first.clear();
         }
         self.last_read = Some(now);
+        if self.first.len() >= self.looked_through_at.max(MANY) {
+            self.first.retain(|_, since| since.until(now) < REMEMBERED);
+            self.looked_through_at = self.first.len() * 2;
+        }
     }
 }
 

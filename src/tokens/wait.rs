@@ -1,0 +1,110 @@
+//! Waiting for a token: in a queue of bounded length, for a flight to land, or for a hold to end (design.md R8, R11).
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::entry::Entry;
+use super::tend::{Purpose, Tended};
+use super::{House, ObtainError, knows_enough};
+use crate::access::permit::Permit;
+use crate::model::connection::State;
+use crate::model::ids::TenantName;
+use crate::telemetry::metrics::Lookup;
+
+impl House {
+    /// What this process knows once the tenant's flight has landed, or at once if its trouble is known.
+    pub(super) async fn settled(
+        self: &Arc<Self>,
+        permit: &Permit,
+    ) -> Result<Arc<Entry>, ObtainError> {
+        let tenant = permit.tenant();
+        let limit = self.policy.timeout + crate::refresh::policy::DEADLINE_MARGIN;
+        // A flight that was in the air for something else may land without what this call needs: then one of its own.
+        for _ in 0..3 {
+            let known = self.cache.get(tenant);
+            let now = self.clock.boot();
+            if let Some(entry) = known
+                .as_ref()
+                .filter(|entry| entry.live(now).is_none() && entry.is_settled(now))
+            {
+                self.metrics.token_lookup(Lookup::Refused);
+                return Err(entry.trouble(now));
+            }
+            let seat = self.board(tenant, Purpose::of_wait(known.as_deref()));
+            match tokio::time::timeout(limit, seat.landed()).await {
+                Ok(Some(Tended::Settled)) => {}
+                Ok(Some(Tended::Failed(error))) => return Err(error),
+                Ok(None) | Err(_) => break,
+            }
+            let Some(entry) = self.cache.get(tenant) else {
+                return Err(ObtainError::NotConnected { state: None });
+            };
+            let now = self.clock.boot();
+            if entry.live(now).is_none() {
+                return Err(entry.trouble(now));
+            }
+            if knows_enough(&entry, permit) {
+                return Ok(entry);
+            }
+        }
+        Err(ObtainError::Unavailable {
+            state: State::Refreshing,
+            retry_after: Duration::from_secs(1),
+        })
+    }
+
+    /// R8: while a refresh is about to be sent, wait for its end, at most `hold`; then go on with the old token.
+    pub(super) async fn wait_out_hold(self: &Arc<Self>, permit: &Permit) -> Option<Arc<Entry>> {
+        let entry = self.cache.get(permit.tenant())?;
+        if !entry.is_held() {
+            return None;
+        }
+        let since = self.clock.boot();
+        let seat = self.board(permit.tenant(), Purpose::Due);
+        let _ = tokio::time::timeout(self.hold, seat.landed()).await;
+        self.metrics.held(since.until(self.clock.boot()));
+        self.alive(permit)
+    }
+
+    /// What a call can be served with at once, whatever is under way.
+    pub(super) fn alive(&self, permit: &Permit) -> Option<Arc<Entry>> {
+        let entry = self.cache.get(permit.tenant())?;
+        entry.live(self.clock.boot())?;
+        knows_enough(&entry, permit).then_some(entry)
+    }
+
+    /// A place in the queue for a tenant's token, while there is one.
+    pub(super) fn queue_up(&self, tenant: &TenantName) -> Result<Place<'_>, ObtainError> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.get(tenant).copied().unwrap_or(0) >= self.max_queue_per_tenant {
+            return Err(ObtainError::Overloaded);
+        }
+        *waiting.entry(tenant.clone()).or_default() += 1;
+        Ok(Place {
+            house: self,
+            tenant: tenant.clone(),
+        })
+    }
+
+    fn leave_queue(&self, tenant: &TenantName) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = waiting.get_mut(tenant) {
+            *queue -= 1;
+            if *queue == 0 {
+                waiting.remove(tenant);
+            }
+        }
+    }
+}
+
+/// A place in a queue. Given back also when its holder goes away.
+pub(super) struct Place<'a> {
+    house: &'a House,
+    tenant: TenantName,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.house.leave_queue(&self.tenant);
+    }
+}

@@ -16,7 +16,7 @@ use crate::access::grant::{self, granted};
 use crate::access::permit::Permit;
 use crate::access::{PeerFacts, admit_as};
 use crate::model::caller::Caller;
-use crate::model::connection::Connection;
+use crate::model::connection::{Connection, State};
 use crate::model::scope::ScopeSet;
 use crate::model::snapshot::Snapshot;
 use crate::telemetry::chain::chain;
@@ -156,6 +156,16 @@ fn verdict(permit: &Permit, row: Option<&Connection>) -> (&'static str, Option<S
     let Some(row) = row else {
         return ("refused", Some("the tenant has no connection".to_owned()));
     };
+    match row.state {
+        State::Active | State::Refreshing | State::Uncertain => {}
+        State::Pending | State::Disconnected | State::ReauthorizationRequired => {
+            let state = row.state.as_str();
+            return (
+                "refused",
+                Some(format!("the tenant's connection is {state}")),
+            );
+        }
+    }
     if let Err(denial) = granted(permit, row.scopes.as_ref(), row.company.as_ref()) {
         return ("refused", Some(denial.to_string()));
     }

@@ -85,6 +85,7 @@ fn failed(error: &OperateError) -> Answer {
         OperateError::WouldReplace(_)
         | OperateError::CompanyTaken(_)
         | OperateError::WrongCompany { .. }
+        | OperateError::NotUncertain(_)
         | OperateError::Refused
         | OperateError::ReauthorizationRequired => StatusCode::CONFLICT,
         OperateError::NothingToVerify => StatusCode::UNPROCESSABLE_ENTITY,

@@ -38,6 +38,8 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what would happen to a request and why; sends nothing
+    Explain(ExplainOptions),
     /// The tenants' Pleo connections
     #[command(subcommand)]
     Connections(Connections),
@@ -55,6 +57,15 @@ pub(super) enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// JSON Schema of the configuration, for editors
+    Schema,
+    /// Completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// The man page
+    Man,
     /// Exit 0 if the running gateway is ready
     Health {
         /// The admin listener's base
@@ -97,6 +108,17 @@ pub(super) enum Connections {
         /// First tell Pleo to remove the installation
         #[arg(long)]
         uninstall: bool,
+    },
+    /// Decide for an uncertain connection
+    Resolve {
+        #[command(flatten)]
+        one: One,
+        /// Present the refresh token again
+        #[arg(long, required_unless_present = "give_up", conflicts_with = "give_up")]
+        retry: bool,
+        /// The answer is lost: a person consents again
+        #[arg(long)]
+        give_up: bool,
     },
     /// The ledger of one connection, oldest first
     History(One),
@@ -157,6 +179,23 @@ pub(super) enum Keys {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainOptions {
+    /// The caller's name; not needed where there is only one
+    #[arg(long, value_name = "NAME")]
+    pub(super) caller: Option<String>,
+    /// The tenant, as `Pleo-Gateway-Tenant` would name it
+    #[arg(long, value_name = "T")]
+    pub(super) tenant: Option<String>,
+    /// The request's method
+    pub(super) method: String,
+    /// The request's path and query
+    pub(super) path: String,
+    /// For programs
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -26,6 +26,7 @@ pub(super) fn run(config: Option<PathBuf>, command: Connections) -> Result<(), F
         Connections::Verify(one) => verify(session, &one).await,
         Connections::Refresh(one) => refresh(session, &one).await,
         Connections::Disconnect { one, uninstall } => disconnect(session, &one, uninstall).await,
+        Connections::Resolve { one, retry, .. } => resolve(session, &one, retry).await,
         Connections::History(one) => history(session, &one).await,
     })
 }
@@ -118,6 +119,16 @@ async fn verify(session: &Session, one: &One) -> Result<(), Failure> {
 async fn refresh(session: &Session, one: &One) -> Result<(), Failure> {
     let row = session.tokens().refresh(&tenant(one)?).await?;
     tell(session, &row, one.json, Some("A new pair is in use."))
+}
+
+async fn resolve(session: &Session, one: &One, retry: bool) -> Result<(), Failure> {
+    let row = session.tokens().resolve(&tenant(one)?, retry).await?;
+    let words = if retry {
+        "The refresh token may be presented again."
+    } else {
+        "Given up: a person has to consent again."
+    };
+    tell(session, &row, one.json, Some(words))
 }
 
 async fn disconnect(session: &Session, one: &One, uninstall: bool) -> Result<(), Failure> {
@@ -249,7 +260,9 @@ impl From<OperateError> for Failure {
                 let words = format!("{error}: disconnect that one, or add --allow-shared-company");
                 return Self::new(Exit::Data, words);
             }
-            OperateError::WrongCompany { .. } | OperateError::NothingToVerify => Exit::Data,
+            OperateError::WrongCompany { .. }
+            | OperateError::NothingToVerify
+            | OperateError::NotUncertain(_) => Exit::Data,
             OperateError::Silent | OperateError::TryAgain { .. } | OperateError::Uninstall(_) => {
                 Exit::TryAgain
             }

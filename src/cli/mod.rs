@@ -6,7 +6,9 @@ mod callers;
 mod check;
 mod connections;
 mod demo;
+mod describe;
 mod exit;
+mod explain;
 mod health;
 mod import;
 mod keys;
@@ -54,6 +56,10 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Keys(command) => keys::run(config, &command),
         Command::Sandbox(options) => sandbox::run(&options),
         Command::Demo { once } => demo::run(once),
+        Command::Explain(options) => explain::run(config, &options),
+        Command::Schema => describe::schema(),
+        Command::Completions { shell } => describe::completions(shell),
+        Command::Man => describe::man(),
         Command::Health { url } => health::run(&url),
     }
 }

@@ -13,6 +13,7 @@ use crate::config::{self, Environment, ExitKind, Problems, Settings};
 use crate::drain::Tasks;
 use crate::model::ids::{CompanyId, TenantName};
 use crate::model::scope::ScopeSet;
+use crate::model::snapshot::Snapshot;
 use crate::refresh::policy::Policy;
 use crate::store::ConnectionStore;
 use crate::tokens::Tokens;
@@ -102,6 +103,21 @@ impl From<&StartError> for Failure {
 impl Session {
     pub(super) fn tokens(&self) -> &Tokens {
         &self.rooms.tokens
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.settings.snapshot
+    }
+
+    /// Pleo's API: where calls would go.
+    pub(super) fn api_origin(&self) -> String {
+        self.rooms
+            .pleo
+            .options()
+            .endpoints
+            .api
+            .origin()
+            .ascii_serialization()
     }
 
     pub(super) fn store(&self) -> &Arc<dyn ConnectionStore> {

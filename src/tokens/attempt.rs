@@ -67,7 +67,7 @@ impl House {
         self.metrics
             .refreshed(counted(&answer), started.until(self.clock.boot()));
         self.finish(&begun, id, answer, sending.sent_at()).await?;
-        Ok(Round::Rests)
+        self.learn_what_is_missing(&row.tenant).await
     }
 
     /// Another process was quicker, or the row has moved since it was looked at.

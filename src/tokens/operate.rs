@@ -80,6 +80,9 @@ pub enum OperateError {
     /// Pleo did not answer usefully.
     #[error("Pleo does not say whose the credential is")]
     Silent,
+    /// There is nothing to decide.
+    #[error("the connection of tenant {0} is not uncertain")]
+    NotUncertain(TenantName),
     /// A person has to consent again.
     #[error("a person has to consent again")]
     ReauthorizationRequired,
@@ -142,7 +145,7 @@ impl Tokens {
             replace: terms.replace,
         };
         house
-            .apply(tenant, &Event::Import(Box::new(import)))
+            .apply_once_settled(tenant, &Event::Import(Box::new(import)))
             .await
             .map_err(|error| failed(tenant, error))
     }
@@ -213,6 +216,22 @@ impl Tokens {
         }
         match house.apply(tenant, &Event::Disconnect).await {
             Err(ChangeError::Refused(Refused::State)) => house.row(tenant).await,
+            done => done.map_err(|error| failed(tenant, error)),
+        }
+    }
+
+    /// Decides for an uncertain connection: present the token again, as the deadlines of R4 allow, or give the answer up.
+    pub async fn resolve(
+        &self,
+        tenant: &TenantName,
+        retry: bool,
+    ) -> Result<Connection, OperateError> {
+        self.0.row(tenant).await?;
+        let event = if retry { Event::Retry } else { Event::GiveUp };
+        match self.0.apply(tenant, &event).await {
+            Err(ChangeError::Refused(Refused::State)) => {
+                Err(OperateError::NotUncertain(tenant.clone()))
+            }
             done => done.map_err(|error| failed(tenant, error)),
         }
     }

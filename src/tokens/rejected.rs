@@ -30,6 +30,9 @@ pub(super) enum Inquiry {
 /// How long "the token stands" is believed before Pleo is asked again.
 const STANDS_FOR: Duration = Duration::from_secs(10);
 
+/// A new pair is waited for at least this long, also where `hold` is off.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+
 impl House {
     pub(super) async fn rejected(
         self: &Arc<Self>,
@@ -152,13 +155,13 @@ impl House {
         bearer: &Bearer,
         state: State,
     ) -> Result<Rejected, ObtainError> {
-        let end = self.clock.boot() + self.hold;
+        let end = self.clock.boot() + self.hold.max(SHORTEST_WAIT);
         loop {
             if let Some(newer) = self.newer_than(tenant, bearer) {
                 return Ok(Rejected::Replay(newer));
             }
             let left = self.clock.boot().until(end);
-            if left.is_zero() {
+            if left.is_zero() || !self.is_moving(tenant) {
                 break;
             }
             // The keeper shows what other processes do: there is nothing to wait on but time.
@@ -170,6 +173,11 @@ impl House {
             ObtainError::Unavailable { .. } => unavailable(state),
             gone => gone,
         })
+    }
+
+    fn is_moving(&self, tenant: &TenantName) -> bool {
+        (self.cache.get(tenant))
+            .is_some_and(|entry| matches!(entry.state, State::Refreshing | State::Uncertain))
     }
 
     fn trouble_of(&self, tenant: &TenantName) -> ObtainError {

@@ -156,6 +156,18 @@ impl House {
         }
     }
 
+    /// What an import left out is learned with the first access token there is, before anybody is served with it.
+    pub(super) async fn learn_what_is_missing(
+        &self,
+        tenant: &TenantName,
+    ) -> Result<Round, ChangeError> {
+        let (seen, timing) = self.look(tenant).await.map_err(ChangeError::Store)?;
+        match seen.row {
+            Some(row) if has_to_learn(&row, timing, Purpose::Learn) => self.learn(&row).await,
+            Some(_) | None => Ok(Round::Rests),
+        }
+    }
+
     /// Asks introspection whose the credential is and what was granted.
     async fn learn(&self, row: &Connection) -> Result<Round, ChangeError> {
         match self.ask_unless_silent(row).await {

@@ -4,5 +4,28 @@
     reason = "a test that cannot go on ends there; clippy knows only functions marked #[test]"
 )]
 
+mod admin;
+mod bodies;
+mod clients;
+mod commands;
+mod connect_flow;
+mod doors;
+mod errors;
+mod forwarding;
+mod harness;
 mod house_rules;
+mod imports;
+mod kill;
+mod links;
+mod operators;
+mod proxy;
+mod refresh_load;
+mod refresh_once;
+mod rejected;
+mod salvage;
+mod secrets;
+mod stand;
+mod token_endpoint;
 mod tokens;
+mod upstream_errors;
+mod watching;

@@ -168,8 +168,7 @@ impl Bench {
     pub(super) fn was_kept(&self) -> bool {
         let state = self.sandbox.state();
         let broken = state["rules_broken"].as_object().unwrap();
-        state["refresh_token_presented_twice"] == Value::from(0)
-            && broken.values().all(|times| *times == Value::from(0))
+        state["refresh_token_presented_twice"] == 0 && broken.values().all(|times| *times == 0)
     }
 
     /// Until every fault that was ordered is being played.
@@ -183,8 +182,8 @@ impl Bench {
         panic!("a fault is never played");
     }
 
-    pub(super) fn fault(&self, fault: Value) {
-        self.sandbox.order(&fault).unwrap();
+    pub(super) fn fault(&self, fault: &Value) {
+        self.sandbox.order(fault).unwrap();
     }
 
     fn pleo_options(&self) -> PleoOptions {

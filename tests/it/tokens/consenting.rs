@@ -99,7 +99,7 @@ async fn while_pleo_does_not_say_whose_it_is_the_pair_is_kept_and_asked_about_ag
     let bench = Bench::new().await;
     let room = bench.room().await;
     let minted = bench.sandbox.mint(None, None);
-    bench.fault(json!({"endpoint": "introspect", "kind": "status", "status": 503}));
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503}));
     room.tokens.begin_consent(&name("acme")).await.unwrap();
     let given = consent(&room, "acme", &minted).await;
     let error = room.tokens.adopt(given).await.unwrap_err();

@@ -14,7 +14,7 @@ async fn in_the_air(
     bench: &Bench,
     room: &Room,
 ) -> impl Future<Output = Result<u64, OperateError>> + use<> {
-    bench.fault(json!({"endpoint": "token", "kind": "delay", "delay": "300ms"}));
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "300ms"}));
     let tokens = room.tokens.clone();
     let flight = room.tasks.spawn(async move {
         let refreshed = tokens.refresh(&name("acme")).await;
@@ -79,7 +79,7 @@ async fn an_operator_s_refresh_is_carried_out_though_a_flight_is_in_the_air_for_
     let room = bench.room().await;
     let minted = bench.sandbox.mint(None, None);
     room.import("acme", &minted, false).await;
-    bench.fault(json!({"endpoint": "introspect", "kind": "delay", "delay": "300ms"}));
+    bench.fault(&json!({"endpoint": "introspect", "kind": "delay", "delay": "300ms"}));
     let tokens = room.tokens.clone();
     room.tasks
         .spawn(async move { tokens.obtain(&super::bench::permit("acme")).await });
@@ -94,7 +94,7 @@ async fn a_refresh_decided_upon_an_old_row_is_not_sent_for_the_new_one() {
     let (one, other) = (bench.room().await, bench.room().await);
     one.connected(&bench, "acme").await;
     // Both have decided, and one is kept from beginning until the other has done it.
-    bench.fault(json!({"endpoint": "introspect", "kind": "delay", "delay": "500ms"}));
+    bench.fault(&json!({"endpoint": "introspect", "kind": "delay", "delay": "500ms"}));
     let late = async { one.tokens.refresh(&name("acme")).await };
     let quick = async {
         bench.faults_played().await;

@@ -94,8 +94,8 @@ async fn one_refresh_is_forced_for_a_generation_whatever_comes_of_it() {
     let room = bench.room().await;
     room.connected(&bench, "acme").await;
     let current = bearer(&room).await;
-    bench.fault(json!({"endpoint": "introspect", "kind": "status", "status": 401, "count": 99}));
-    bench.fault(json!({"endpoint": "token", "kind": "status", "status": 429, "count": 9}));
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 401, "count": 99}));
+    bench.fault(&json!({"endpoint": "token", "kind": "status", "status": 429, "count": 9}));
     for _ in 0..3 {
         let error = rejected(&room, &current).await.unwrap_err();
         assert!(matches!(error, ObtainError::Unavailable { .. }));
@@ -111,7 +111,7 @@ async fn while_a_refresh_is_uncertain_nothing_is_forced() {
     let room = bench.room().await;
     room.connected(&bench, "acme").await;
     let current = bearer(&room).await;
-    bench.fault(json!({"endpoint": "token", "kind": "drop_after"}));
+    bench.fault(&json!({"endpoint": "token", "kind": "drop_after"}));
     room.tokens.refresh(&name("acme")).await.unwrap_err();
     assert_eq!(room.state("acme").await, State::Uncertain);
     let error = rejected(&room, &current).await.unwrap_err();

@@ -23,7 +23,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// Starts a refresh and makes the store read-only while Pleo thinks about it.
 async fn lose_the_store_over(bench: &Bench, room: &Room, fault: Value) {
-    bench.fault(fault);
+    bench.fault(&fault);
     let tokens = room.tokens.clone();
     room.tasks
         .spawn(async move { tokens.refresh(&name("acme")).await });
@@ -91,7 +91,7 @@ async fn a_commit_of_unknown_outcome_is_settled_by_looking() {
     let bench = Bench::new().await;
     let room = bench.room().await;
     room.connected(&bench, "acme").await;
-    bench.fault(json!({"endpoint": "token", "kind": "delay", "delay": "200ms"}));
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "200ms"}));
     let refresh = async { room.tokens.refresh(&name("acme")).await };
     let lose = async {
         bench.faults_played().await;
@@ -186,7 +186,7 @@ async fn the_store_s_trouble_with_one_tenant_takes_no_turn_of_another() {
     for tenant in ["acme", "beta", "gamma"] {
         room.connected(&bench, tenant).await;
     }
-    bench.fault(json!({"endpoint": "token", "kind": "delay", "delay": "200ms", "count": 2}));
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "200ms", "count": 2}));
     let refresh = |tenant: &str| {
         let (tokens, tenant) = (room.tokens.clone(), name(tenant));
         room.tasks

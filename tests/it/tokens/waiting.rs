@@ -18,7 +18,7 @@ async fn one_refresh_serves_all_who_wait_and_the_first_may_hang_up() {
     let room = bench.room().await;
     let old = room.connected(&bench, "acme").await;
     bench.clock.pass(LIFE);
-    bench.fault(json!({"endpoint": "token", "kind": "delay", "delay": "300ms"}));
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "300ms"}));
     let calls: Vec<_> = (0..100)
         .map(|_| {
             let tokens = room.tokens.clone();
@@ -43,7 +43,7 @@ async fn the_caller_who_asked_first_may_hang_up() {
     let room = bench.room().await;
     room.connected(&bench, "acme").await;
     bench.clock.pass(LIFE);
-    bench.fault(json!({"endpoint": "token", "kind": "delay", "delay": "200ms"}));
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "200ms"}));
     let first = timeout(Duration::from_millis(50), room.token("acme")).await;
     assert!(first.is_err());
     assert!(room.token("acme").await.is_ok());
@@ -57,7 +57,7 @@ async fn a_due_token_is_served_while_it_is_refreshed() {
     let old = room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
     bench.clock.pass(Duration::from_mins(13));
-    bench.fault(json!({"endpoint": "token", "kind": "status", "status": 503}));
+    bench.fault(&json!({"endpoint": "token", "kind": "status", "status": 503}));
     let served = room.token("acme").await.unwrap();
     assert_eq!(served, old.access_token.expose());
     while room.state("acme").await != State::Uncertain {
@@ -73,7 +73,7 @@ async fn trouble_with_refreshing_does_not_make_every_call_ask_the_store() {
     room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
     bench.clock.pass(Duration::from_mins(13));
-    bench.fault(json!({"endpoint": "token", "kind": "status", "status": 503}));
+    bench.fault(&json!({"endpoint": "token", "kind": "status", "status": 503}));
     room.token("acme").await.unwrap();
     while room.state("acme").await != State::Uncertain {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -94,7 +94,7 @@ async fn an_error_is_shared_and_told_again_for_a_moment() {
     let room = bench.room().await;
     room.connected(&bench, "acme").await;
     bench.clock.pass(LIFE);
-    bench.fault(json!({"endpoint": "token", "kind": "status", "status": 503, "count": 9}));
+    bench.fault(&json!({"endpoint": "token", "kind": "status", "status": 503, "count": 9}));
     for _ in 0..20 {
         let error = room.token("acme").await.unwrap_err();
         assert!(
@@ -141,7 +141,7 @@ async fn while_pleo_says_nothing_of_the_scopes_it_is_not_flooded() {
     let room = bench.room().await;
     let minted = bench.sandbox.mint(None, None);
     room.import("acme", &minted, false).await;
-    bench.fault(json!({"endpoint": "introspect", "kind": "status", "status": 503, "count": 1000}));
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503, "count": 1000}));
     for _ in 0..20 {
         room.token("acme").await.unwrap_err();
     }
@@ -155,7 +155,7 @@ async fn sends_wait_for_a_refresh_as_long_as_the_hold_and_then_go_on() {
     let old = room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
     bench.clock.pass(Duration::from_mins(13));
-    bench.fault(json!({"endpoint": "token", "kind": "delay", "delay": "2s"}));
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "2s"}));
     room.token("acme").await.unwrap();
     bench.faults_played().await;
     let began = Instant::now();
@@ -172,7 +172,7 @@ async fn a_full_queue_fails_nobody_whose_token_lives() {
     room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
     bench.clock.pass(Duration::from_mins(13));
-    bench.fault(json!({"endpoint": "token", "kind": "delay", "delay": "1s"}));
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "1s"}));
     room.token("acme").await.unwrap();
     bench.faults_played().await;
     let calls: Vec<_> = (0..400)
@@ -210,7 +210,7 @@ async fn of_many_processes_one_refreshes() {
     one.token("acme").await.unwrap();
     other.token("acme").await.unwrap();
     bench.clock.pass(LIFE);
-    bench.fault(json!({"endpoint": "token", "kind": "delay", "delay": "300ms"}));
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "300ms"}));
     let (a, b) = tokio::join!(one.token("acme"), other.token("acme"));
     assert_eq!(a.unwrap(), b.unwrap());
     assert_eq!(bench.count("refreshes"), 1);
@@ -225,7 +225,7 @@ async fn a_slow_refresh_of_one_tenant_blocks_no_other() {
         room.connected(&bench, tenant).await;
     }
     bench.clock.pass(LIFE);
-    bench.fault(json!({"endpoint": "token", "kind": "delay", "delay": "5s"}));
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "5s"}));
     let slow = room.token("acme");
     let quick = async {
         bench.faults_played().await;

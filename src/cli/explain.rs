@@ -1,0 +1,207 @@
+//! `explain`: what would happen to a request, and why. The verdict is that of the code that serves requests; nothing is
+//! sent.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::{Method, Request};
+use serde::Serialize;
+
+use super::arguments::ExplainOptions;
+use super::exit::{Exit, Failure};
+use super::print;
+use super::session::{self, Session};
+use crate::access::denial::Denied;
+use crate::access::grant::{self, granted};
+use crate::access::permit::Permit;
+use crate::access::{PeerFacts, admit_as};
+use crate::model::caller::Caller;
+use crate::model::connection::{Connection, State};
+use crate::model::scope::ScopeSet;
+use crate::model::snapshot::Snapshot;
+use crate::telemetry::chain::chain;
+use crate::tokens::operate::OperateError;
+
+/// What is told, in the order in which it is decided.
+#[derive(Debug, Default, Serialize)]
+struct Explained {
+    verdict: &'static str,
+    why: Option<String>,
+    caller: String,
+    tenant: Option<String>,
+    route: Option<String>,
+    template: Option<String>,
+    scopes_required: Option<ScopeSet>,
+    scopes_ceiling: Option<ScopeSet>,
+    scopes_granted: Option<ScopeSet>,
+    connection: Option<&'static str>,
+    target: Option<String>,
+    max_request_body: Option<u64>,
+}
+
+pub(super) fn run(config: Option<PathBuf>, options: &ExplainOptions) -> Result<(), Failure> {
+    session::run(config, async |session| {
+        let explained = explain(session, options).await?;
+        if options.json {
+            return print::json(&explained);
+        }
+        tell(&explained)
+    })
+}
+
+async fn explain(session: &Session, options: &ExplainOptions) -> Result<Explained, Failure> {
+    let snapshot = session.snapshot();
+    let caller = caller(snapshot, options.caller.as_deref())?;
+    let mut request = Request::builder()
+        .method(method(&options.method)?)
+        .uri(&options.path)
+        .header("host", "localhost");
+    if let Some(tenant) = &options.tenant {
+        request = request.header("pleo-gateway-tenant", tenant);
+    }
+    let (head, ()) = request
+        .body(())
+        .map_err(|error| {
+            Failure::new(
+                Exit::Usage,
+                format!("{} cannot be a target: {error}", options.path),
+            )
+        })?
+        .into_parts();
+    let door = snapshot.doors.first().cloned().unwrap_or_default();
+    let facts = PeerFacts {
+        door: &door,
+        unix_uid: None,
+        certificate_names: &[],
+    };
+    match admit_as(&caller, snapshot, &head, facts.door) {
+        Ok(permit) => judged(session, &permit).await,
+        Err(denied) => Ok(refused(&caller, &denied)),
+    }
+}
+
+/// The caller that is named; else the only one there is.
+fn caller(snapshot: &Snapshot, wanted: Option<&str>) -> Result<Arc<Caller>, Failure> {
+    let names = || {
+        snapshot
+            .callers
+            .iter()
+            .map(|caller| caller.name.as_ref())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let mut all = snapshot.callers.iter();
+    let found = match wanted {
+        Some(name) => all.find(|caller| caller.name.as_ref() == name),
+        None => all.next().filter(|_| all.next().is_none()),
+    };
+    found.cloned().ok_or_else(|| match wanted {
+        Some(name) => Failure::new(
+            Exit::Usage,
+            format!("there is no caller {name}; there are: {}", names()),
+        ),
+        None => Failure::new(
+            Exit::Usage,
+            format!("name a caller with --caller: {}", names()),
+        ),
+    })
+}
+
+fn method(text: &str) -> Result<Method, Failure> {
+    Method::from_bytes(text.as_bytes())
+        .map_err(|_| Failure::new(Exit::Usage, format!("{text:?} is no method")))
+}
+
+fn refused(caller: &Caller, denied: &Denied) -> Explained {
+    Explained {
+        verdict: "refused",
+        why: Some(chain(&denied.denial)),
+        caller: caller.name.to_string(),
+        tenant: denied.tenant.as_ref().map(ToString::to_string),
+        route: denied.route.as_ref().map(ToString::to_string),
+        scopes_ceiling: caller.ceiling.clone(),
+        ..Explained::default()
+    }
+}
+
+async fn judged(session: &Session, permit: &Permit) -> Result<Explained, Failure> {
+    let row = match session.tokens().show(permit.tenant()).await {
+        Ok(row) => Some(row),
+        Err(OperateError::NotConnected(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let route = permit.route();
+    let (verdict, why) = verdict(permit, row.as_ref());
+    Ok(Explained {
+        verdict,
+        why,
+        caller: permit.caller().name.to_string(),
+        tenant: Some(permit.tenant().to_string()),
+        route: Some(route.name.to_string()),
+        template: Some(route.template.as_str().to_owned()),
+        scopes_required: Some(route.scopes.clone()),
+        scopes_ceiling: permit.caller().ceiling.clone(),
+        scopes_granted: row.as_ref().and_then(|row| row.scopes.clone()),
+        connection: row.as_ref().map(|row| row.state.as_str()),
+        target: Some(format!("{}{}", session.api_origin(), permit.target())),
+        max_request_body: Some(
+            route
+                .max_request_body
+                .unwrap_or(session.snapshot().limits.max_request_body),
+        ),
+    })
+}
+
+fn verdict(permit: &Permit, row: Option<&Connection>) -> (&'static str, Option<String>) {
+    let Some(row) = row else {
+        return ("refused", Some("the tenant has no connection".to_owned()));
+    };
+    match row.state {
+        State::Active | State::Refreshing | State::Uncertain => {}
+        State::Pending | State::Disconnected | State::ReauthorizationRequired => {
+            let state = row.state.as_str();
+            return (
+                "refused",
+                Some(format!("the tenant's connection is {state}")),
+            );
+        }
+    }
+    if let Err(denial) = granted(permit, row.scopes.as_ref(), row.company.as_ref()) {
+        return ("refused", Some(denial.to_string()));
+    }
+    let observed =
+        grant::missing(permit, row.scopes.as_ref()).or_else(|| permit.observed().cloned());
+    (
+        "forwarded",
+        observed.map(|scopes| format!("observed only, not enforced: {scopes}")),
+    )
+}
+
+fn tell(explained: &Explained) -> Result<(), Failure> {
+    let scopes = |set: &Option<ScopeSet>| set.as_ref().map(ToString::to_string);
+    let lines = [
+        ("verdict", Some(explained.verdict.to_owned())),
+        ("why", explained.why.clone()),
+        ("caller", Some(explained.caller.clone())),
+        ("tenant", explained.tenant.clone()),
+        ("route", explained.route.clone()),
+        ("template", explained.template.clone()),
+        ("scopes required", scopes(&explained.scopes_required)),
+        ("scopes ceiling", scopes(&explained.scopes_ceiling)),
+        ("scopes granted", scopes(&explained.scopes_granted)),
+        ("connection", explained.connection.map(str::to_owned)),
+        ("target", explained.target.clone()),
+        (
+            "largest body",
+            explained
+                .max_request_body
+                .map(|bytes| format!("{bytes} bytes")),
+        ),
+    ];
+    for (name, text) in lines {
+        if let Some(text) = text {
+            print::line(&format!("{name:<16} {text}"))?;
+        }
+    }
+    Ok(())
+}

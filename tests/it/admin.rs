@@ -1,0 +1,184 @@
+//! The operators' door, and what is written down of a call: health, metrics, the connections' API, the access log.
+
+use serde_json::Value;
+
+use crate::harness::client::{Answer, call};
+use crate::harness::gateway::{Gateway, Setup};
+use crate::harness::sandbox::{Minted, Sandbox};
+use crate::harness::upstream::Upstream;
+
+const ACCESS_LOG: [&str; 17] = [
+    "time",
+    "request_id",
+    "trace_id",
+    "caller",
+    "tenant",
+    "route",
+    "method",
+    "path_template",
+    "status",
+    "error",
+    "bytes_in",
+    "bytes_out",
+    "duration_ms",
+    "upstream_ms",
+    "overhead_ms",
+    "generation",
+    "replayed",
+];
+
+/// An operator's call.
+fn ask(gateway: &Gateway, method: &str, target: &str) -> Answer {
+    let file = gateway.setup.folder().join("data/admin.token");
+    let token = std::fs::read_to_string(file).unwrap();
+    let bearer = format!("Bearer {}", token.trim());
+    call(
+        &gateway.admin,
+        method,
+        target,
+        &[("authorization", &bearer)],
+        b"",
+    )
+}
+
+#[test]
+fn health_and_metrics_are_open_and_all_else_needs_the_token() {
+    let gateway = Setup::at(&Upstream::fine().origin()).start();
+    for open in [
+        "/livez",
+        "/readyz",
+        "/readyz?verbose",
+        "/startupz",
+        "/metrics",
+    ] {
+        call(&gateway.admin, "GET", open, &[], b"").expect(200);
+    }
+    for closed in [
+        "/v1/connections",
+        "/v1/connections/acme",
+        "/-/reload",
+        "/nothing",
+    ] {
+        call(&gateway.admin, "GET", closed, &[], b"").expect(401);
+        let wrong = [("authorization", "Bearer wrong")];
+        call(&gateway.admin, "GET", closed, &wrong, b"").expect(401);
+    }
+    let file = gateway.setup.folder().join("data/admin.token");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn operators_see_and_end_connections_over_http() {
+    let sandbox = Sandbox::start("15m");
+    let minted = sandbox.mint();
+    let gateway = Setup::with(&sandbox).start_connected(&[("acme", &minted)]);
+    let list = ask(&gateway, "GET", "/v1/connections").expect(200).json();
+    assert_eq!(list["connections"][0], gateway.connection("acme"));
+    let refreshed = ask(&gateway, "POST", "/v1/connections/acme/refresh")
+        .expect(200)
+        .json();
+    assert_eq!(refreshed["generation"], 1);
+    ask(&gateway, "POST", "/v1/connections/acme/verify").expect(200);
+    assert!(
+        ask(&gateway, "GET", "/v1/connections/acme/history")
+            .expect(200)
+            .text()
+            .contains("\"ok\"")
+    );
+    ask(&gateway, "POST", "/v1/connections/acme/disconnect").expect(200);
+    gateway.get("/v3/export-jobs").refused(503, "not-connected");
+    ask(&gateway, "GET", "/v1/connections/nobody").expect(404);
+    sandbox.assert_no_rule_was_broken();
+}
+
+#[test]
+fn calls_are_counted_by_route_and_never_by_what_a_caller_wrote() {
+    let upstream = Upstream::fine();
+    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    gateway.get("/v2/employees?canary=1").expect(200);
+    gateway.get("/canary").refused(403, "route-denied");
+    gateway
+        .call("BREW", "/v2/employees", b"")
+        .refused(403, "route-denied");
+    let metrics = gateway.metrics();
+    let counted = |words: &[&str]| {
+        let mut lines = metrics
+            .lines()
+            .filter(|line| line.starts_with("pleo_gateway_requests_total{"));
+        lines.any(|line| words.iter().all(|word| line.contains(word)))
+    };
+    assert!(
+        counted(&[
+            "route=\"searchEmployees\"",
+            "method=\"GET\"",
+            "status=\"200\""
+        ]),
+        "{metrics}"
+    );
+    assert!(
+        counted(&["error=\"route-denied\"", "status=\"403\""]),
+        "{metrics}"
+    );
+    for name in [
+        "request_duration_seconds",
+        "upstream_duration_seconds",
+        "overhead_seconds",
+        "in_flight",
+        "token_lookups_total",
+        "connections{",
+        "config_last_reload_successful",
+        "build_info{",
+    ] {
+        assert!(
+            metrics.contains(&format!("\npleo_gateway_{name}")),
+            "{name} in {metrics}"
+        );
+    }
+    assert!(metrics.ends_with("# EOF\n"));
+    assert!(
+        !metrics.contains("canary") && !metrics.contains("BREW"),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn the_access_log_has_one_line_per_request_without_what_is_personal() {
+    let upstream = Upstream::fine();
+    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let headers = [("x-request-id", "line-1"), ("x-own", "header-canary")];
+    let target = "/v2/employees/path-canary?name=query-canary";
+    gateway.call_with("GET", target, &headers, b"").expect(200);
+    let line: Value = gateway.program.wait_for("the access log", |_, line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        (line["request_id"] == "line-1").then_some(line)
+    });
+    let names: Vec<&str> = line
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mut expected = ACCESS_LOG.to_vec();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    assert_eq!(line["path_template"], "/v2/employees/{employeeId}");
+    assert_eq!(
+        (&line["caller"], &line["tenant"]),
+        (&"erp".into(), &"acme".into())
+    );
+    assert_eq!(
+        (line["status"].as_u64(), line["bytes_out"].as_u64()),
+        (Some(200), Some(11))
+    );
+    let said = gateway.program.said();
+    for canary in [
+        "path-canary",
+        "query-canary",
+        "header-canary",
+        "access-canary",
+        "refresh-canary",
+    ] {
+        assert!(!said.contains(canary), "{canary} in {said}");
+    }
+}

@@ -1,0 +1,323 @@
+//! Commands end with the exit codes that the contract promises, say what is wrong and what to do, and change nothing when
+//! they refuse.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::harness::gateway::{Setup, secret_file};
+use crate::harness::program::{Output, run};
+use crate::harness::sandbox::{Minted, Sandbox};
+use crate::harness::{BINARY, SOON, free_port};
+
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+fn binary(arguments: &[&str]) -> Output {
+    run(Command::new(BINARY).args(arguments), "", SOON)
+}
+
+fn written() -> Setup {
+    let setup = Setup::at(NOWHERE);
+    setup.write();
+    setup
+}
+
+/// With one connection in the store.
+fn stored() -> Setup {
+    let setup = written();
+    setup.import("acme", &Minted::made_up());
+    setup
+}
+
+#[track_caller]
+fn ends(output: &Output, code: i32, words: &[&str]) {
+    let said = format!("{}{}", output.out, output.err);
+    assert_eq!(output.code, code, "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_64() {
+    ends(&binary(&["nonsense"]), 64, &["nonsense"]);
+    ends(&binary(&["connections", "import"]), 64, &[]);
+    ends(&binary(&["connections", "show", "Not A Tenant"]), 64, &[]);
+    ends(&binary(&["sandbox", "--access-ttl", "soon"]), 64, &["soon"]);
+    ends(&binary(&["--help"]), 0, &["connections"]);
+    ends(&binary(&["--version"]), 0, &["pleo-gateway"]);
+}
+
+#[test]
+fn a_configuration_that_is_not_there_or_not_toml_is_78() {
+    let setup = written();
+    let missing = setup.folder().join("none.toml").display().to_string();
+    for command in [vec!["serve"], vec!["check"], vec!["connections", "list"]] {
+        let arguments = [command, vec!["-c", &missing]].concat();
+        ends(&binary(&arguments), 78, &["none.toml"]);
+    }
+    fs::write(setup.file(), setup.text().replace("[store]", "[store")).unwrap();
+    for command in ["serve", "check"] {
+        ends(&setup.cli(&[command], ""), 78, &["gateway.toml:", "[store"]);
+    }
+}
+
+#[test]
+fn every_problem_is_reported_with_its_place_and_a_remedy() {
+    let setup = written();
+    let text = setup.text().replace(
+        "[limits]",
+        "[limits]\nmax_hedders = 3\ndrain_timeout = \"soon\"",
+    );
+    fs::write(
+        setup.file(),
+        text.replace("catalogue = \"*\"", "catalogue = \"vendor/*\""),
+    )
+    .unwrap();
+    let words = [
+        "max_hedders",
+        "max_headers",
+        "soon",
+        "vendor",
+        "gateway.toml:",
+    ];
+    ends(&setup.cli(&["check"], ""), 78, &words);
+    ends(&setup.cli(&["serve"], ""), 78, &words);
+    let output = setup.cli(&["check", "--json"], "");
+    ends(&output, 78, &[]);
+    let report: Value = serde_json::from_str(&output.out).unwrap();
+    let problems = report["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 3, "{report:#}");
+    for problem in problems {
+        assert!(
+            problem["line"].is_u64() && problem["column"].is_u64(),
+            "{problem}"
+        );
+        assert!(
+            problem["message"].is_string() && problem["remedy"].is_string(),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
+fn a_good_configuration_is_fine() {
+    let setup = written();
+    ends(&setup.cli(&["check"], ""), 0, &["fine"]);
+    let output = setup.cli(&["check", "--json"], "");
+    ends(&output, 0, &[]);
+    let report: Value = serde_json::from_str(&output.out).unwrap();
+    assert_eq!(report["problems"], json!([]));
+    assert!(
+        !setup.folder().join("data/gateway.db").exists(),
+        "check made a store"
+    );
+    ends(&setup.cli(&["check", "--online"], ""), 69, &["127.0.0.1:1"]);
+    let sandbox = Sandbox::start("15m");
+    let setup = Setup::with(&sandbox);
+    setup.write();
+    ends(&setup.cli(&["check", "--online"], ""), 0, &["fine"]);
+}
+
+#[test]
+fn a_variable_of_the_environment_goes_before_the_file() {
+    let setup = written();
+    let check = |name: &str, value: &str| {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["check", "-c"])
+            .arg(setup.file())
+            .env(name, value);
+        run(&mut command, "", SOON)
+    };
+    ends(&check("PLEO_GATEWAY_REFRESH__HOLD", "4s"), 0, &[]);
+    ends(
+        &check("PLEO_GATEWAY_REFRESH__HOLD", "long"),
+        78,
+        &["PLEO_GATEWAY_REFRESH__HOLD"],
+    );
+    ends(
+        &check("PLEO_GATEWAY_REFRESH__HOLDS", "4s"),
+        78,
+        &["did you mean PLEO_GATEWAY_REFRESH__HOLD?"],
+    );
+    ends(&check("PLEO_GATEWAY_PORT", "tcp://10.0.0.1:80"), 0, &[]);
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_77() {
+    let setup = written();
+    let secret = setup.folder().join("client-secret");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    for command in [vec!["serve"], vec!["check"], vec!["connections", "list"]] {
+        let output = setup.cli(&command, "");
+        ends(&output, 77, &["client-secret"]);
+        assert!(!output.err.contains("sandbox-secret"));
+    }
+}
+
+/// Every file below a folder that is not of this process's own making, with its bytes.
+fn database(setup: &Setup) -> Vec<u8> {
+    fs::read(database_file(setup)).unwrap()
+}
+
+fn database_file(setup: &Setup) -> PathBuf {
+    setup.folder().join("data/gateway.db")
+}
+
+#[test]
+fn a_wrong_sealing_key_is_78_and_changes_nothing() {
+    let setup = stored();
+    let key = setup.folder().join("data/sealing.key");
+    let (right, before) = (fs::read_to_string(&key).unwrap(), database(&setup));
+    let other = stored();
+    let wrong = fs::read_to_string(other.folder().join("data/sealing.key")).unwrap();
+    secret_file(&key, &wrong);
+    for command in [
+        vec!["serve"],
+        vec!["connections", "list"],
+        vec!["connections", "disconnect", "acme"],
+    ] {
+        ends(&setup.cli(&command, ""), 78, &["key"]);
+    }
+    fs::remove_file(&key).unwrap();
+    ends(&setup.cli(&["connections", "list"], ""), 78, &["key"]);
+    assert!(
+        !key.exists(),
+        "a new key was made beside a store that needs the old one"
+    );
+    assert!(database(&setup) == before, "the database was changed");
+    secret_file(&key, &right);
+    ends(&setup.cli(&["connections", "list"], ""), 0, &["acme"]);
+}
+
+#[test]
+fn a_corrupt_database_is_65_and_left_as_it_is() {
+    let setup = stored();
+    let file = database_file(&setup);
+    for rest in ["gateway.db-wal", "gateway.db-shm"] {
+        let _ = fs::remove_file(setup.folder().join("data").join(rest));
+    }
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[..64].fill(0x5a);
+    fs::write(&file, &bytes).unwrap();
+    for command in [vec!["serve"], vec!["connections", "list"]] {
+        ends(&setup.cli(&command, ""), 65, &["gateway.db"]);
+    }
+    assert!(
+        fs::read(&file).unwrap() == bytes,
+        "the corrupt database was changed"
+    );
+    fs::write(&file, "not a database").unwrap();
+    ends(
+        &setup.cli(&["connections", "list"], ""),
+        65,
+        &["gateway.db"],
+    );
+}
+
+/// Another program that holds the database for itself, until it is dropped.
+struct Holder(Child);
+
+impl Holder {
+    fn of(file: &Path) -> Self {
+        let mut command = Command::new("sqlite3");
+        command
+            .arg(file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdin = child.stdin.as_mut().unwrap();
+        stdin
+            .write_all(b"PRAGMA locking_mode=EXCLUSIVE;\nBEGIN EXCLUSIVE;\nCREATE TABLE held (x);\n.print held\n")
+            .unwrap();
+        let mut said = std::io::BufReader::new(child.stdout.as_mut().unwrap());
+        let mut line = String::new();
+        while line.trim() != "held" {
+            line.clear();
+            let read = std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+            assert!(read > 0, "sqlite3 ended");
+        }
+        Self(child)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_database_that_another_program_holds_is_69() {
+    let setup = stored();
+    let holder = Holder::of(&database_file(&setup));
+    ends(
+        &setup.cli(&["connections", "list"], ""),
+        69,
+        &["gateway.db"],
+    );
+    ends(&setup.cli(&["serve"], ""), 69, &["gateway.db"]);
+    drop(holder);
+    ends(&setup.cli(&["connections", "list"], ""), 0, &["acme"]);
+}
+
+#[test]
+fn a_port_in_use_is_69_and_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut setup = Setup::at(NOWHERE);
+    setup.doors = format!("[[listen]]\naddress = \"{address}\"\n");
+    setup.write();
+    ends(&setup.cli(&["serve"], ""), 69, &[&address]);
+    ends(&binary(&["sandbox", "--listen", &address]), 69, &[&address]);
+}
+
+#[test]
+fn a_callers_key_is_told_once_with_lines_to_paste() {
+    let output = binary(&["callers", "new", "erp", "--json"]);
+    ends(&output, 0, &[]);
+    let made: Value = serde_json::from_str(&output.out).unwrap();
+    let lines = crate::harness::gateway::caller("erp", made["key"].as_str().unwrap(), "[]");
+    assert!(
+        lines.contains(made["key_sha256"].as_str().unwrap()),
+        "the digest is another key's"
+    );
+    let other = binary(&["callers", "new", "erp"]);
+    ends(&other, 0, &["[[callers]]", "key_sha256"]);
+    assert!(!other.out.contains(made["key"].as_str().unwrap()));
+}
+
+#[test]
+fn the_sealing_key_is_made_once_for_its_owner_only_and_never_shown() {
+    let setup = written();
+    let output = setup.cli(&["keys", "new"], "");
+    ends(&output, 0, &["sealing.key"]);
+    let file = setup.folder().join("data/sealing.key");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let key = fs::read_to_string(&file).unwrap();
+    assert!(!format!("{}{}", output.out, output.err).contains(key.trim()));
+    ends(&setup.cli(&["keys", "new"], ""), 78, &["exists"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), key);
+}
+
+#[test]
+fn health_tells_whether_the_gateway_is_ready() {
+    let gateway = Setup::at(NOWHERE).start();
+    ends(&binary(&["health", "--url", &gateway.admin]), 0, &["ready"]);
+    drop(gateway);
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    ends(&binary(&["health", "--url", &nobody]), 69, &[]);
+    ends(&binary(&["health", "--url", "nonsense"]), 64, &[]);
+}
+
+#[test]
+fn the_demo_sends_one_request_through() {
+    ends(&binary(&["demo", "--once"]), 0, &["200"]);
+}

@@ -1,0 +1,261 @@
+//! The doors on both sides: HTTP/1.1 and HTTP/2, in clear and over TLS, unix sockets; and TLS to Pleo, verified.
+
+use std::process::Command;
+
+use crate::harness::SOON;
+use crate::harness::authority::Authority;
+use crate::harness::client::{answer, call};
+use crate::harness::gateway::{Gateway, KEY, Setup};
+use crate::harness::link::Link;
+use crate::harness::program::run;
+use crate::harness::sandbox::Minted;
+use crate::harness::upstream::{FINE, Upstream};
+
+/// What curl says of a call of `erp`: version and status, and the body.
+fn curl(arguments: &[&str]) -> (String, String) {
+    let key = format!("pleo-gateway-key: {KEY}");
+    curl_as_anyone(&[&["--header", &key], arguments].concat())
+}
+
+fn curl_as_anyone(arguments: &[&str]) -> (String, String) {
+    let mut command = Command::new("curl");
+    command.args([
+        "--silent",
+        "--show-error",
+        "--max-time",
+        "15",
+        "--noproxy",
+        "*",
+    ]);
+    command.args(["--write-out", "\n%{http_version} %{http_code}"]);
+    let output = run(command.args(arguments), "", SOON);
+    assert_eq!(output.code, 0, "{}", output.err);
+    let (body, told) = output.out.rsplit_once('\n').unwrap();
+    (told.to_owned(), body.to_owned())
+}
+
+#[test]
+fn http2_is_served_in_clear_to_who_knows() {
+    let upstream = Upstream::fine();
+    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let url = format!("{}/v2/employees", gateway.base());
+    let (told, body) = curl(&["--http2-prior-knowledge", &url]);
+    assert_eq!((told.as_str(), body.as_str()), ("2 200", "{\"ok\":true}"));
+    let post = format!("{}/v1/vendors:search", gateway.base());
+    let (told, _) = curl(&["--http2-prior-knowledge", "--data", "body", &post]);
+    assert_eq!(told, "2 200");
+    let nowhere = format!("{}/v9/nothing", gateway.base());
+    let (told, body) = curl(&["--http2-prior-knowledge", &nowhere]);
+    assert_eq!(told, "2 403");
+    assert!(body.contains("route-denied"), "{body}");
+    assert_eq!(upstream.seen()[1].body, b"body");
+}
+
+#[test]
+fn an_offer_to_upgrade_is_passed_over() {
+    let upstream = Upstream::fine();
+    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let url = format!("{}/v2/employees", gateway.base());
+    let (told, _) = curl(&["--http2", &url]);
+    assert_eq!(told, "1.1 200");
+    let head = upstream.only().head;
+    for gone in ["upgrade", "http2-settings", "connection"] {
+        assert_eq!(head.field(gone), None, "{gone}");
+    }
+}
+
+#[test]
+fn a_unix_socket_is_a_door_for_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let upstream = Upstream::fine();
+    let mut setup = Setup::at(&upstream.origin());
+    let path = setup.folder().join("door.sock");
+    setup.doors = format!("[[listen]]\naddress = \"unix:{}\"\n", path.display());
+    let mut gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    assert_eq!(gateway.base(), format!("unix:{}", path.display()));
+    let mode = path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    gateway.get("/v2/employees").expect(200);
+    gateway.kill9();
+    // the socket of a gateway that died is in nobody's way
+    gateway.restart();
+    gateway.get("/v2/employees").expect(200);
+    assert!(gateway.terminate().success());
+}
+
+/// A gateway with one door over TLS, and where its authority's certificate is.
+fn secure_door(authority: &Authority, upstream: &Upstream, more: &str) -> (Gateway, String) {
+    let mut setup = Setup::at(&upstream.origin());
+    authority
+        .certificate(&["localhost", "127.0.0.1"])
+        .write(setup.folder(), "door");
+    let ca = authority.write(setup.folder()).display().to_string();
+    setup.doors = format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = {{ cert_file = \"door.pem\", key_file = \"door.key\"{more} }}\n"
+    );
+    (setup.start_connected(&[("acme", &Minted::made_up())]), ca)
+}
+
+#[test]
+fn tls_doors_speak_both_versions_by_alpn() {
+    let (authority, upstream) = (Authority::new(), Upstream::fine());
+    let (gateway, ca) = secure_door(&authority, &upstream, "");
+    let url = format!("{}/v2/employees", gateway.base());
+    assert!(url.starts_with("https://"));
+    let (told, body) = curl(&["--cacert", &ca, "--http2", &url]);
+    assert_eq!((told.as_str(), body.as_str()), ("2 200", "{\"ok\":true}"));
+    let (told, _) = curl(&["--cacert", &ca, "--http1.1", &url]);
+    assert_eq!(told, "1.1 200");
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[test]
+fn a_client_certificate_is_a_credential_where_it_is_asked_for() {
+    let (authority, upstream) = (Authority::new(), Upstream::fine());
+    let mut setup = Setup::at(&upstream.origin());
+    authority
+        .certificate(&["localhost", "127.0.0.1"])
+        .write(setup.folder(), "door");
+    authority
+        .certificate(&["erp.internal"])
+        .write(setup.folder(), "erp");
+    authority
+        .certificate(&["other.internal"])
+        .write(setup.folder(), "other");
+    let ca = authority.write(setup.folder()).display().to_string();
+    setup.doors = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = { cert_file = \"door.pem\", key_file = \"door.key\", client_ca_file = \"ca.pem\" }\n".to_owned();
+    setup.callers =
+        "[[callers]]\nname = \"erp\"\nclient_cert = [\"dns:erp.internal\"]\ntenants = [\"acme\"]\n"
+            .to_owned();
+    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let url = format!("{}/v2/employees", gateway.base());
+    let status = |name: &str, keyed: bool| {
+        let folder = gateway.setup.folder();
+        let (cert, key) = (
+            folder.join(format!("{name}.pem")),
+            folder.join(format!("{name}.key")),
+        );
+        let (cert, key) = (cert.display().to_string(), key.display().to_string());
+        let presented = ["--cacert", &ca, "--cert", &cert, "--key", &key, &url];
+        let curl = if keyed { curl } else { curl_as_anyone };
+        curl(&presented).0
+    };
+    assert_eq!(status("other", false), "2 401");
+    assert_eq!(
+        status("erp", true),
+        "2 401",
+        "a wrong key spoils a right certificate"
+    );
+    assert!(upstream.seen().is_empty());
+    assert_eq!(status("erp", false), "2 200");
+}
+
+fn secure_pleo(authority: &Authority, names: &[&str]) -> (Upstream, Setup) {
+    let upstream = Upstream::secure(authority.certificate(names).server(), |exchange| {
+        exchange.body();
+        exchange.reply(FINE);
+    });
+    let setup = Setup::at(&format!("https://localhost:{}", upstream.port));
+    (upstream, setup)
+}
+
+#[test]
+fn pleo_is_called_over_tls_that_is_verified() {
+    let authority = Authority::new();
+    let (upstream, mut setup) = secure_pleo(&authority, &["localhost"]);
+    authority.write(setup.folder());
+    setup.pleo = "ca_file = \"ca.pem\"".to_owned();
+    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    gateway.get("/v2/employees").expect(200);
+    assert_eq!(
+        upstream.only().head.all("authorization"),
+        ["Bearer access-canary"]
+    );
+}
+
+#[test]
+fn a_pleo_with_a_wrong_certificate_gets_nothing() {
+    let authority = Authority::new();
+    let (wrong_name, mut named) = secure_pleo(&authority, &["other.test"]);
+    authority.write(named.folder());
+    named.pleo = "ca_file = \"ca.pem\"".to_owned();
+    let (unknown_authority, unknown) = secure_pleo(&authority, &["localhost"]);
+    for (upstream, setup) in [(wrong_name, named), (unknown_authority, unknown)] {
+        let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+        gateway
+            .get("/v2/employees")
+            .refused(502, "upstream-unreachable");
+        assert!(
+            upstream.seen().is_empty(),
+            "something was sent to a stranger"
+        );
+    }
+}
+
+#[test]
+fn a_door_is_drained_before_the_gateway_ends() {
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let begun = std::sync::Mutex::new(begun);
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let upstream = Upstream::start(move |exchange| {
+        exchange.body();
+        begun.lock().unwrap().send(()).unwrap();
+        released.lock().unwrap().recv_timeout(SOON).unwrap();
+        exchange.reply(FINE);
+    });
+    let mut gateway =
+        Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let mut link = Link::to(gateway.base());
+    link.send(format!(
+        "GET /v2/employees HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n\r\n"
+    ))
+    .unwrap();
+    has_begun.recv_timeout(SOON).unwrap();
+    gateway.program.signal(rustix::process::Signal::TERM);
+    gateway.program.wait_for("the gateway to drain", |_, line| {
+        line.contains("draining").then_some(())
+    });
+    release.send(()).unwrap();
+    answer(&mut link, "GET").unwrap().expect(200);
+    assert!(link.is_closed());
+    assert!(gateway.program.ended().success());
+}
+
+#[test]
+fn a_reload_changes_what_is_allowed_and_a_bad_file_changes_nothing() {
+    let upstream = Upstream::fine();
+    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let file = gateway.setup.file();
+    let text = gateway.setup.text();
+    let token = std::fs::read_to_string(gateway.setup.folder().join("data/admin.token")).unwrap();
+    let bearer = format!("Bearer {}", token.trim());
+    let reload = || {
+        call(
+            &gateway.admin,
+            "POST",
+            "/-/reload",
+            &[("authorization", &bearer)],
+            b"",
+        )
+    };
+    call(&gateway.admin, "POST", "/-/reload", &[], b"").expect(401);
+
+    std::fs::write(&file, text.replace("[limits]", "[limts]")).unwrap();
+    let problems = reload().expect(422).text();
+    assert!(problems.contains("limits"), "{problems}");
+    gateway.get("/v2/employees").expect(200);
+
+    std::fs::write(
+        &file,
+        text.replace("catalogue = \"*\"", "catalogue = \"vendors/*\""),
+    )
+    .unwrap();
+    reload().expect(200);
+    gateway.get("/v2/employees").refused(403, "route-denied");
+    std::fs::write(&file, text).unwrap();
+    gateway.reload();
+    crate::harness::eventually("the reload by signal", || {
+        (gateway.get("/v2/employees").status == 200).then_some(())
+    });
+}

@@ -1,0 +1,78 @@
+//! A certificate authority that is made for one test and forgotten: no key is ever kept.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+
+/// Signs certificates.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A certificate with its key.
+pub(crate) struct Certificate {
+    signed: rcgen::Certificate,
+    key: KeyPair,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut asked = CertificateParams::new(Vec::new()).unwrap();
+        asked
+            .distinguished_name
+            .push(DnType::CommonName, "test authority");
+        asked.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = asked.self_signed(&key).unwrap().pem();
+        Self {
+            issuer: Issuer::new(asked, key),
+            pem,
+        }
+    }
+
+    /// For a server or a client of these names.
+    pub(crate) fn certificate(&self, names: &[&str]) -> Certificate {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let mut asked = CertificateParams::new(names).unwrap();
+        (asked.distinguished_name).push(DnType::CommonName, "test certificate");
+        let signed = asked.signed_by(&key, &self.issuer).unwrap();
+        Certificate { signed, key }
+    }
+
+    /// Writes the authority's own certificate.
+    pub(crate) fn write(&self, folder: &Path) -> PathBuf {
+        let path = folder.join("ca.pem");
+        fs::write(&path, &self.pem).unwrap();
+        path
+    }
+}
+
+impl Certificate {
+    /// Writes `NAME.pem` and `NAME.key`.
+    pub(crate) fn write(&self, folder: &Path, name: &str) {
+        fs::write(folder.join(format!("{name}.pem")), self.signed.pem()).unwrap();
+        let key = folder.join(format!("{name}.key"));
+        fs::write(&key, self.key.serialize_pem()).unwrap();
+        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// For an upstream of the test's own.
+    pub(crate) fn server(&self) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.signed.der().clone()], key)
+            .unwrap();
+        Arc::new(config)
+    }
+}

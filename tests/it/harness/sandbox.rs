@@ -1,0 +1,129 @@
+//! The sandbox as a process of its own, ordered about over its control API.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::BINARY;
+use super::client::call;
+use super::program::{Program, Stream};
+
+/// A running sandbox; it ends with the test.
+pub(crate) struct Sandbox {
+    pub(crate) origin: String,
+    _program: Program,
+}
+
+/// A pair as if a customer had consented.
+#[derive(Clone, Debug)]
+pub(crate) struct Minted {
+    /// What `connections import` reads.
+    pub(crate) pair: Value,
+    pub(crate) authorisation: u64,
+    pub(crate) company: String,
+}
+
+impl Minted {
+    /// A pair that no sandbox knows: an upstream of the test's own takes any.
+    pub(crate) fn made_up() -> Self {
+        let pair = json!({
+            "access_token": "access-canary", "refresh_token": "refresh-canary", "expires_in": 3600,
+            "scope": "export-jobs:read users:read vendors:read vendors:write", "company_id": "company-1",
+        });
+        Self {
+            pair,
+            authorisation: 0,
+            company: "company-1".to_owned(),
+        }
+    }
+}
+
+impl Sandbox {
+    /// With access tokens that live so long, such as `15m`.
+    pub(crate) fn start(access_ttl: &str) -> Self {
+        let mut command = Command::new(BINARY);
+        command.args([
+            "sandbox",
+            "--listen",
+            "127.0.0.1:0",
+            "--access-ttl",
+            access_ttl,
+        ]);
+        let program = Program::start(&mut command);
+        let origin = program.wait_for("the sandbox's address", |stream, line| {
+            let address = line.strip_prefix("sandbox listening on ")?;
+            (stream == Stream::Out).then(|| address.to_owned())
+        });
+        Self {
+            origin,
+            _program: program,
+        }
+    }
+
+    /// A pair for the first company, with every scope.
+    pub(crate) fn mint(&self) -> Minted {
+        self.mint_with(&json!({}))
+    }
+
+    /// A pair for a company (id or name), with scopes, with a life: what is not said is as in `mint`.
+    pub(crate) fn mint_with(&self, order: &Value) -> Minted {
+        let mut pair = self.order("POST", "/_sandbox/authorisations", order);
+        let authorisation = pair["authorisation"].as_u64().unwrap();
+        pair.as_object_mut().unwrap().remove("authorisation");
+        let company = pair["company_id"].as_str().unwrap().to_owned();
+        Minted {
+            pair,
+            authorisation,
+            company,
+        }
+    }
+
+    /// The ids of the companies that can consent.
+    pub(crate) fn companies(&self) -> Vec<String> {
+        let list = self.order("GET", "/_sandbox/companies", &json!({}));
+        let ids = list.as_array().unwrap().iter();
+        ids.map(|company| company["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Orders a fault (contract.md section 8).
+    pub(crate) fn fault(&self, fault: &Value) {
+        self.order("POST", "/_sandbox/faults", fault);
+    }
+
+    /// What the sandbox has seen.
+    pub(crate) fn state(&self) -> Value {
+        self.order("GET", "/_sandbox/state", &json!({}))
+    }
+
+    /// One of its counts.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        self.state()[name].as_u64().unwrap()
+    }
+
+    /// Ends an authorisation, as a customer would.
+    pub(crate) fn revoke(&self, authorisation: u64) {
+        let target = format!("/_sandbox/authorisations/{authorisation}");
+        self.order("DELETE", &target, &json!({}));
+    }
+
+    /// Fails if a rule of OAuth or of Pleo was broken, or a refresh token presented twice.
+    #[track_caller]
+    pub(crate) fn assert_no_rule_was_broken(&self) {
+        let state = self.state();
+        assert_eq!(state["refresh_token_presented_twice"], 0, "{state:#}");
+        let broken = state["rules_broken"].as_object().unwrap();
+        assert!(broken.values().all(|count| *count == 0), "{broken:#?}");
+    }
+
+    fn order(&self, method: &str, target: &str, order: &Value) -> Value {
+        let body = if method == "POST" {
+            order.to_string()
+        } else {
+            String::new()
+        };
+        call(&self.origin, method, target, &[], body.as_bytes())
+            .expect(200)
+            .json()
+    }
+}

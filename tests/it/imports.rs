@@ -1,0 +1,183 @@
+//! Tokens that operators bring: one pair or many, and what is refused.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::harness::gateway::Setup;
+use crate::harness::program::Output;
+use crate::harness::sandbox::Sandbox;
+
+fn setup(sandbox: &Sandbox) -> Setup {
+    let setup = Setup::with(sandbox);
+    setup.write();
+    setup
+}
+
+#[track_caller]
+fn ends(output: &Output, code: i32, words: &[&str]) {
+    let said = format!("{}{}", output.out, output.err);
+    assert_eq!(output.code, code, "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+}
+
+#[track_caller]
+fn json_of(output: &Output) -> Value {
+    assert_eq!(output.code, 0, "{}", output.err);
+    serde_json::from_str(&output.out).unwrap()
+}
+
+#[test]
+fn an_active_connection_is_replaced_only_when_that_is_said() {
+    let sandbox = Sandbox::start("15m");
+    let (setup, first, second) = (setup(&sandbox), sandbox.mint(), sandbox.mint());
+    setup.import("acme", &first);
+    let pair = second.pair.to_string();
+    ends(
+        &setup.cli(&["connections", "import", "acme"], &pair),
+        65,
+        &["--replace"],
+    );
+    assert_eq!(sandbox.count("token_calls"), 0);
+    ends(
+        &setup.cli(&["connections", "import", "acme", "--replace"], &pair),
+        0,
+        &[],
+    );
+    ends(&setup.cli(&["connections", "verify", "acme"], ""), 0, &[]);
+    let other = json!({"company": sandbox.companies()[0]});
+    let shared = sandbox.mint_with(&other).pair.to_string();
+    ends(
+        &setup.cli(&["connections", "import", "beta"], &shared),
+        65,
+        &["acme", "--allow-shared-company"],
+    );
+    ends(
+        &setup.cli(
+            &["connections", "import", "beta", "--allow-shared-company"],
+            &shared,
+        ),
+        0,
+        &[],
+    );
+}
+
+#[test]
+fn input_that_cannot_be_used_is_65_and_never_repeated() {
+    let sandbox = Sandbox::start("15m");
+    let setup = setup(&sandbox);
+    for bad in [
+        "",
+        "canary",
+        "{\"access_token\":\"canary\"}",
+        "{\"refresh_token\":\"\"}",
+        "[\"canary\"]",
+        "{\"refresh_token\":\"canary\",\"extra\":1}",
+        "{\"refresh_token\":{\"canary\":1}}",
+    ] {
+        let output = setup.cli(&["connections", "import", "acme"], bad);
+        ends(&output, 65, &[]);
+        assert!(!output.err.contains("canary"), "{}", output.err);
+    }
+    ends(
+        &setup.cli(&["connections", "list", "--json"], ""),
+        0,
+        &["[]"],
+    );
+}
+
+#[test]
+fn good_lines_are_imported_whatever_the_others_are() {
+    let sandbox = Sandbox::start("15m");
+    let setup = setup(&sandbox);
+    let companies = sandbox.companies();
+    let line = |tenant: &str, company: &str| {
+        let mut pair = sandbox.mint_with(&json!({"company": company})).pair;
+        pair["tenant"] = tenant.into();
+        pair.to_string()
+    };
+    let lines = [
+        line("acme", &companies[0]),
+        "{\"tenant\":\"bad\",\"refresh_token\":".to_owned(),
+        String::new(),
+        line("beta", &companies[1]),
+        "{\"refresh_token\":\"x\"}".to_owned(),
+        line("gamma", &companies[2]),
+    ]
+    .join("\n");
+    let file = setup.folder().join("pairs.jsonl");
+    fs::write(&file, &lines).unwrap();
+    let file = file.display().to_string();
+    ends(
+        &setup.cli(&["connections", "import", "--file", &file], ""),
+        65,
+        &["line 2", "line 5", "3 imported", "2 failed"],
+    );
+    let list = json_of(&setup.cli(&["connections", "list", "--json"], ""));
+    let tenants: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["tenant"].as_str().unwrap())
+        .collect();
+    assert_eq!(tenants, ["acme", "beta", "gamma"]);
+    let again = setup.cli(
+        &["connections", "import", "--file", "-", "--replace"],
+        &lines,
+    );
+    ends(&again, 65, &["3 imported"]);
+    ends(
+        &setup.cli(&["connections", "import", "--file", "/nonexistent/x"], ""),
+        74,
+        &["/nonexistent/x"],
+    );
+}
+
+#[test]
+fn a_company_that_is_pinned_is_the_only_one_accepted() {
+    let sandbox = Sandbox::start("15m");
+    let mut setup = Setup::with(&sandbox);
+    let companies = sandbox.companies();
+    setup.more = format!(
+        "[[tenants]]\nname = \"acme\"\ncompany_id = \"{}\"\n",
+        companies[1]
+    );
+    setup.write();
+    let wrong = sandbox.mint().pair.to_string();
+    ends(
+        &setup.cli(&["connections", "import", "acme"], &wrong),
+        65,
+        &[&companies[0], &companies[1]],
+    );
+    let right = sandbox.mint_with(&json!({"company": companies[1]}));
+    setup.import("acme", &right);
+}
+
+#[test]
+fn what_an_import_leaves_out_is_learned_before_the_first_call_that_depends_on_it() {
+    let sandbox = Sandbox::start("15m");
+    let minted = sandbox.mint();
+    let bare = json!({"refresh_token": minted.pair["refresh_token"]}).to_string();
+    let mut setup = Setup::with(&sandbox);
+    setup.routes = "[[routes]]\nmethods = [\"GET\"]\npath = \"/v3/export-jobs\"\n\
+                    scopes = [\"export-jobs:read\"]\ncompany = \"query:company_id\"\n"
+        .to_owned();
+    let gateway = setup.start();
+    let imported = gateway.cli(&["connections", "import", "acme"], &bare);
+    assert_eq!(imported.code, 0, "{}", imported.err);
+    let target = |company: &str| format!("/v3/export-jobs?company_id={company}");
+    let other = gateway.get(&target(&sandbox.companies()[1]));
+    other.refused(400, "bad-request");
+    gateway.get(&target(&minted.company)).expect(200);
+    let row = gateway.connection("acme");
+    assert_eq!(row["company_id"], minted.company.as_str());
+    assert!(
+        row["scopes"]
+            .as_array()
+            .is_some_and(|scopes| !scopes.is_empty()),
+        "{row}"
+    );
+    sandbox.assert_no_rule_was_broken();
+}

@@ -33,8 +33,8 @@ impl House {
             return Ok(Round::Again);
         }
         self.prove_oracle(row).await?;
-        // Whoever waited for a turn may have waited into the end of the process.
-        if self.tasks.is_stopping() {
+        // Whoever waited for a turn may have waited into the end of the process, or for Pleo to refuse the client.
+        if self.tasks.is_stopping() || self.client.pause(self.clock.boot()).is_some() {
             return Ok(Round::Rests);
         }
         let started = self.clock.boot();
@@ -64,6 +64,7 @@ impl House {
         let answer = self.send(refresh_token, limit, &sending).await;
         // What is left to do may wait for the store: that is nobody else's trouble.
         drop(turn);
+        self.heed_client(&answer);
         self.metrics
             .refreshed(counted(&answer), started.until(self.clock.boot()));
         self.finish(&begun, id, answer, sending.sent_at()).await?;
@@ -164,6 +165,18 @@ impl House {
         self.pleo
             .refresh(token, limit, async || sending.may_go().await)
             .await
+    }
+
+    /// What the answer says of us, the OAuth client.
+    fn heed_client(&self, answer: &Refreshed) {
+        match answer {
+            Refreshed::ClientRejected(_) => self.client.open(self.clock.boot()),
+            Refreshed::Pair(_) | Refreshed::Rejected(_) => self.client.close(),
+            Refreshed::Withheld
+            | Refreshed::NotSent(_)
+            | Refreshed::RefusedForNow { .. }
+            | Refreshed::NoPair(_) => {}
+        }
     }
 
     /// Closes the attempt, or puts its pair into use.

@@ -3,6 +3,7 @@
 
 mod attempt;
 pub mod bearer;
+mod breaker;
 pub mod consent;
 mod entry;
 mod flight;
@@ -41,6 +42,7 @@ use crate::store::{ConnectionStore, Revision};
 use crate::telemetry::metrics::{Lookup, Metrics};
 
 use bearer::Bearer;
+use breaker::Breaker;
 use entry::Entry;
 use flight::Flights;
 use rejected::Inquiry;
@@ -105,6 +107,7 @@ pub(crate) struct House {
     flights: Flights<TenantName, Tended>,
     inquiries: Flights<(TenantName, Epoch, Generation), Inquiry>,
     watched: Watched,
+    client: Breaker,
     waiting: Mutex<HashMap<TenantName, usize>>,
     /// Pairs that only memory and salvage hold (R6).
     unstored: AtomicUsize,
@@ -181,6 +184,7 @@ impl Tokens {
             cache: Cache::new(MOST_TENANTS),
             waiting: Mutex::default(),
             watched: Watched::default(),
+            client: Breaker::default(),
             unstored: AtomicUsize::new(0),
             left_open: AtomicBool::new(false),
             store: parts.store,

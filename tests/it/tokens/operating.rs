@@ -40,7 +40,7 @@ async fn a_flight_in_the_air_does_not_bring_back_what_was_disconnected() {
 }
 
 #[tokio::test]
-async fn an_import_does_not_step_on_a_flight_in_the_air() {
+async fn an_import_waits_for_a_flight_in_the_air_and_replaces_only_on_request() {
     let bench = Bench::new().await;
     let room = bench.room().await;
     room.connected(&bench, "acme").await;
@@ -57,15 +57,13 @@ async fn an_import_does_not_step_on_a_flight_in_the_air() {
         replace: true,
         ..ImportTerms::default()
     };
-    let early = room.tokens.import(&name("acme"), bundle(), &terms).await;
-    assert!(matches!(early, Err(OperateError::TryAgain { .. })));
-    assert_eq!(flight.await.unwrap(), 1);
     let kept = room
         .tokens
         .import(&name("acme"), bundle(), &ImportTerms::default())
         .await;
     assert!(matches!(kept, Err(OperateError::WouldReplace(_))));
     let row = room.tokens.import(&name("acme"), bundle(), &terms).await;
+    assert_eq!(flight.await.unwrap(), 1, "it waited for the flight");
     assert_eq!(row.unwrap().epoch.0, 2);
     // Without an access token the first use refreshes.
     let token = room.token("acme").await.unwrap();

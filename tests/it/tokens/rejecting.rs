@@ -72,7 +72,7 @@ async fn a_token_that_died_early_is_refreshed_once_for_all() {
     room.connected(&bench, "acme").await;
     let current = bearer(&room).await;
     bench.fault(
-        json!({"endpoint": "introspect", "kind": "status", "status": 401, "delay": "100ms"}),
+        &json!({"endpoint": "introspect", "kind": "status", "status": 401, "delay": "100ms"}),
     );
     let calls: Vec<_> = (0..20)
         .map(|_| {

@@ -10,7 +10,8 @@ use super::{Admin, Answer, text};
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 impl Admin {
-    /// Ready: every door open, not draining, the store answers. The keys were proven when the store was opened.
+    /// Ready: every door open, not draining, the store answers and holds every pair. The keys were proven when the store
+    /// was opened.
     pub(super) async fn ready(&self, query: Option<&str>) -> Answer {
         let asked = tokio::time::timeout(STORE_ANSWERS_WITHIN, self.store.now()).await;
         let checks = [

@@ -82,7 +82,7 @@ impl Edge {
         let visit = Visit::begin(self.clone(), &head, snapshot, upload);
         match self.outcome(head, &peer, &visit).await {
             Ok(answer) => visit.hand_on(answer),
-            Err(error) => visit.refuse(error).await,
+            Err(error) => Box::pin(visit.refuse(error)).await,
         }
     }
 

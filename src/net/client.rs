@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -152,11 +152,11 @@ impl<B: MessageBody> Client<B> {
     ) -> Result<Response<UpstreamBody>, Unanswered<B>> {
         match link {
             Taken::Exclusive(link) => {
-                let answer = link.sender().try_send_request(request);
+                let answer = pin!(link.sender().try_send_request(request));
                 self.answered(answer, Lease::of(link), sending).await
             }
             Taken::Stream(link) => {
-                let answer = link.open().try_send_request(request);
+                let answer = pin!(link.open().try_send_request(request));
                 self.answered(answer, Lease::of(link), sending).await
             }
         }
@@ -164,7 +164,7 @@ impl<B: MessageBody> Client<B> {
 
     async fn answered<F>(
         &self,
-        answer: F,
+        mut answer: Pin<&mut F>,
         lease: Lease,
         sending: Option<&Rc<Sending>>,
     ) -> Result<Response<UpstreamBody>, Unanswered<B>>
@@ -173,7 +173,6 @@ impl<B: MessageBody> Client<B> {
     {
         let started = Instant::now();
         let limit = self.first_byte_timeout;
-        let mut answer = pin!(answer);
         let mut sleep = pin!(sleep_until(started + limit));
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(outcome) = answer.as_mut().poll(cx) {

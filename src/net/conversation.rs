@@ -284,7 +284,8 @@ where
         answering: Answering,
     ) -> Result<Response<Answer<B>>, Infallible> {
         let arrival = Arrival { request, peer };
-        let answer = caught(async { (self.service)(arrival).await }).await;
+        let served = pin!(async { (self.service)(arrival).await });
+        let answer = caught(served).await;
         let answer = answer.unwrap_or_else(|_| (self.on_panic)());
         Ok(answer.map(|body| Answer::new(body, answering)))
     }

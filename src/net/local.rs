@@ -8,10 +8,8 @@ use hyper::rt::Executor;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Local;
 
-impl<F: Future + 'static> Executor<F> for Local {
+impl<F: Future<Output = ()> + 'static> Executor<F> for Local {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
+        tokio::task::spawn_local(future);
     }
 }

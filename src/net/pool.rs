@@ -77,9 +77,10 @@ impl<B: MessageBody> Pool<B> {
             }
             let deadline = *deadline.get_or_insert_with(|| self.deadline());
             if !self.exclusive_only.get() {
-                self.dial_for_all().await?;
-            } else if let Some(permit) = self.permit(deadline).await? {
-                let made = self.dial(permit).await;
+                Box::pin(self.dial_for_all()).await?;
+            } else if let Some(permit) = Box::pin(self.permit(deadline)).await? {
+                // Dialling is rare and large; boxed, it makes no other request's future larger.
+                let made = Box::pin(self.dial(permit)).await;
                 return made.map_err(|error| SendError::Dial(Arc::new(error)));
             }
         }

@@ -12,6 +12,7 @@ pub mod journey;
 mod location;
 pub mod replay;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -90,7 +91,7 @@ impl Proxy {
         let limits = &call.snapshot.limits;
         hold_to_limits(call.upload, permit.route(), limits)?;
         journey.seated(self.allowance.take(permit, call.snapshot, call.began)?);
-        let carried = self.carry(head, permit, call, journey);
+        let carried = pin!(self.carry(head, permit, call, journey));
         match deadline(permit.route(), limits, call.began) {
             None => carried.await,
             Some(deadline) => match timeout_at(deadline, carried).await {
@@ -145,11 +146,12 @@ impl Proxy {
         let sent = head.inject(&bearer, call.upload.body());
         let mut answer = self.forwarder.send(sent, &bearer, journey).await?;
         if forward::doubts_token(&answer) {
-            match self.tokens.rejected(permit, &bearer).await? {
+            match Box::pin(self.tokens.rejected(permit, &bearer)).await? {
                 Rejected::HandOn => {}
                 Rejected::Replay(fresh) => {
                     drop(answer);
-                    answer = self.again(spare, call.upload, &fresh, journey).await?;
+                    let again = self.again(spare, call.upload, &fresh, journey);
+                    answer = Box::pin(again).await?;
                 }
             }
         }
@@ -180,7 +182,7 @@ impl Proxy {
     async fn obtain(&self, permit: &Permit) -> Result<Bearer, ProxyError> {
         let bearer = match self.tokens.obtain_now(permit) {
             Some(bearer) => bearer,
-            None => self.tokens.obtain(permit).await,
+            None => Box::pin(self.tokens.obtain(permit)).await,
         };
         if let Err(ObtainError::ScopeMissing(missing)) = &bearer {
             self.lacked(permit.route(), missing, ScopeMode::Enforce);

@@ -6,6 +6,8 @@ mod close;
 mod commit;
 mod consent;
 mod evidence;
+#[cfg(test)]
+mod model;
 pub mod next;
 pub mod policy;
 mod resolve;

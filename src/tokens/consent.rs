@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rows::ChangeError;
+use super::rows::{ChangeError, LOOK_AGAIN};
 use super::tend::PROBE_LIMIT;
 use super::{House, Tokens};
 use crate::clock::Timestamp;
@@ -16,8 +16,6 @@ use crate::store::StoreError;
 
 /// No attempt begins for this long while a code is being exchanged.
 const CONSENT_TAKES: Duration = Duration::from_mins(1);
-/// How long attempts in the air are waited for before a code is exchanged.
-const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the browser brought back, exchanged.
 #[derive(Debug)]
@@ -79,7 +77,7 @@ impl Tokens {
     /// Settles attempts in the air, and lets none begin until the consent is carried out (R13).
     pub async fn begin_consent(&self, tenant: &TenantName) -> Result<(), ConsentError> {
         let house = &self.0;
-        let give_up = house.clock.boot() + SETTLES_WITHIN;
+        let give_up = house.clock.boot() + house.settles_within();
         loop {
             let now = house.store.now().await.map_err(ConsentError::Store)?;
             match house
@@ -93,7 +91,7 @@ impl Tokens {
             {
                 Ok(_) => return Ok(()),
                 Err(ChangeError::Refused(_)) if house.clock.boot() < give_up => {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 Err(error) => return Err(failed(error)),
             }

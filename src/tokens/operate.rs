@@ -145,7 +145,7 @@ impl Tokens {
             replace: terms.replace,
         };
         house
-            .apply(tenant, &Event::Import(Box::new(import)))
+            .apply_once_settled(tenant, &Event::Import(Box::new(import)))
             .await
             .map_err(|error| failed(tenant, error))
     }

@@ -8,9 +8,13 @@ use super::{House, Timing};
 use crate::model::connection::{Attempt, Connection};
 use crate::model::ids::TenantName;
 use crate::model::ledger::{AuditEntry, AuditKind};
+use crate::refresh::policy::DEADLINE_MARGIN;
 use crate::refresh::{Event, Moment, Refused, Standing, Step, step};
 use crate::store::{Change, Revision, Seen, StoreError, Written};
 use crate::telemetry::chain::chain;
+
+/// How often a row is looked at while attempts in the air are waited for.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Why a change did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +91,28 @@ impl House {
                 Err(error) => return Err(ChangeError::Store(error)),
             }
         }
+    }
+
+    /// Applies an event that has to wait for attempts in the air (R13): a process that has just begun watches them first.
+    pub(super) async fn apply_once_settled(
+        &self,
+        tenant: &TenantName,
+        event: &Event,
+    ) -> Result<Connection, ChangeError> {
+        let give_up = self.clock.boot() + self.settles_within();
+        loop {
+            match self.apply(tenant, event).await {
+                Err(ChangeError::Refused(Refused::Busy)) if self.clock.boot() < give_up => {
+                    sleep(LOOK_AGAIN).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// By then no attempt that stood in the row can be in the air any more.
+    pub(super) fn settles_within(&self) -> Duration {
+        self.policy.timeout + DEADLINE_MARGIN * 2
     }
 
     /// The protocol's answer to an event, seen from this process.

@@ -108,6 +108,27 @@ async fn an_applied_refresh_whose_answer_was_lost_ends_as_answer_lost_without_a_
     assert!(stand.broken().is_empty(), "{:?}", stand.broken());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_gateway_takes_over_from_a_killed_one_and_its_callers_do_not_notice() {
+    let stand = stand(900, &["acme"]).await;
+    let id = stand.connect("acme");
+    let first = stand.serve("first").await;
+    let other = stand.serve_beside("other").await;
+    assert_eq!(first.get("acme", READ).await.status, 200);
+    kill_during_refresh(&stand, first, id, false).await;
+    until("the other has resolved it", BACK_WITHIN, async || {
+        let answer = other.get("acme", READ).await;
+        assert_eq!(answer.status, 200, "{:?}", answer.body);
+        (other.connection("acme").await["state"] == "active").then_some(())
+    })
+    .await;
+    let again = other
+        .operate(Method::POST, "/v1/connections/acme/refresh")
+        .await;
+    assert_eq!(again.status, 200, "{:?}", again.body);
+    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+}
+
 /// Calls without end; a killed gateway ends it.
 async fn load(address: SocketAddr, tenant: String) {
     let mut link = Link::open(address).await;
@@ -150,7 +171,7 @@ async fn came_back(stand: &Stand, serving: &Serving, tenant: &str, id: u64) -> C
 
 /// Every other refresh is applied before its answer is late, so that a kill in between loses it.
 fn slow_refreshes() -> Vec<Value> {
-    let slow = |applied| json!({"endpoint": "token", "kind": "delay", "delay": "150ms", "commit": applied});
+    let slow = |applied| json!({"endpoint": "token", "kind": "delay", "delay": "400ms", "commit": applied});
     vec![slow(true), slow(false)]
 }
 
@@ -171,7 +192,9 @@ async fn long_a_hundred_kills_at_random_moments_of_load() {
             workers.spawn(load(serving.callers, tenant.to_owned()));
         }
         while stand.count("faults_waiting") < 100 {
-            slow_refreshes().iter().for_each(|fault| stand.order(fault));
+            for fault in slow_refreshes() {
+                stand.order(&fault);
+            }
         }
         sleep(Duration::from_millis(dice.below(2_500))).await;
         serving.kill();

@@ -29,7 +29,7 @@ async fn call_all(links: Vec<Link>) -> Vec<(u16, String)> {
             (answer.status, answer.code().to_owned())
         });
     }
-    timeout(Duration::from_secs(60), calls.join_all())
+    timeout(Duration::from_mins(1), calls.join_all())
         .await
         .unwrap()
 }

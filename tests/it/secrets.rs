@@ -31,11 +31,11 @@ struct Canary {
 impl Canary {
     fn new(name: &'static str, secret: &[u8]) -> Self {
         let lower = hex(secret);
-        let percent = |hex: &str| -> String {
+        let percent = |hex: &str| {
             let pairs = hex.as_bytes().chunks(2);
-            pairs
-                .map(|pair| format!("%{}", String::from_utf8_lossy(pair)))
-                .collect()
+            pairs.fold(String::new(), |text, pair| {
+                text + "%" + &String::from_utf8_lossy(pair)
+            })
         };
         let upper = lower.to_uppercase();
         let mut forms = vec![secret.to_vec()];

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use http::Method;
+use rustix::process::Signal;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::stand::caller::Link;
 use crate::stand::serving::Serving;
-use crate::stand::{Plan, READ, Stand, bundle, until};
+use crate::stand::{Plan, READ, SOON, Stand, bundle, until};
 
 /// A second is promised; the rest is for a busy machine.
 const NOTICED: Duration = Duration::from_millis(1_500);
@@ -63,6 +65,30 @@ async fn a_running_gateway_notices_a_refresh_and_no_call_fails() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_in_the_air_does_not_bring_a_disconnected_tenant_back() {
+    let (stand, serving) = serving().await;
+    stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "1s", "commit": true}));
+    let mut link = Link::open(serving.admin).await;
+    let request = serving.request(Method::POST, "/v1/connections/acme/refresh");
+    let mut asking = JoinSet::new();
+    asking.spawn(async move { link.request(request).await.map(|answer| answer.status) });
+    until("the refresh is applied", SOON, async || {
+        (stand.count("refreshes") == 1).then_some(())
+    })
+    .await;
+    stand.run(&["connections", "disconnect", "acme"], "").fine();
+    let status = asking.join_all().await.pop().unwrap().unwrap();
+    assert_eq!(status, 404, "the pair that came is not wanted any more");
+    let row = serving.connection("acme").await;
+    assert_eq!(
+        (&row["state"], &row["reason"]),
+        (&json!("disconnected"), &json!("disconnected"))
+    );
+    let answer = serving.get("acme", READ).await;
+    assert_eq!((answer.status, answer.code()), (503, "not-connected"));
+}
+
 /// Calls until `end`; how many, and what failed.
 async fn work(serving: std::net::SocketAddr, end: Instant) -> (u64, Vec<String>) {
     let mut link = Link::open(serving).await;
@@ -106,4 +132,69 @@ async fn two_gateways_on_one_store_refresh_once_per_generation_under_load() {
     assert_eq!(authorisation["concurrent_refreshes"], 1);
     assert_eq!(stand.count("refresh_token_presented_twice"), 0);
     assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pair_of_a_frozen_process_is_taken_when_it_thaws_and_nobody_replays_its_token() {
+    let stand = Stand::new(Plan {
+        refresh: "timeout = \"1s\"\nadoption_grace = \"1m\"\nhold = \"100ms\"",
+        ..Plan::default()
+    })
+    .await;
+    let id = stand.connect("acme");
+    let frozen = stand.serve("frozen").await;
+    let other = stand.serve_beside("other").await;
+    assert_eq!(other.get("acme", READ).await.status, 200);
+    stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "400ms", "commit": true}));
+    let mut link = Link::open(frozen.admin).await;
+    let request = frozen.request(Method::POST, "/v1/connections/acme/refresh");
+    let mut asking = JoinSet::new();
+    asking.spawn(async move { link.request(request).await.map(|answer| answer.status) });
+    until("the refresh is applied", SOON, async || {
+        (stand.authorisation(id)["generation"] == 1).then_some(())
+    })
+    .await;
+    frozen.signal(Signal::STOP);
+    until(
+        "the other has proof that it was applied",
+        SOON * 2,
+        async || {
+            let applied = "resolved_applied".to_owned();
+            stand.outcomes("acme").contains(&applied).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(other.connection("acme").await["state"], "uncertain");
+    frozen.signal(Signal::CONT);
+    for gateway in [&frozen, &other] {
+        until("the pair is in use", SOON, async || {
+            (gateway.get("acme", READ).await.status == 200).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(other.connection("acme").await["generation"], 1);
+    assert!(stand.outcomes("acme").contains(&"adopted".to_owned()));
+    assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
+    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_is_told_to_end_waits_for_the_refresh_in_the_air() {
+    let stand = Stand::new(Plan::default()).await;
+    let id = stand.connect_expired("acme");
+    let serving = stand.serve("gateway").await;
+    stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "1s", "commit": true}));
+    let mut link = Link::open(serving.callers).await;
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move { link.get("acme", READ).await.map(|answer| answer.status) });
+    until("the refresh is applied", SOON, async || {
+        (stand.authorisation(id)["generation"] == 1).then_some(())
+    })
+    .await;
+    assert!(serving.stop().await.success());
+    assert_eq!(waiting.join_all().await[0].as_ref().unwrap(), &200);
+    assert_eq!(stand.outcomes("acme").last().unwrap(), "ok");
+    let serving = stand.serve("again").await;
+    assert_eq!(serving.get("acme", READ).await.status, 200);
+    assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
 }

@@ -211,16 +211,6 @@ impl Stand {
         self.run(&words, &bundle.to_string()).fine();
     }
 
-    /// A tenant's row of `connections list --json`.
-    pub(crate) fn connection(&self, tenant: &str) -> Value {
-        let list = self
-            .run(&["connections", "list", "--json"], "")
-            .fine()
-            .json();
-        let row = |row: &&Value| row["tenant"] == tenant;
-        list.as_array().unwrap().iter().find(row).unwrap().clone()
-    }
-
     /// The outcomes in a tenant's ledger, oldest first.
     pub(crate) fn outcomes(&self, tenant: &str) -> Vec<String> {
         let lines = self.run(&["connections", "history", tenant, "--json"], "");

@@ -119,10 +119,13 @@ impl Serving {
         self.child.wait().unwrap();
     }
 
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) async fn stop(mut self) -> ExitStatus {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         let child = &mut self.child;
         until("the gateway ends", SOON, async || child.try_wait().unwrap()).await
     }

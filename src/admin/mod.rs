@@ -24,8 +24,8 @@ use crate::tokens::Tokens;
 /// An answer of this door.
 pub type Answer = Response<Full<Bytes>>;
 
-/// What to do when an operator asks for a reload, and where to say how it went: every problem, or none.
-pub type ReloadWish = oneshot::Sender<Result<(), String>>;
+/// An operator asks for a reload; where to say how it went: what needs a restart, by name, or every problem.
+pub type ReloadWish = oneshot::Sender<Result<Vec<&'static str>, String>>;
 
 /// The operators' door.
 #[derive(Debug)]
@@ -132,7 +132,11 @@ impl Admin {
             );
         }
         match told.await {
-            Ok(Ok(())) => text(StatusCode::OK, "reloaded\n"),
+            Ok(Ok(restart)) if restart.is_empty() => text(StatusCode::OK, "reloaded\n"),
+            Ok(Ok(restart)) => text(
+                StatusCode::OK,
+                format!("reloaded; needs a restart: {}\n", restart.join(", ")),
+            ),
             Ok(Err(problems)) => text(StatusCode::UNPROCESSABLE_ENTITY, problems),
             Err(_) => problem(
                 StatusCode::SERVICE_UNAVAILABLE,

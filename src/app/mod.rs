@@ -21,14 +21,14 @@ use crate::connect::{self, Connect};
 use crate::drain::Tasks;
 use crate::model::snapshot::Snapshot;
 use crate::net::links::Links;
-use crate::net::listener::{DoorAddress, Inherited};
+use crate::net::listener::{Bound, DoorAddress, Inherited};
 use crate::net::threads::Cores;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{access_log, logs};
 use crate::tokens::Tokens;
 use callers::Callers;
 use desk::Desk;
-use reload::Reload;
+use reload::{Fixed, Reload};
 use rooms::{Rooms, StartError};
 
 /// What the access log still has to write when the process ends.
@@ -82,6 +82,12 @@ pub async fn start(
         &mut inherited,
     )
     .await?;
+    let certificates = [&connect_door, &admin_door]
+        .into_iter()
+        .chain(&callers_doors)
+        .filter_map(Bound::tls)
+        .collect();
+    let fixed = Fixed::of(&settings);
     let callers: Vec<_> = callers_doors
         .iter()
         .map(|door| door.address().clone())
@@ -124,6 +130,8 @@ pub async fn start(
     let reloads = Reload {
         file: settings.file,
         environment,
+        fixed,
+        certificates,
         snapshot,
         metrics,
         clock,

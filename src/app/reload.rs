@@ -1,5 +1,5 @@
 //! Reading the configuration again: all or nothing. A bad file is reported and the old configuration stays; requests under
-//! way keep the snapshot they began with.
+//! way keep the snapshot they began with. What needs a restart is said by name.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,8 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::ReloadWish;
 use crate::clock::SharedClock;
-use crate::config::{self, Environment};
+use crate::config::{
+    self, AdminSettings, ConnectSettings, Environment, ListenSettings, LogSettings, PleoSettings,
+    ProxySettings, RefreshSettings, Settings, StoreSettings,
+};
+use crate::model::limits::Limits;
 use crate::model::snapshot::Snapshot;
+use crate::net::tls::ServerTls;
+use crate::telemetry::chain::chain;
 use crate::telemetry::metrics::Metrics;
 
 /// What a reload needs, and what it changes.
@@ -19,9 +25,80 @@ use crate::telemetry::metrics::Metrics;
 pub(super) struct Reload {
     pub(super) file: PathBuf,
     pub(super) environment: Environment,
+    pub(super) fixed: Fixed,
+    pub(super) certificates: Vec<Arc<ServerTls>>,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) metrics: Metrics,
     pub(super) clock: SharedClock,
+}
+
+/// What was built once and stays as it is until the next start.
+#[derive(Debug, PartialEq)]
+pub(super) struct Fixed {
+    listens: Vec<ListenSettings>,
+    pleo: PleoSettings,
+    store: StoreSettings,
+    proxy: ProxySettings,
+    connect: ConnectSettings,
+    admin: AdminSettings,
+    refresh: RefreshSettings,
+    log: LogSettings,
+    limits: Limits,
+}
+
+impl Fixed {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self {
+            listens: settings.listens.clone(),
+            pleo: settings.pleo.clone(),
+            store: settings.store.clone(),
+            proxy: settings.proxy.clone(),
+            connect: settings.connect.clone(),
+            admin: settings.admin.clone(),
+            refresh: settings.refresh.clone(),
+            log: settings.log.clone(),
+            limits: of_links(&settings.snapshot.limits),
+        }
+    }
+
+    /// The sections that differ, by name. Doors are told apart: a snapshot of other doors must not be published.
+    fn changed(&self, new: &Self) -> Vec<&'static str> {
+        let sections = [
+            ("[pleo]", self.pleo != new.pleo),
+            ("[store]", self.store != new.store),
+            ("[proxy]", self.proxy != new.proxy),
+            ("[connect]", self.connect != new.connect),
+            ("[admin]", self.admin != new.admin),
+            ("[refresh]", self.refresh != new.refresh),
+            ("[log]", self.log != new.log),
+            ("[limits] of links", self.limits != new.limits),
+        ];
+        sections
+            .into_iter()
+            .filter(|(_, differs)| *differs)
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
+/// The limits that links are made with; those that requests read anew are left out.
+fn of_links(limits: &Limits) -> Limits {
+    let Limits {
+        max_uri_bytes,
+        request_timeout,
+        max_request_body,
+        replay_buffer,
+        max_in_flight,
+        ..
+    } = Limits::default();
+    Limits {
+        max_uri_bytes,
+        request_timeout,
+        max_request_body,
+        replay_buffer,
+        max_in_flight,
+        ..limits.clone()
+    }
 }
 
 impl Reload {
@@ -34,32 +111,67 @@ impl Reload {
             };
             let Some(wish) = wish else { return };
             let done = self.once().await;
+            match &done {
+                Err(problems) => {
+                    tracing::error!(%problems, "the configuration was not read again: the old one stays")
+                }
+                Ok(restart) if restart.is_empty() => {
+                    tracing::info!("the configuration was read again")
+                }
+                Ok(restart) => tracing::warn!(
+                    needs_a_restart = restart.join(", "),
+                    "the configuration was read again"
+                ),
+            }
+            self.metrics.reloaded(done.is_ok(), self.clock.wall());
             // Whoever asked may have gone away.
             let _ = wish.send(done);
         }
     }
 
-    async fn once(&self) -> Result<(), String> {
+    /// The names of what needs a restart, or every problem.
+    async fn once(&self) -> Result<Vec<&'static str>, String> {
         let (file, environment) = (self.file.clone(), self.environment.clone());
         let read = tokio::task::spawn_blocking(move || config::load(&file, &environment)).await;
-        let done = match read {
-            Ok(Ok(settings)) => {
-                let mut snapshot = settings.snapshot;
-                snapshot.generation = self.snapshot.load().generation + 1;
-                tracing::info!(
-                    generation = snapshot.generation,
-                    "the configuration was read again"
-                );
-                self.snapshot.store(Arc::new(snapshot));
-                Ok(())
-            }
-            Ok(Err(problems)) => Err(problems.to_string()),
-            Err(_) => Err("the configuration could not be read\n".to_owned()),
+        let settings = match read {
+            Ok(Ok(settings)) => settings,
+            Ok(Err(problems)) => return Err(problems.to_string()),
+            Err(_) => return Err("the configuration could not be read\n".to_owned()),
         };
-        if let Err(problems) = &done {
-            tracing::error!(%problems, "the configuration was not read again: the old one stays");
+        let new = Fixed::of(&settings);
+        if self.fixed.listens != new.listens {
+            return Err("[[listen]] needs a restart: its addresses, their order and their files are those of the start\n".to_owned());
         }
-        self.metrics.reloaded(done.is_ok(), self.clock.wall());
-        done
+        self.reload_certificates()?;
+        let generation = self.snapshot.load().generation + 1;
+        self.snapshot.store(Arc::new(Snapshot {
+            generation,
+            ..settings.snapshot
+        }));
+        Ok(self.fixed.changed(&new))
+    }
+
+    fn reload_certificates(&self) -> Result<(), String> {
+        self.certificates
+            .iter()
+            .try_for_each(|tls| tls.reload())
+            .map_err(|error| format!("{}\n", chain(&error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_requests_read_anew_need_no_restart() {
+        let mut limits = Limits {
+            max_request_body: 1,
+            max_in_flight: 1,
+            ..Limits::default()
+        };
+        assert_eq!(of_links(&limits), of_links(&Limits::default()));
+        limits.upstream_links = 1;
+        assert_ne!(of_links(&limits), of_links(&Limits::default()));
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn run(command: &Callers) -> Result<(), Failure> {
     print::line(&key)?;
     print::remark("\nPaste into the configuration, and name the tenants it may call for:");
     print::line(&format!(
-        "\n[[callers]]\nname       = \"{name}\"\nkey_sha256 = [\"{digest}\"]\ntenants    = []"
+        "\n[[callers]]\nname       = \"{name}\"\nkey_sha256 = [\"{digest}\"]\ntenants    = [\"your-tenant\"]"
     ))
 }
 

@@ -114,3 +114,22 @@ pub enum AuditKind {
     KeyRotated,
     ConfigurationReloaded,
 }
+
+impl AuditKind {
+    /// The word that is written down.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Linked => "linked",
+            Self::Consented => "consented",
+            Self::Imported => "imported",
+            Self::Refreshed => "refreshed",
+            Self::Rejected => "rejected",
+            Self::Uncertain => "uncertain",
+            Self::Resolved => "resolved",
+            Self::ReauthorizationRequired => "reauthorization_required",
+            Self::Disconnected => "disconnected",
+            Self::KeyRotated => "key_rotated",
+            Self::ConfigurationReloaded => "configuration_reloaded",
+        }
+    }
+}

@@ -111,6 +111,11 @@ impl Bound {
         &self.address
     }
 
+    /// Its certificate, to be loaded again; all threads share it.
+    pub fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.doors.first().and_then(|door| door.tls.clone())
+    }
+
     /// One door for each thread, to be given to `server::serve` there.
     pub fn into_doors(self) -> Vec<Door> {
         self.doors

@@ -177,6 +177,15 @@ impl Salvage {
         Ok(found)
     }
 
+    /// True if this owner's pair for the attempt lies here; also where that cannot be seen.
+    pub fn keeps(&self, owner: &Owner, attempt: AttemptId) -> bool {
+        let path = self
+            .root
+            .join(owner.as_ref())
+            .join(format!("{attempt}.pair"));
+        path.try_exists().unwrap_or(true)
+    }
+
     /// Removes a file whose pair is committed or superseded. One that is gone is well.
     pub fn remove(&self, file: &SalvageFile) -> Result<(), SalvageError> {
         let removed = match fs::remove_file(&file.0) {

@@ -9,7 +9,7 @@ pub fn say(entry: &AuditEntry) {
         at = %entry.at,
         tenant = %entry.tenant,
         who = entry.who,
-        what = ?entry.what,
+        what = entry.what.as_str(),
         detail = entry.detail,
     );
 }

@@ -89,10 +89,13 @@ impl Rounds {
         };
         let Some(row) = seen.row else {
             self.house.cache.invalidate(tenant);
+            self.house.metrics.set_expiry(tenant, None);
             self.plan.forget(tenant);
             return;
         };
         self.house.show(&row, seen.revision, timing);
+        let expiry = row.access().map(|access| access.expires_at);
+        self.house.metrics.set_expiry(tenant, expiry);
         self.plan.note(tenant, row.state);
         if let Some(at) = self.decide(&row, timing) {
             self.plan.look_at(tenant, at);

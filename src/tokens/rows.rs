@@ -143,7 +143,9 @@ impl House {
     /// What is known of an attempt's owner (R2).
     pub(super) fn standing(&self, attempt: &Attempt, timing: Timing) -> Standing {
         Standing {
-            dead: attempt.owner != self.owner && self.owners.is_known_dead(&attempt.owner),
+            dead: attempt.owner != self.owner
+                && self.owners.is_known_dead(&attempt.owner)
+                && !self.salvage.keeps(&attempt.owner, attempt.id),
             watched: self.watched.for_how_long(attempt, timing.boot),
         }
     }

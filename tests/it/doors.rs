@@ -283,6 +283,22 @@ fn a_reload_changes_what_is_allowed_and_a_bad_file_changes_nothing() {
     assert!(problems.contains("limits"), "{problems}");
     gateway.get("/v2/employees").expect(200);
 
+    // A snapshot knows its doors by their place: one of other doors would let callers in where they must not come.
+    let more = format!("{text}\n[[listen]]\naddress = \"127.0.0.1:0\"\ntenant = \"acme\"\n");
+    std::fs::write(&file, more).unwrap();
+    let problems = reload().expect(422).text();
+    assert!(
+        problems.contains("[[listen]] needs a restart"),
+        "{problems}"
+    );
+
+    std::fs::write(&file, format!("{text}\n[log]\nformat = \"text\"\n")).unwrap();
+    let answer = reload().expect(200).text();
+    assert!(
+        answer.contains("[log]"),
+        "what needs a restart is named: {answer}"
+    );
+
     std::fs::write(
         &file,
         text.replace("catalogue = \"*\"", "catalogue = \"vendors/*\""),

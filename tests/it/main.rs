@@ -27,5 +27,6 @@ mod salvage;
 mod secrets;
 mod stand;
 mod token_endpoint;
+mod tokens;
 mod upstream_errors;
 mod watching;

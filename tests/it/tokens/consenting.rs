@@ -1,0 +1,163 @@
+//! Putting a consent's pair into use (contract.md section 4, design.md R13).
+
+use std::time::Duration;
+
+use pleo_gateway::model::connection::State;
+use pleo_gateway::model::ids::CompanyId;
+use pleo_gateway::pleo::answer::TokenAnswer;
+use pleo_gateway::sandbox::Minted;
+use pleo_gateway::tokens::consent::{Consent, ConsentError};
+use serde_json::json;
+
+use super::bench::{Bench, Room, name};
+
+async fn consent(room: &Room, tenant: &str, minted: &Minted) -> Consent {
+    use pleo_gateway::store::ConnectionStore;
+    Consent {
+        tenant: name(tenant),
+        answer: TokenAnswer {
+            access: minted.access_token.clone(),
+            refresh: Some(minted.refresh_token.clone()),
+            life: Some(minted.expires_in),
+            scopes: None,
+        },
+        asked_at: room.store.now().await.unwrap(),
+        expected_company: None,
+        allow_shared_company: false,
+        asked_scopes: minted.scopes.clone(),
+        who: "browser".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_consent_is_compared_and_put_into_use() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    room.tokens.begin_consent(&name("acme")).await.unwrap();
+    let given = consent(&room, "acme", &minted).await;
+    let adopted = room.tokens.adopt(given).await.unwrap();
+    assert_eq!(adopted.company.unwrap().as_ref(), minted.company_id);
+    let token = room.token("acme").await.unwrap();
+    assert_eq!(token, minted.access_token.expose());
+}
+
+#[tokio::test]
+async fn another_company_is_refused_and_the_old_pair_stays() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let old = room.connected(&bench, "acme").await;
+    let other = bench.sandbox.company_ids()[1].clone();
+    let minted = bench.sandbox.mint(Some(other.clone()), None);
+    room.tokens.begin_consent(&name("acme")).await.unwrap();
+    let given = consent(&room, "acme", &minted).await;
+    let error = room.tokens.adopt(given).await.unwrap_err();
+    let wrong = matches!(&error, ConsentError::WrongCompany { got: Some(got), .. } if got.as_ref() == other);
+    assert!(wrong, "{error:?}");
+    let row = room.row("acme").await;
+    assert_eq!((row.candidate, row.consent_until), (None, None));
+    let token = room.token("acme").await.unwrap();
+    assert_eq!(token, old.access_token.expose());
+}
+
+#[tokio::test]
+async fn a_pinned_company_is_held_to() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    room.tokens.begin_consent(&name("acme")).await.unwrap();
+    let given = Consent {
+        expected_company: Some(CompanyId::new("another")),
+        ..consent(&room, "acme", &minted).await
+    };
+    let error = room.tokens.adopt(given).await.unwrap_err();
+    assert!(matches!(error, ConsentError::WrongCompany { .. }));
+    assert_eq!(room.state("acme").await, State::Pending);
+}
+
+#[tokio::test]
+async fn a_company_that_another_tenant_has_is_refused() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    for tenant in ["acme", "beta"] {
+        let minted = bench.sandbox.mint(None, None);
+        room.tokens.begin_consent(&name(tenant)).await.unwrap();
+        let given = consent(&room, tenant, &minted).await;
+        let adopted = room.tokens.adopt(given).await;
+        match tenant {
+            "acme" => assert!(adopted.is_ok()),
+            _ => assert!(
+                matches!(adopted, Err(ConsentError::CompanyTaken(taken)) if taken == name("acme"))
+            ),
+        }
+    }
+    assert_eq!(room.row("beta").await.candidate, None);
+}
+
+#[tokio::test]
+async fn while_pleo_does_not_say_whose_it_is_the_pair_is_kept_and_asked_about_again() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503}));
+    room.tokens.begin_consent(&name("acme")).await.unwrap();
+    let given = consent(&room, "acme", &minted).await;
+    let error = room.tokens.adopt(given).await.unwrap_err();
+    assert!(matches!(error, ConsentError::Unverified), "{error:?}");
+    assert!(room.row("acme").await.candidate.is_some());
+    room.token("acme").await.unwrap_err();
+    // The consent's own time has passed.
+    bench.clock.pass(Duration::from_mins(2));
+    let keeper = room.tokens.clone();
+    room.tasks.spawn(async move { keeper.keep().await });
+    for _ in 0..500 {
+        if room.state("acme").await == State::Active {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let token = room.token("acme").await.unwrap();
+    assert_eq!(token, minted.access_token.expose());
+}
+
+#[tokio::test]
+async fn a_pair_that_pleo_refuses_is_erased() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    bench.sandbox.revoke(minted.authorisation);
+    room.tokens.begin_consent(&name("acme")).await.unwrap();
+    let given = consent(&room, "acme", &minted).await;
+    let error = room.tokens.adopt(given).await.unwrap_err();
+    assert!(matches!(error, ConsentError::Unusable));
+    assert_eq!(room.row("acme").await.candidate, None);
+}
+
+#[tokio::test]
+async fn what_an_operator_ended_meanwhile_a_consent_does_not_bring_back() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    let minted = bench.sandbox.mint(None, None);
+    room.tokens.begin_consent(&name("acme")).await.unwrap();
+    let acme = name("acme");
+    room.tokens.disconnect(&acme, false).await.unwrap();
+    let given = consent(&room, "acme", &minted).await;
+    room.tokens.adopt(given).await.unwrap_err();
+    assert_eq!(room.state("acme").await, State::Disconnected);
+}
+
+#[tokio::test]
+async fn an_acceptance_of_unknown_outcome_is_a_success() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    room.tokens.begin_consent(&name("acme")).await.unwrap();
+    let given = consent(&room, "acme", &minted).await;
+    // The offer, and then the acceptance.
+    room.store
+        .untold
+        .store(2, std::sync::atomic::Ordering::SeqCst);
+    room.tokens.adopt(given).await.unwrap();
+    assert_eq!(room.state("acme").await, State::Active);
+}

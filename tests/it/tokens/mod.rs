@@ -1,0 +1,10 @@
+//! The room `tokens` over a real store and the sandbox, in this process: flights, waiters, 401s, consents, salvage.
+//! Whole gateways are not here.
+
+mod bench;
+mod consenting;
+mod faults;
+mod operating;
+mod rejecting;
+mod storing;
+mod waiting;

@@ -1,0 +1,138 @@
+//! What operators do while flights are in the air, and how a process ends.
+
+use std::time::Duration;
+
+use pleo_gateway::model::connection::State;
+use pleo_gateway::tokens::ObtainError;
+use pleo_gateway::tokens::operate::{Bundle, ImportTerms, OperateError};
+use serde_json::json;
+
+use super::bench::{Bench, Room, name};
+
+/// A refresh that Pleo answers late.
+async fn in_the_air(
+    bench: &Bench,
+    room: &Room,
+) -> impl Future<Output = Result<u64, OperateError>> + use<> {
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "300ms"}));
+    let tokens = room.tokens.clone();
+    let flight = room.tasks.spawn(async move {
+        let refreshed = tokens.refresh(&name("acme")).await;
+        refreshed.map(|row| row.generation.0)
+    });
+    bench.faults_played().await;
+    async move { flight.await.unwrap() }
+}
+
+#[tokio::test]
+async fn a_flight_in_the_air_does_not_bring_back_what_was_disconnected() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    let flight = in_the_air(&bench, &room).await;
+    room.tokens.disconnect(&name("acme"), false).await.unwrap();
+    assert!(matches!(flight.await, Err(OperateError::NotConnected(_))));
+    let row = room.row("acme").await;
+    assert_eq!(row.state, State::Disconnected);
+    assert_eq!(row.refresh_token(), None);
+    let error = room.token("acme").await.unwrap_err();
+    assert!(matches!(error, ObtainError::NotConnected { .. }));
+}
+
+#[tokio::test]
+async fn an_import_waits_for_a_flight_in_the_air_and_replaces_only_on_request() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    let flight = in_the_air(&bench, &room).await;
+    let minted = bench.sandbox.mint(None, None);
+    let bundle = || Bundle {
+        access: None,
+        refresh: minted.refresh_token.clone(),
+        expires_in: None,
+        scopes: None,
+        company: None,
+    };
+    let terms = ImportTerms {
+        replace: true,
+        ..ImportTerms::default()
+    };
+    let kept = room
+        .tokens
+        .import(&name("acme"), bundle(), &ImportTerms::default())
+        .await;
+    assert!(matches!(kept, Err(OperateError::WouldReplace(_))));
+    let row = room.tokens.import(&name("acme"), bundle(), &terms).await;
+    assert_eq!(flight.await.unwrap(), 1, "it waited for the flight");
+    assert_eq!(row.unwrap().epoch.0, 2);
+    // Without an access token the first use refreshes.
+    let token = room.token("acme").await.unwrap();
+    assert!(room.works(&token).await);
+    assert!(bench.was_kept());
+}
+
+#[tokio::test]
+async fn an_operator_s_refresh_is_carried_out_though_a_flight_is_in_the_air_for_something_else() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    room.import("acme", &minted, false).await;
+    bench.fault(&json!({"endpoint": "introspect", "kind": "delay", "delay": "300ms"}));
+    let tokens = room.tokens.clone();
+    room.tasks
+        .spawn(async move { tokens.obtain(&super::bench::permit("acme")).await });
+    bench.faults_played().await;
+    let row = room.tokens.refresh(&name("acme")).await.unwrap();
+    assert_eq!(row.generation.0, 1);
+}
+
+#[tokio::test]
+async fn a_refresh_decided_upon_an_old_row_is_not_sent_for_the_new_one() {
+    let bench = Bench::new().await;
+    let (one, other) = (bench.room().await, bench.room().await);
+    one.connected(&bench, "acme").await;
+    // Both have decided, and one is kept from beginning until the other has done it.
+    bench.fault(&json!({"endpoint": "introspect", "kind": "delay", "delay": "500ms"}));
+    let late = async { one.tokens.refresh(&name("acme")).await };
+    let quick = async {
+        bench.faults_played().await;
+        other.tokens.refresh(&name("acme")).await
+    };
+    let (late, quick) = tokio::join!(late, quick);
+    assert_eq!(quick.unwrap().generation.0, 1);
+    assert_eq!(late.unwrap().generation.0, 1);
+    assert_eq!(bench.count("refreshes"), 1);
+}
+
+#[tokio::test]
+async fn what_another_process_did_is_noticed_within_a_second() {
+    let bench = Bench::new().await;
+    let (room, other) = (bench.room().await, bench.room().await);
+    let old = room.connected(&bench, "acme").await;
+    let keeper = room.tokens.clone();
+    room.tasks.spawn(async move { keeper.keep().await });
+    let before = room.token("acme").await.unwrap();
+    assert_eq!(before, old.access_token.expose());
+    other.tokens.refresh(&name("acme")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_ne!(room.token("acme").await.unwrap(), before);
+    other.tokens.disconnect(&name("acme"), false).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    room.token("acme").await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_process_that_ends_lets_its_flight_land_and_starts_none() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    let flight = in_the_air(&bench, &room).await;
+    room.tasks.stop();
+    assert!(room.tokens.refresh(&name("acme")).await.is_ok());
+    assert_eq!(flight.await.unwrap(), 1);
+    assert!(room.tokens.refresh(&name("acme")).await.is_err());
+    assert_eq!(bench.count("token_calls"), 1);
+    room.end().await;
+    let next = bench.room().await;
+    assert_eq!(next.row("acme").await.attempts, []);
+}

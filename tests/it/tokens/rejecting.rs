@@ -1,0 +1,136 @@
+//! A 401 of Pleo, judged by the generation of the token it was sent with (design.md R7).
+
+use std::time::Duration;
+
+use pleo_gateway::model::connection::State;
+use pleo_gateway::tokens::bearer::Bearer;
+use pleo_gateway::tokens::{ObtainError, Rejected};
+use serde_json::json;
+
+use super::bench::{Bench, Room, name, permit};
+
+async fn bearer(room: &Room) -> Bearer {
+    room.tokens.obtain(&permit("acme")).await.unwrap()
+}
+
+async fn rejected(room: &Room, bearer: &Bearer) -> Result<Rejected, ObtainError> {
+    room.tokens.rejected(&permit("acme"), bearer).await
+}
+
+fn generation(answer: Result<Rejected, ObtainError>) -> u64 {
+    match answer {
+        Ok(Rejected::Replay(bearer)) => bearer.generation().0,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_with_an_older_pair_is_sent_again_without_a_refresh() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    let old = bearer(&room).await;
+    room.tokens.refresh(&name("acme")).await.unwrap();
+    assert_eq!(generation(rejected(&room, &old).await), 1);
+    assert_eq!(bench.count("refreshes"), 1);
+}
+
+#[tokio::test]
+async fn a_persistent_401_is_handed_on_and_asked_about_once_in_a_while() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    let keeper = room.tokens.clone();
+    room.tasks.spawn(async move { keeper.keep().await });
+    let current = bearer(&room).await;
+    for _ in 0..5 {
+        let answer = rejected(&room, &current).await.unwrap();
+        assert!(matches!(answer, Rejected::HandOn));
+        // Long enough for the keeper to notice what was written down.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    assert_eq!(bench.count("introspections"), 1);
+    assert_eq!(bench.count("refreshes"), 0);
+}
+
+#[tokio::test]
+async fn a_token_that_stood_is_not_believed_in_once_another_process_has_replaced_it() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let other = bench.room().await;
+    room.connected(&bench, "acme").await;
+    let current = bearer(&room).await;
+    rejected(&room, &current).await.unwrap();
+    other.tokens.refresh(&name("acme")).await.unwrap();
+    assert_eq!(generation(rejected(&room, &current).await), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_died_early_is_refreshed_once_for_all() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    let current = bearer(&room).await;
+    bench.fault(
+        &json!({"endpoint": "introspect", "kind": "status", "status": 401, "delay": "100ms"}),
+    );
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let (tokens, current) = (room.tokens.clone(), current.clone());
+            room.tasks
+                .spawn(async move { tokens.rejected(&permit("acme"), &current).await })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(generation(call.await.unwrap()), 1);
+    }
+    assert_eq!(bench.count("refreshes"), 1);
+    assert!(bench.was_kept());
+}
+
+#[tokio::test]
+async fn one_refresh_is_forced_for_a_generation_whatever_comes_of_it() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    let current = bearer(&room).await;
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 401, "count": 99}));
+    bench.fault(&json!({"endpoint": "token", "kind": "status", "status": 429, "count": 9}));
+    for _ in 0..3 {
+        let error = rejected(&room, &current).await.unwrap_err();
+        assert!(matches!(error, ObtainError::Unavailable { .. }));
+    }
+    let attempts = room.row("acme").await.attempts;
+    assert_eq!(attempts.len(), 1);
+    assert!(attempts[0].forced);
+}
+
+#[tokio::test]
+async fn while_a_refresh_is_uncertain_nothing_is_forced() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    let current = bearer(&room).await;
+    bench.fault(&json!({"endpoint": "token", "kind": "drop_after"}));
+    room.tokens.refresh(&name("acme")).await.unwrap_err();
+    assert_eq!(room.state("acme").await, State::Uncertain);
+    let error = rejected(&room, &current).await.unwrap_err();
+    let uncertain = |state| matches!(state, State::Uncertain);
+    assert!(matches!(error, ObtainError::Unavailable { state, .. } if uncertain(state)));
+    assert_eq!(bench.count("token_calls"), 1);
+}
+
+#[tokio::test]
+async fn a_revoked_authorisation_ends_at_the_first_refresh() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = room.connected(&bench, "acme").await;
+    let current = bearer(&room).await;
+    assert!(bench.sandbox.revoke(minted.authorisation));
+    let error = rejected(&room, &current).await.unwrap_err();
+    assert!(matches!(error, ObtainError::ReauthorizationRequired { .. }));
+    for _ in 0..3 {
+        room.token("acme").await.unwrap_err();
+    }
+    assert_eq!(bench.count("token_calls"), 1);
+}

@@ -144,11 +144,11 @@ impl Verdict {
             Denial::Host(invalid) => Self::new(Code::BadRequest, sentence(invalid)).poisons_link(),
             Denial::Misdirected => Self::new(
                 Code::Misdirected,
-                "Without a caller key, only this listener's own names are answered.",
+                "This listener lets callers in without a key, so it answers to its own names only.",
             ),
             Denial::CrossSite => Self::new(
                 Code::CrossSite,
-                "Without a caller key, requests from web pages of other sites are refused.",
+                "This listener lets callers in without a key, so requests from web pages of other sites are refused.",
             ),
             Denial::Caller(_) => Self::new(
                 Code::CallerUnknown,

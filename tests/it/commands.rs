@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::harness::gateway::{Setup, secret_file};
 use crate::harness::program::{Output, run};
 use crate::harness::sandbox::{Minted, Sandbox};
-use crate::harness::{BINARY, SOON, free_port};
+use crate::harness::{BINARY, SOON, free_port, repository};
 
 const NOWHERE: &str = "http://127.0.0.1:1";
 
@@ -315,6 +315,26 @@ fn health_tells_whether_the_gateway_is_ready() {
     let nobody = format!("http://127.0.0.1:{}", free_port());
     ends(&binary(&["health", "--url", &nobody]), 69, &[]);
     ends(&binary(&["health", "--url", "nonsense"]), 64, &[]);
+}
+
+#[test]
+fn the_shipped_configurations_start_on_a_fresh_machine_without_a_secret() {
+    for shipped in ["config/gateway.toml", "config/sidecar.toml"] {
+        let setup = Setup::at(NOWHERE);
+        fs::remove_dir_all(setup.folder().join("data")).unwrap();
+        let text = fs::read_to_string(repository(shipped)).unwrap();
+        let text = text.replace("127.0.0.1:8080", "127.0.0.1:0");
+        let port = free_port();
+        let doors = format!(
+            "[connect]\nlisten = \"127.0.0.1:{port}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n"
+        );
+        fs::write(setup.file(), format!("{text}\n{doors}")).unwrap();
+        let gateway = setup.start_as_written();
+        ends(&binary(&["health", "--url", &gateway.admin]), 0, &["ready"]);
+        let answer =
+            crate::harness::client::call(gateway.base(), "GET", "/v3/export-jobs", &[], b"");
+        answer.refused(503, "not-connected");
+    }
 }
 
 #[test]

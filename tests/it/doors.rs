@@ -52,6 +52,43 @@ fn http2_is_served_in_clear_to_who_knows() {
 }
 
 #[test]
+fn large_bodies_go_both_ways_over_http2() {
+    let upstream = Upstream::start(|exchange| {
+        let body = exchange.body();
+        let length = body.len();
+        exchange.reply(format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"
+        ));
+        exchange.reply(&body);
+    });
+    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let (sent, got) = (
+        gateway.setup.folder().join("sent"),
+        gateway.setup.folder().join("got"),
+    );
+    let bytes: Vec<u8> = (0..8_000_000_u32)
+        .map(|n| n.to_le_bytes()[(n % 3) as usize])
+        .collect();
+    std::fs::write(&sent, &bytes).unwrap();
+    let data = format!("@{}", sent.display());
+    let output = got.display().to_string();
+    let url = format!("{}/v1/vendors:search", gateway.base());
+    let (told, _) = curl(&[
+        "--http2-prior-knowledge",
+        "--data-binary",
+        &data,
+        "--output",
+        &output,
+        &url,
+    ]);
+    assert_eq!(told, "2 200");
+    assert!(
+        std::fs::read(&got).unwrap() == bytes,
+        "the body was changed on its way"
+    );
+}
+
+#[test]
 fn an_offer_to_upgrade_is_passed_over() {
     let upstream = Upstream::fine();
     let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::gateway::Setup;
 use crate::harness::program::Output;
-use crate::harness::sandbox::Sandbox;
+use crate::harness::sandbox::{Minted, Sandbox};
+use crate::harness::upstream::Upstream;
 
 fn setup(sandbox: &Sandbox) -> Setup {
     let setup = Setup::with(sandbox);
@@ -180,4 +181,21 @@ fn what_an_import_leaves_out_is_learned_before_the_first_call_that_depends_on_it
         "{row}"
     );
     sandbox.assert_no_rule_was_broken();
+}
+
+#[test]
+fn rows_of_another_provider_are_not_connected_and_nothing_of_them_is_sent() {
+    let upstream = Upstream::fine();
+    let setup = Setup::at(&upstream.origin());
+    setup.write();
+    setup.import("acme", &Minted::made_up());
+    let text = setup
+        .text()
+        .replace("client_id      = \"sandbox\"", "client_id      = \"other\"");
+    fs::write(setup.file(), &text).unwrap();
+    let list = setup.cli(&["connections", "list", "--json"], "");
+    assert_eq!(json_of(&list), json!([]));
+    let gateway = setup.start_as_written();
+    gateway.get("/v2/employees").refused(503, "not-connected");
+    assert!(upstream.seen().is_empty());
 }

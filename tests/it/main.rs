@@ -11,6 +11,7 @@ mod commands;
 mod connect_flow;
 mod doors;
 mod errors;
+mod explain;
 mod forwarding;
 mod harness;
 mod house_rules;

@@ -161,6 +161,11 @@ listen = "127.0.0.1:0"
     /// Writes the configuration and serves.
     pub(crate) fn start(self) -> Gateway {
         self.write();
+        self.start_as_written()
+    }
+
+    /// Serves with the file as it is.
+    pub(crate) fn start_as_written(self) -> Gateway {
         let program = spawn(&self);
         let mut gateway = Gateway {
             setup: self,

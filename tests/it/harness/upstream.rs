@@ -118,6 +118,11 @@ impl Exchange {
         body
     }
 
+    /// Reads to the end; false if the request was cut off.
+    pub(crate) fn is_whole(&mut self) -> bool {
+        self.link.all(self.rest).is_ok()
+    }
+
     /// Keeps the request with so much of its body.
     pub(crate) fn keep(&mut self, body: Vec<u8>) {
         let head = self.head.clone();

@@ -237,7 +237,6 @@ impl Tokens {
         if let Some(entry) = self.0.wait_out_hold(permit).await {
             return self.give(permit, &entry);
         }
-        self.0.metrics.token_lookup(Lookup::Wait);
         let entry = self.0.settled(permit).await.map_err(|error| match error {
             ObtainError::NotConnected { state: None } if !permit.is_known() => {
                 ObtainError::TenantUnknown

@@ -20,7 +20,7 @@ impl House {
         let tenant = permit.tenant();
         let limit = self.policy.timeout + crate::refresh::policy::DEADLINE_MARGIN;
         // A flight that was in the air for something else may land without what this call needs: then one of its own.
-        for _ in 0..3 {
+        for round in 0..3 {
             let known = self.cache.get(tenant);
             let now = self.clock.boot();
             if let Some(entry) = known
@@ -31,6 +31,14 @@ impl House {
                 return Err(entry.trouble(now));
             }
             let seat = self.board(tenant, Purpose::of_wait(known.as_deref()));
+            if round == 0 {
+                let lookup = if seat.is_first {
+                    Lookup::Miss
+                } else {
+                    Lookup::Wait
+                };
+                self.metrics.token_lookup(lookup);
+            }
             match tokio::time::timeout(limit, seat.landed()).await {
                 Ok(Some(Tended::Settled)) => {}
                 Ok(Some(Tended::Failed(error))) => return Err(error),

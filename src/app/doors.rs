@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::rooms::StartError;
-use crate::config::{Address, Settings, TlsFiles};
+use crate::config::{Address, Environment, Settings, TlsFiles};
 use crate::model::limits::Limits;
 use crate::net::listener::Inherited;
 use crate::net::listener::{Bound, DoorAddress, DoorOptions, bind};
@@ -22,8 +22,43 @@ pub(super) fn threads(settings: &Settings) -> usize {
     }
 }
 
+/// Every door, open and not yet served.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) callers: Vec<Bound>,
+    pub(super) connect: Bound,
+    pub(super) admin: Bound,
+}
+
+/// Opens every door: all of them, or none stays open.
+pub(super) async fn open(
+    settings: &Settings,
+    environment: &Environment,
+    threads: usize,
+) -> Result<Opened, StartError> {
+    let names = environment.var("LISTEN_FDNAMES");
+    let mut inherited = names.map_or_else(Inherited::none, Inherited::named);
+    let (connect, admin) = (&settings.connect, &settings.admin);
+    Ok(Opened {
+        callers: bind_callers(settings, threads, &mut inherited).await?,
+        connect: bind_one(&connect.listen, connect.tls.as_ref(), &mut inherited).await?,
+        admin: bind_one(&admin.listen, admin.tls.as_ref(), &mut inherited).await?,
+    })
+}
+
+impl Opened {
+    /// The certificates of all doors.
+    pub(super) fn certificates(&self) -> Vec<Arc<ServerTls>> {
+        let desk = [&self.connect, &self.admin];
+        desk.into_iter()
+            .chain(&self.callers)
+            .filter_map(Bound::tls)
+            .collect()
+    }
+}
+
 /// Opens every door for callers, each for all threads.
-pub(super) async fn bind_callers(
+async fn bind_callers(
     settings: &Settings,
     threads: usize,
     inherited: &mut Inherited,
@@ -42,7 +77,7 @@ pub(super) async fn bind_callers(
 }
 
 /// Opens a door that one thread serves.
-pub(super) async fn bind_one(
+async fn bind_one(
     address: &Address,
     files: Option<&TlsFiles>,
     inherited: &mut Inherited,

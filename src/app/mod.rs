@@ -21,7 +21,7 @@ use crate::connect::{self, Connect};
 use crate::drain::Tasks;
 use crate::model::snapshot::Snapshot;
 use crate::net::links::Links;
-use crate::net::listener::{Bound, DoorAddress, Inherited};
+use crate::net::listener::DoorAddress;
 use crate::net::threads::Cores;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{access_log, logs};
@@ -65,34 +65,19 @@ pub async fn start(
     environment: Environment,
     tasks: Tasks,
 ) -> Result<Running, StartError> {
-    let mut inherited = environment
-        .var("LISTEN_FDNAMES")
-        .map_or_else(Inherited::none, Inherited::named);
     let threads = doors::threads(&settings);
-    let callers_doors = doors::bind_callers(&settings, threads, &mut inherited).await?;
-    let connect_door = doors::bind_one(
-        &settings.connect.listen,
-        settings.connect.tls.as_ref(),
-        &mut inherited,
-    )
-    .await?;
-    let admin_door = doors::bind_one(
-        &settings.admin.listen,
-        settings.admin.tls.as_ref(),
-        &mut inherited,
-    )
-    .await?;
-    let certificates = [&connect_door, &admin_door]
-        .into_iter()
-        .chain(&callers_doors)
-        .filter_map(Bound::tls)
-        .collect();
-    let fixed = Fixed::of(&settings);
-    let callers: Vec<_> = callers_doors
+    let opened = doors::open(&settings, &environment, threads).await?;
+    let certificates = opened.certificates();
+    let callers = opened
+        .callers
         .iter()
         .map(|door| door.address().clone())
         .collect();
-    let (connect, admin) = (connect_door.address().clone(), admin_door.address().clone());
+    let (connect, admin) = (
+        opened.connect.address().clone(),
+        opened.admin.address().clone(),
+    );
+    let fixed = Fixed::of(&settings);
 
     let rooms = Rooms::open(&settings, "gateway", tasks.clone()).await?;
     rooms.tokens.recover().await;
@@ -115,10 +100,10 @@ pub async fn start(
     let served = Callers::new(snapshot.clone(), &rooms, log, stop_callers.clone())?;
     let upstream = served.links();
     let cores = served
-        .open(callers_doors, threads)
+        .open(opened.callers, threads)
         .map_err(StartError::Thread)?;
     let desk = desk
-        .open(connect_door, admin_door, stop_desk.clone())
+        .open(opened.connect, opened.admin, stop_desk.clone())
         .map_err(StartError::Thread)?;
     tasks.spawn(keep(rooms.tokens.clone(), tasks.clone()));
     tasks.spawn(watch_links(

@@ -113,10 +113,10 @@ impl Reload {
             let done = self.once().await;
             match &done {
                 Err(problems) => {
-                    tracing::error!(%problems, "the configuration was not read again: the old one stays")
+                    tracing::error!(%problems, "the configuration was not read again: the old one stays");
                 }
                 Ok(restart) if restart.is_empty() => {
-                    tracing::info!("the configuration was read again")
+                    tracing::info!("the configuration was read again");
                 }
                 Ok(restart) => tracing::warn!(
                     needs_a_restart = restart.join(", "),

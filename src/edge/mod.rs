@@ -138,3 +138,19 @@ impl std::fmt::Debug for Edge {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// hyper moves it, and keeps one for each link.
+    #[test]
+    fn the_future_of_a_request_is_small() {
+        let size = size_of_future(Edge::serve);
+        assert!(size < 5120, "{size} bytes");
+    }
+}

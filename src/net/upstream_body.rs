@@ -44,16 +44,19 @@ pub struct UpstreamBody {
     body: Incoming,
     lease: Lease,
     sending: Option<Rc<Sending>>,
+    /// As far as was seen: asking hyper takes a lock.
+    over: bool,
 }
 
 impl UpstreamBody {
     pub(super) fn new(body: Incoming, lease: Lease, sending: Option<Rc<Sending>>) -> Self {
         let mut this = Self {
+            over: body.is_end_stream(),
             body,
             lease,
             sending,
         };
-        if this.body.is_end_stream() {
+        if this.over {
             this.ended();
         }
         this
@@ -78,13 +81,16 @@ impl Body for UpstreamBody {
         match &frame {
             Some(Err(_)) => self.lease.end(false),
             Some(Ok(_)) if !self.body.is_end_stream() => {}
-            Some(Ok(_)) | None => self.ended(),
+            Some(Ok(_)) | None => {
+                self.over = true;
+                self.ended();
+            }
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.over
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -108,7 +108,10 @@ pub(super) fn clean(
     }
     frame(&mut headers, &head.method, framing, said_length);
     headers.append(VIA, via(head.version));
-    headers.insert(X_REQUEST_ID, request_id.clone());
+    let mut request_id = request_id.clone();
+    // Each is seen once: it would only push others out of HTTP/2's table of fields.
+    request_id.set_sensitive(true);
+    headers.insert(X_REQUEST_ID, request_id);
     CleanHead {
         method: head.method,
         target: permit.target().clone(),

@@ -62,21 +62,17 @@ impl RequestMeters {
     /// Counts one request.
     pub fn count(&mut self, answered: Answered<'_>) {
         let metrics = &self.metrics;
-        let meters = match answered.route {
-            None => &mut self.no_route,
-            Some(route) => {
-                if !self.routes.contains_key(route) {
-                    let meters = RouteMeters::of(metrics, route.as_ref());
-                    self.routes.insert(route.clone(), meters);
-                }
-                match self.routes.get_mut(route) {
-                    Some(meters) => meters,
-                    None => &mut self.no_route,
-                }
-            }
-        };
-        meters.count(metrics, &answered);
         metrics.overhead().observe(answered.overhead);
+        let Some(route) = answered.route else {
+            return self.no_route.count(metrics, &answered);
+        };
+        if let Some(meters) = self.routes.get_mut(route) {
+            meters.count(metrics, &answered);
+        } else {
+            let mut meters = RouteMeters::of(metrics, route.as_ref());
+            meters.count(metrics, &answered);
+            self.routes.insert(route.clone(), meters);
+        }
     }
 }
 

@@ -227,6 +227,15 @@ mod tests {
     }
 
     #[test]
+    fn r5_nothing_is_presented_while_evidence_can_decide() {
+        let mut scene = Scene::new();
+        scene.at(300).force(1).unwrap();
+        scene.close(1, Outcome::NoPair).unwrap();
+        assert_eq!(scene.at(889).begin(2).unwrap_err(), Refused::Busy);
+        assert!(scene.at(890).begin(2).is_ok());
+    }
+
+    #[test]
     fn r5_park_begins_nothing() {
         let mut scene = Scene::new();
         scene.policy.uncertain = Uncertain::Park;

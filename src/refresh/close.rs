@@ -275,6 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn r4_a_late_close_is_recorded_and_leaves_the_attempt_under_way_alone() {
+        let mut scene = Scene::new();
+        scene.at(895).begin(1).unwrap();
+        scene.at(1040).by("q").take(&Event::Overdue).unwrap();
+        scene.at(1042).begin(2).unwrap();
+        scene.by("p").close(1, Outcome::NoPair).unwrap();
+        assert_eq!(scene.row.state, State::Refreshing);
+        assert_eq!(scene.row.attempts[0].outcome, Some(Outcome::NoPair));
+    }
+
+    #[test]
     fn a_late_word_that_nothing_was_sent_ends_the_doubt() {
         let mut scene = begun();
         scene.at(745).by("q").take(&Event::Overdue).unwrap();

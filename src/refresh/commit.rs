@@ -175,6 +175,8 @@ mod tests {
     #[test]
     fn r6_a_pair_waits_for_a_later_attempt_that_is_open() {
         let mut scene = two();
+        scene.knows(true, 0);
+        assert_eq!(scene.at(1066).commit(1, true).unwrap_err(), Refused::Busy);
         scene.knows(false, 0);
         assert_eq!(scene.commit(1, true).unwrap_err(), Refused::Busy);
         scene.close(2, Outcome::NoPair).unwrap();

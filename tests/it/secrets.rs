@@ -218,8 +218,9 @@ async fn refresh_and_fail(stand: &Stand, serving: &Serving, written: &mut Writte
     written.answer("a refresh", &serving.operate(Method::POST, path).await);
     let said = "sandbox_refresh_said-by-pleo sandbox_access_said-by-pleo";
     let faults = [
-        json!({"kind": "status", "status": 401, "body": json!({"error": "invalid_client", "error_description": said}).to_string()}),
         json!({"kind": "malformed"}),
+        // last: after it the OAuth client is not tried for a while, and a fault would wait for somebody else
+        json!({"kind": "status", "status": 401, "body": json!({"error": "invalid_client", "error_description": said}).to_string()}),
     ];
     for mut fault in faults {
         let minted = stand.mint();

@@ -18,6 +18,8 @@ use crate::telemetry::chain::chain;
 const TICK: Duration = Duration::from_millis(250);
 /// How often a row is looked at that another process works on: this is the watching of R2.
 const WATCH: Duration = Duration::from_millis(500);
+/// How often salvage is looked through for what could not be stored before.
+const DRAIN_EVERY: Duration = Duration::from_secs(5);
 /// The longest a row is left alone.
 const AT_LEAST: Duration = Duration::from_hours(1);
 
@@ -29,6 +31,7 @@ impl Tokens {
             house: house.clone(),
             mark: Revision(0),
             plan: Plan::default(),
+            drain_at: house.clock.boot() + DRAIN_EVERY,
         };
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -45,6 +48,7 @@ struct Rounds {
     house: Arc<House>,
     mark: Revision,
     plan: Plan,
+    drain_at: Boot,
 }
 
 impl Rounds {
@@ -58,6 +62,10 @@ impl Rounds {
             return;
         }
         let now = self.house.clock.boot();
+        if now >= self.drain_at {
+            self.house.drain_salvage(None).await;
+            self.drain_at = now + DRAIN_EVERY;
+        }
         for tenant in self.plan.due(now) {
             self.visit(&tenant).await;
         }

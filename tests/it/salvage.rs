@@ -30,14 +30,14 @@ impl Hog {
     }
 }
 
-/// The sealed pairs in salvage.
+/// The sealed pairs in salvage; not what is still being written.
 fn salvaged(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(salvaged(&path));
-        } else if path.extension().is_none_or(|end| end != "lock") {
+        } else if path.extension().is_some_and(|end| end == "pair") {
             found.push(path);
         }
     }

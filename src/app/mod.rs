@@ -3,6 +3,7 @@
 mod callers;
 mod desk;
 mod doors;
+mod file_watch;
 mod reload;
 pub mod rooms;
 pub mod signals;

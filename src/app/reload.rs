@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::file_watch::FileWatch;
 use crate::admin::ReloadWish;
 use crate::clock::SharedClock;
 use crate::config::{
@@ -102,31 +103,38 @@ fn of_links(limits: &Limits) -> Limits {
 }
 
 impl Reload {
-    /// Carries out wishes until the process stops.
+    /// Carries out wishes, and reads the file again when it has changed, until the process stops.
     pub(super) async fn run(self, mut wishes: mpsc::Receiver<ReloadWish>, stop: CancellationToken) {
+        let mut file = FileWatch::begin(self.file.clone());
         loop {
             let wish = tokio::select! {
                 () = stop.cancelled() => return,
-                wish = wishes.recv() => wish,
+                Some(wish) = wishes.recv() => Some(wish),
+                () = file.changed() => None,
             };
-            let Some(wish) = wish else { return };
             let done = self.once().await;
-            match &done {
-                Err(problems) => {
-                    tracing::error!(%problems, "the configuration was not read again: the old one stays");
-                }
-                Ok(restart) if restart.is_empty() => {
-                    tracing::info!("the configuration was read again");
-                }
-                Ok(restart) => tracing::warn!(
-                    needs_a_restart = restart.join(", "),
-                    "the configuration was read again"
-                ),
+            self.say(&done);
+            if let Some(wish) = wish {
+                // Whoever asked may have gone away.
+                let _ = wish.send(done);
             }
-            self.metrics.reloaded(done.is_ok(), self.clock.wall());
-            // Whoever asked may have gone away.
-            let _ = wish.send(done);
         }
+    }
+
+    fn say(&self, done: &Result<Vec<&'static str>, String>) {
+        match done {
+            Err(problems) => {
+                tracing::error!(%problems, "the configuration was not read again: the old one stays");
+            }
+            Ok(restart) if restart.is_empty() => {
+                tracing::info!("the configuration was read again");
+            }
+            Ok(restart) => tracing::warn!(
+                needs_a_restart = restart.join(", "),
+                "the configuration was read again"
+            ),
+        }
+        self.metrics.reloaded(done.is_ok(), self.clock.wall());
     }
 
     /// The names of what needs a restart, or every problem.

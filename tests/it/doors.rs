@@ -312,3 +312,19 @@ fn a_reload_changes_what_is_allowed_and_a_bad_file_changes_nothing() {
         (gateway.get("/v2/employees").status == 200).then_some(())
     });
 }
+
+#[test]
+fn a_changed_file_is_read_again_by_itself() {
+    let upstream = Upstream::fine();
+    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    gateway.get("/v2/employees").expect(200);
+    let text = gateway.setup.text();
+    let less = text.replace("catalogue = \"*\"", "catalogue = \"vendors/*\"");
+    // as editors and Kubernetes do it: a new file in the old one's place
+    let new = gateway.setup.folder().join("new.toml");
+    std::fs::write(&new, less).unwrap();
+    std::fs::rename(&new, gateway.setup.file()).unwrap();
+    crate::harness::eventually("the changed file to be read", || {
+        (gateway.get("/v2/employees").status == 403).then_some(())
+    });
+}

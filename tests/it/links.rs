@@ -111,10 +111,11 @@ fn hosts_that_are_missing_or_double_are_refused() {
 }
 
 #[test]
-fn a_pleo_that_closes_its_links_costs_no_request() {
-    let upstream = Upstream::start(|exchange| {
+fn a_pleo_that_says_that_it_closes_each_link_costs_no_request() {
+    let closing = FINE.replace("content-length", "connection: close\r\ncontent-length");
+    let upstream = Upstream::start(move |exchange| {
         exchange.body();
-        exchange.reply(FINE);
+        exchange.reply(&closing);
         exchange.close();
     });
     let gateway = before(&upstream);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::exit::{Exit, Failure};
 use super::print;
-use super::session::{self, exit_of, shown};
+use super::session::{self, exit_of, shown, warn};
 use crate::app::rooms::Rooms;
 use crate::config::{self, Environment, Settings};
 use crate::drain::Tasks;
@@ -29,14 +29,7 @@ pub(super) fn run(file: Option<PathBuf>, online: bool, json: bool) -> Result<(),
     if json {
         return print::json(&serde_json::json!({ "problems": [], "warnings": settings.warnings }));
     }
-    if !settings.warnings.is_empty() {
-        print::remark(
-            settings
-                .warnings
-                .render(print::colour(&environment))
-                .trim_end(),
-        );
-    }
+    warn(&settings.warnings);
     print::line(&format!(
         "{}: fine, {} routes",
         settings.file.display(),

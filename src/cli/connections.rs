@@ -9,9 +9,20 @@ use super::exit::{Exit, Failure};
 use super::session::{self, Session};
 use super::{import, print};
 use crate::connect::link::{self, Terms};
+use crate::model::connection::Connection;
 use crate::model::ids::TenantName;
 use crate::tokens::operate::OperateError;
 use crate::tokens::summary::{HistoryRow, Summary};
+
+/// Over the columns of [`columns`].
+const HEAD: [&str; 6] = [
+    "TENANT",
+    "STATE",
+    "COMPANY",
+    "GENERATION",
+    "EXPIRES",
+    "SCOPES",
+];
 
 pub(super) fn run(config: Option<PathBuf>, command: Connections) -> Result<(), Failure> {
     session::run(config, async |session| match command {
@@ -48,17 +59,7 @@ async fn list(session: &Session, json: bool) -> Result<(), Failure> {
         );
     } else {
         let rows: Vec<_> = summaries.iter().map(columns).collect();
-        print::table(
-            &[
-                "TENANT",
-                "STATE",
-                "COMPANY",
-                "GENERATION",
-                "EXPIRES",
-                "SCOPES",
-            ],
-            &rows,
-        )?;
+        print::table(&HEAD, &rows)?;
     }
     if unreadable.is_empty() {
         return Ok(());
@@ -146,7 +147,7 @@ async fn disconnect(session: &Session, one: &One, uninstall: bool) -> Result<(),
 
 fn tell(
     session: &Session,
-    row: &crate::model::connection::Connection,
+    row: &Connection,
     json: bool,
     words: Option<&str>,
 ) -> Result<(), Failure> {
@@ -158,17 +159,7 @@ fn tell(
         print::remark(words);
     }
     let rows = [columns(&summary)];
-    print::table(
-        &[
-            "TENANT",
-            "STATE",
-            "COMPANY",
-            "GENERATION",
-            "EXPIRES",
-            "SCOPES",
-        ],
-        &rows,
-    )
+    print::table(&HEAD, &rows)
 }
 
 async fn history(session: &Session, one: &One) -> Result<(), Failure> {

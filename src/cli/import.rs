@@ -12,6 +12,7 @@ use super::connections::parse_tenant;
 use super::exit::{Exit, Failure};
 use super::print;
 use super::session::Session;
+use crate::model::connection::Connection;
 use crate::model::ids::{CompanyId, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
@@ -138,7 +139,7 @@ async fn store(
     tenant: &TenantName,
     line: Line,
     options: &ImportOptions,
-) -> Result<crate::model::connection::Connection, Failure> {
+) -> Result<Connection, Failure> {
     let scopes = line
         .scope
         .as_deref()

@@ -59,23 +59,20 @@ pub(super) fn load(config: Option<PathBuf>) -> Result<Settings, Failure> {
     let environment = Environment::of_process();
     let settings =
         config::load(&config::locate(config), &environment).map_err(|problems| shown(&problems))?;
-    if !settings.warnings.is_empty() {
-        print::remark(
-            settings
-                .warnings
-                .render(print::colour(&environment))
-                .trim_end(),
-        );
-    }
+    warn(&settings.warnings);
     Ok(settings)
 }
 
+/// Shows what is allowed but perhaps not meant, or what is wrong.
+pub(super) fn warn(problems: &Problems) {
+    if !problems.is_empty() {
+        let colour = print::colour(&Environment::of_process());
+        print::remark(problems.render(colour).trim_end());
+    }
+}
+
 pub(super) fn shown(problems: &Problems) -> Failure {
-    print::remark(
-        problems
-            .render(print::colour(&Environment::of_process()))
-            .trim_end(),
-    );
+    warn(problems);
     Failure::told(exit_of(problems))
 }
 

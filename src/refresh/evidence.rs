@@ -167,17 +167,9 @@ mod tests {
     use super::super::scene::{Scene, at};
     use super::*;
 
-    /// Attempt 1 was sent at 720 and closed without a pair.
-    fn uncertain() -> Scene {
-        let mut scene = Scene::new();
-        scene.begin(1).unwrap();
-        scene.close(1, Outcome::NoPair).unwrap();
-        scene
-    }
-
     #[test]
     fn r5_two_acceptances_five_seconds_apart_show_that_it_was_not_applied() {
-        let mut scene = uncertain();
+        let mut scene = Scene::uncertain();
         scene.at(745).probed(true).unwrap();
         scene.at(749).probed(true).unwrap();
         assert_eq!(scene.row.state, State::Uncertain);
@@ -189,7 +181,7 @@ mod tests {
 
     #[test]
     fn r5_two_refusals_five_seconds_apart_prove_a_lost_answer_which_is_reported_once() {
-        let mut scene = uncertain();
+        let mut scene = Scene::uncertain();
         scene.at(745).probed(false).unwrap();
         scene.at(749).probed(false).unwrap();
         assert!(!scene.row.evidence.applied);
@@ -203,7 +195,7 @@ mod tests {
 
     #[test]
     fn r5_proof_outranks_later_expiry() {
-        let mut scene = uncertain();
+        let mut scene = Scene::uncertain();
         scene.at(745).probed(false).unwrap();
         scene.at(750).probed(false).unwrap();
         assert_eq!(scene.at(5000).begin(2).unwrap_err(), Refused::Busy);
@@ -236,7 +228,7 @@ mod tests {
 
     #[test]
     fn r5_an_acceptance_between_refusals_starts_anew() {
-        let mut scene = uncertain();
+        let mut scene = Scene::uncertain();
         scene.at(745).probed(false).unwrap();
         scene.at(748).probed(true).unwrap();
         scene.at(752).probed(false).unwrap();
@@ -246,7 +238,7 @@ mod tests {
 
     #[test]
     fn r5_questions_asked_before_the_deadline_or_close_to_expiry_are_no_evidence() {
-        let mut scene = uncertain();
+        let mut scene = Scene::uncertain();
         scene.at(744).probed(false).unwrap();
         scene.at(890).probed(false).unwrap();
         assert_eq!(scene.row.evidence, Evidence::default());
@@ -282,7 +274,7 @@ mod tests {
 
     #[test]
     fn r5_the_proof_of_an_attempt_that_is_settled_does_not_serve_the_next() {
-        let mut scene = uncertain();
+        let mut scene = Scene::uncertain();
         scene.at(745).probed(true).unwrap();
         scene.at(750).probed(true).unwrap();
         scene.at(751).probed(false).unwrap();

@@ -17,7 +17,9 @@ mod scene;
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::model::connection::{Attempt, Candidate, Connection, CredentialKind, Outcome};
+use crate::model::connection::{
+    Access, Attempt, Candidate, Connection, CredentialKind, Held, Outcome,
+};
 use crate::model::ids::{AttemptId, CompanyId, Epoch, Generation, Owner};
 use crate::model::ledger::{AuditKind, LedgerEntry, LedgerOutcome, Phase};
 use crate::model::scope::ScopeSet;
@@ -110,7 +112,7 @@ pub struct NewPair {
     /// The generation whose refresh token was presented.
     pub generation: Generation,
     /// The new access token and its life.
-    pub access: crate::model::connection::Access,
+    pub access: Access,
     /// The new refresh token; `None` keeps the old one (RFC 6749 section 6).
     pub refresh: Option<Secret>,
     /// What was granted, if the answer said so.
@@ -137,7 +139,7 @@ pub struct Import {
     /// What kind of credential.
     pub credential: CredentialKind,
     /// The pair or key.
-    pub held: crate::model::connection::Held,
+    pub held: Held,
     /// The company, if known.
     pub company: Option<CompanyId>,
     /// What was granted, if known.

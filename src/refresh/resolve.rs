@@ -115,19 +115,11 @@ mod tests {
     use super::*;
     use crate::model::connection::Verdict;
 
-    /// Attempt 1 was sent at 720 and closed without a pair.
-    fn uncertain() -> Scene {
-        let mut scene = Scene::new();
-        scene.begin(1).unwrap();
-        scene.close(1, Outcome::NoPair).unwrap();
-        scene
-    }
-
     #[test]
     fn an_operator_may_present_again_after_the_deadline_or_give_up_at_once() {
-        let mut scene = uncertain();
+        let mut scene = Scene::uncertain();
         assert_eq!(scene.take(&Event::Retry).unwrap_err(), Refused::Busy);
-        let mut other = uncertain();
+        let mut other = Scene::uncertain();
         other.take(&Event::GiveUp).unwrap();
         assert_eq!(other.row.reason, Some(Reason::AnswerLost));
         assert!(other.commit(1, false).is_ok());

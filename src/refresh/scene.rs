@@ -60,6 +60,14 @@ pub(super) struct Scene {
 }
 
 impl Scene {
+    /// Attempt 1 was sent at 720 and closed without a pair.
+    pub(super) fn uncertain() -> Self {
+        let mut scene = Self::new();
+        scene.begin(1).unwrap();
+        scene.close(1, Outcome::NoPair).unwrap();
+        scene
+    }
+
     /// At 720, when the row is due; it has watched every attempt since it began.
     pub(super) fn new() -> Self {
         Self {

@@ -189,14 +189,14 @@ impl Plan {
         }
     }
 
-    fn counts(&self) -> impl Iterator<Item = (State, usize)> {
+    fn counts(&self) -> [(State, usize); State::ALL.len()] {
         let mut counts = State::ALL.map(|state| (state, 0));
         for (_, known) in self.known.values() {
-            if let Some((_, count)) = counts.iter_mut().find(|(state, _)| state == known) {
-                *count += 1;
+            for (state, count) in &mut counts {
+                *count += usize::from(state == known);
             }
         }
-        counts.into_iter()
+        counts
     }
 }
 

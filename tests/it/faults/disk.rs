@@ -160,7 +160,10 @@ async fn where_the_intent_cannot_be_made_durable_no_token_is_spent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_no_file_can_be_opened_no_token_is_spent() {
     let mut scene = Scene::new().await;
-    let operator = Link::open(scene.serving.admin).await;
+    let mut operator = Link::open(scene.serving.admin).await;
+    // a link is accepted by the time that it was answered on
+    let ready = scene.serving.request(Method::GET, "/readyz");
+    assert_eq!(operator.request(ready).await.unwrap().status, 200);
     let pid = Some(scene.serving.pid());
     let none = |maximum| Rlimit {
         current: Some(3),

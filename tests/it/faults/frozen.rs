@@ -155,5 +155,5 @@ async fn frozen_with_the_answer_in_the_socket_it_takes_it_when_all_was_given_up(
         "answer_lost"
     );
     scene.frozen.signal(Signal::USR2);
-    scene.ends_well().await;
+    scene.ends_well(1).await;
 }

@@ -4,6 +4,7 @@
 mod candidate;
 #[cfg(test)]
 mod contract;
+pub mod high_water;
 mod journal;
 pub mod open;
 pub mod owners;

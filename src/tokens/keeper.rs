@@ -53,6 +53,7 @@ struct Rounds {
 
 impl Rounds {
     async fn make(&mut self) {
+        self.house.settle_high_water().await;
         if let Err(error) = self.notice_changes().await {
             self.house.metrics.store_failed("changes");
             tracing::debug!(
@@ -78,14 +79,16 @@ impl Rounds {
         let asked = self.house.clock.boot();
         let (mark, changed) = self.house.store.changed_since(self.mark).await?;
         self.house.watched.beat(asked);
-        if mark < self.mark {
-            // Put back from a backup: what is shown is no newer than what is there, only numbered higher.
+        let put_back = mark < self.mark;
+        if put_back {
+            // From a backup: what is shown is no newer than what is there, only numbered higher.
             self.house.cache.invalidate_all();
         }
         for tenant in changed {
             self.visit(&tenant).await;
         }
-        self.mark = mark;
+        // Every row may be another one then: all are visited (R14).
+        self.mark = if put_back { Revision(0) } else { mark };
         Ok(())
     }
 

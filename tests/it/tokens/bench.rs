@@ -25,6 +25,7 @@ use pleo_gateway::refresh::policy::Policy;
 use pleo_gateway::sandbox::{self, CLIENT_ID, CLIENT_SECRET, Minted};
 use pleo_gateway::secret::Secret;
 use pleo_gateway::store::ConnectionStore;
+use pleo_gateway::store::high_water::HighWater;
 use pleo_gateway::store::open::{self, StoreOptions};
 use pleo_gateway::store::owners::Lock;
 use pleo_gateway::store::sealing_keys::KeySource;
@@ -120,6 +121,9 @@ impl Bench {
             salvage: self.salvage(),
         };
         let opened = open::open(wanted, &owner, clock.clone()).await.unwrap();
+        let mark = data.join("high-water");
+        let high_water = HighWater::open(&mark, opened.store.id(), &pleo.options().provider_id());
+        let high_water = high_water.unwrap();
         let store = Arc::new(Faulty::over(opened.store));
         let tasks = Tasks::on(Handle::current());
         let tokens = Tokens::new(Parts {
@@ -130,6 +134,7 @@ impl Bench {
             owner,
             owners: opened.owners,
             salvage: opened.salvage,
+            high_water,
             policy: self.policy.clone(),
             hold: self.hold,
             concurrency: 2,

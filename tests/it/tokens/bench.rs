@@ -85,6 +85,7 @@ pub(super) struct Room {
     pub(super) tokens: Tokens,
     pub(super) store: Arc<Faulty>,
     pub(super) pleo: Arc<Pleo>,
+    pub(super) high_water: HighWater,
     pub(super) tasks: Tasks,
     _lock: Lock,
 }
@@ -134,7 +135,7 @@ impl Bench {
             owner,
             owners: opened.owners,
             salvage: opened.salvage,
-            high_water,
+            high_water: high_water.clone(),
             policy: self.policy.clone(),
             hold: self.hold,
             concurrency: 2,
@@ -146,6 +147,7 @@ impl Bench {
             tokens,
             store,
             pleo,
+            high_water,
             tasks,
             _lock: opened.lock,
         }

@@ -21,7 +21,7 @@ use crate::pleo::endpoints::{self, Endpoints, Environment, PleoOptions};
 use crate::refresh::policy::{self, Policy};
 use crate::store::ConnectionStore;
 use crate::store::high_water::{HighWater, HighWaterError};
-use crate::store::open::{OpenError, OpenFault, Opened, StoreOptions, open};
+use crate::store::open::{self, OpenError, OpenFault, Opened, StoreOptions};
 use crate::store::owners::Lock;
 use crate::store::sealing_keys::KeySource;
 use crate::telemetry::metrics::Metrics;
@@ -62,9 +62,6 @@ pub enum StartError {
     /// The high-water file.
     #[error("the newest pairs that were seen before are not known")]
     HighWater(#[from] HighWaterError),
-    /// PostgreSQL is not built in yet.
-    #[error("[store] postgres is not available in this version: use [store] sqlite")]
-    NoPostgres,
     /// A certificate or a set of roots.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
@@ -125,8 +122,7 @@ impl StartError {
             Self::HighWater(HighWaterError::Private(error)) if error.is_permission() => {
                 StartKind::Permission
             }
-            Self::NoPostgres
-            | Self::AuthorizeUrl
+            Self::AuthorizeUrl
             | Self::Tls(_)
             | Self::Url(_)
             | Self::HighWater(HighWaterError::Database(_)) => StartKind::Configuration,
@@ -149,11 +145,11 @@ impl Rooms {
         let options = pleo_options(settings);
         let provider = options.provider_id();
         let pleo = Arc::new(Pleo::new(options, dialer.clone(), clock.clone())?);
-        let Database::Sqlite(sqlite) = settings.store.database.clone() else {
-            return Err(StartError::NoPostgres);
-        };
         let store = StoreOptions {
-            sqlite,
+            database: match settings.store.database.clone() {
+                Database::Sqlite(file) => open::Database::Sqlite(file),
+                Database::Postgres(address) => open::Database::Postgres(address),
+            },
             sealing_keys: settings.store.sealing_keys.iter().map(key_source).collect(),
             provider: provider.clone(),
             salvage: settings.store.salvage.clone(),
@@ -165,7 +161,7 @@ impl Rooms {
             lock,
             salvage,
             ..
-        } = open(store, &owner, clock.clone()).await?;
+        } = open::open(store, &owner, clock.clone()).await?;
         let high_water = HighWater::open(&settings.store.high_water, store.id(), &provider)?;
         let policy = policy_of(&settings.refresh);
         let tokens = Tokens::new(Parts {

@@ -7,7 +7,6 @@
 //! for it. A mark is in the file as soon as it is raised, and on the disk with the next [`HighWater::settle`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -94,14 +93,9 @@ impl HighWater {
             provider: provider.to_string(),
             state: Mutex::default(),
         };
-        {
-            let mut state = place.state();
-            state.marks = place.own(&lines);
-            state.longest = longest(&lines.text());
-            if lines.damaged > 0 || lines.torn {
-                state.longest = 0;
-            }
-        }
+        let is_tidy = lines.damaged == 0 && !lines.torn;
+        place.state().marks = place.own(&lines);
+        place.state().longest = if is_tidy { longest(&lines.text()) } else { 0 };
         let high_water = Self(Arc::new(place));
         high_water.0.tidy(text.len() as u64);
         Ok(high_water)
@@ -395,12 +389,7 @@ fn read_line(line: &[u8]) -> Option<(Whose, Pair)> {
 /// Against damage, not against anybody: 64 bits of SHA-256, in hexadecimal.
 fn sum(words: &str) -> String {
     let digest = digest(&SHA256, words.as_bytes());
-    let mut text = String::with_capacity(16);
-    for byte in &digest.as_ref()[..8] {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    (digest.as_ref()[..8].iter()).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn longest(text: &str) -> u64 {

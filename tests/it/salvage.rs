@@ -13,7 +13,7 @@ use crate::stand::serving::Serving;
 use crate::stand::{Plan, READ, SOON, Stand, salvaged, until};
 
 /// Somebody who holds the database's write lock.
-struct Hog(Connection);
+pub(crate) struct Hog(Connection);
 
 impl Hog {
     fn of(stand: &Stand) -> Self {
@@ -23,13 +23,13 @@ impl Hog {
         Self(database)
     }
 
-    fn let_go(self) {
+    pub(crate) fn let_go(self) {
         self.0.execute_batch("rollback").unwrap();
     }
 }
 
 /// A refresh was applied, its answer is in hand, and the store cannot be written.
-async fn pair_in_hand(stand: &Stand, id: u64) -> (Serving, Hog) {
+pub(crate) async fn pair_in_hand(stand: &Stand, id: u64) -> (Serving, Hog) {
     let serving = stand.serve("first").await;
     assert_eq!(serving.get("acme", READ).await.status, 200);
     stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "1s", "commit": true}));

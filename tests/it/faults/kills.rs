@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use super::halted::{Deed, REQUEST, calls, halted, points, run, says, tried};
 use crate::stand::caller::Link;
 use crate::stand::serving::Serving;
-use crate::stand::{Plan, READ, SOON, Stand, is_long, salvaged, until};
+use crate::stand::{Plan, READ, SOON, Stand, Store, is_long, salvaged, until};
 
 /// An attempt's deadline (timeout + 5 s), evidence 5 s apart, its adoption at worst, and a machine under load.
 const BACK_WITHIN: Duration = Duration::from_mins(1);
@@ -27,6 +27,17 @@ enum Victim {
     Gateway,
 }
 
+/// What is tried at every point.
+type Run = (Victim, Store<'static>);
+
+/// The first file that belongs to the store.
+fn first_file(store: Store<'_>) -> &'static str {
+    match store {
+        Store::Sqlite => "gateway.db",
+        Store::Postgres | Store::At(_) => "sealing.key",
+    }
+}
+
 /// How a connection came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Came {
@@ -36,8 +47,9 @@ enum Came {
     AnswerLost,
 }
 
-async fn stand() -> (Stand, u64) {
+async fn stand(store: Store<'_>) -> (Stand, u64) {
     let stand = Stand::new(Plan {
+        store,
         refresh: "timeout = \"1s\"\nadoption_grace = \"5s\"\nhold = \"200ms\"\n",
         ..Plan::default()
     })
@@ -47,12 +59,12 @@ async fn stand() -> (Stand, u64) {
 }
 
 /// One refresh, killed at its nth call; the calls it made.
-async fn refresh(stand: &Stand, victim: Victim, nth: usize) -> Vec<String> {
+async fn refresh(stand: &Stand, (victim, store): Run, nth: usize) -> Vec<String> {
     let (log, nth) = (stand.home().join("calls"), nth.to_string());
     match victim {
         Victim::Command => {
             let command = stand.command(&["connections", "refresh", "acme"]);
-            run(halted(&command, Deed::Kill, &nth, "gateway.db", &log)).await;
+            run(halted(&command, Deed::Kill, &nth, first_file(store), &log)).await;
             calls(&log)
         }
         Victim::Gateway => {
@@ -74,26 +86,31 @@ async fn refresh(stand: &Stand, victim: Victim, nth: usize) -> Vec<String> {
     }
 }
 
-/// True if the new pair was durable: its commit's fsync, the first after the request, was over.
+/// True if the new pair was durable: its commit's fsync, the first after the request, was over; or, where another machine
+/// makes it durable, the process had come to its orderly end.
 fn is_durable(calls: &[String]) -> bool {
     let is_sync = |call: &String| call.contains("sync ") && call.ends_with("-wal");
+    let is_end = |call: &String| call.starts_with("unlink") && call.ends_with(".lock");
     let mut before_kill = calls.iter().rev().skip(1).rev();
-    before_kill.any(|call| call.starts_with(REQUEST)) && before_kill.any(is_sync)
+    before_kill.any(|call| call.starts_with(REQUEST))
+        && before_kill.any(|call| is_sync(call) || is_end(call))
 }
 
-async fn killed_at(victim: Victim, nth: usize) -> Came {
-    let (stand, id) = stand().await;
-    let made = refresh(&stand, victim, nth).await;
+async fn killed_at(run: Run, nth: usize) -> Came {
+    let (stand, id) = stand(run.1).await;
+    let made = refresh(&stand, run, nth).await;
     let serving = stand.serve("healthy").await;
     let came = came_back(&stand, &serving, id, &made).await;
     assert!(stand.broken().is_empty(), "{:?}", stand.broken());
     assert_eq!(stand.count("refresh_token_presented_twice"), 0);
     assert!(salvaged(&stand.home().join("data/salvage")).is_empty());
-    let store = Connection::open(stand.home().join("data/gateway.db")).unwrap();
-    let whole: String = store
-        .query_row("pragma integrity_check", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(whole, "ok");
+    if matches!(run.1, Store::Sqlite) {
+        let store = Connection::open(stand.home().join("data/gateway.db")).unwrap();
+        let whole: String = store
+            .query_row("pragma integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(whole, "ok");
+    }
     came
 }
 
@@ -126,9 +143,16 @@ async fn came_back(stand: &Stand, serving: &Serving, id: u64, made: &[String]) -
     }
 }
 
+fn name(store: Store<'_>) -> &'static str {
+    match store {
+        Store::Sqlite => "SQLite",
+        Store::Postgres | Store::At(_) => "PostgreSQL",
+    }
+}
+
 /// What became of the points that were tried.
 struct Table {
-    victim: Victim,
+    run: Run,
     calls: Vec<String>,
     came: BTreeMap<Came, u64>,
     /// A point, its call, and what was promised and not kept: lost, or to be repaired by hand.
@@ -150,8 +174,9 @@ impl fmt::Display for Table {
         let tried = self.came.values().sum::<u64>() + self.lost.len() as u64;
         write!(
             f,
-            "{:?}: {tried} of {} points: {} not applied, {} committed, {} salvaged, {} answers lost, {} lost, 0 repairs",
-            self.victim,
+            "{:?} on {}: {tried} of {} points: {} not applied, {} committed, {} salvaged, {} answers lost, {} lost, 0 repairs",
+            self.run.0,
+            name(self.run.1),
             self.calls.len(),
             count(Came::NotApplied),
             count(Came::Committed),
@@ -176,20 +201,20 @@ fn at_stake(calls: &[String]) -> Vec<usize> {
         .collect()
 }
 
-fn kill_at_every_call(victim: Victim, step: usize) -> Table {
-    let undisturbed = async |_| refresh(&stand().await.0, victim, 0).await;
+fn kill_at_every_call(run: Run, step: usize) -> Table {
+    let undisturbed = async |_| refresh(&stand(run.1).await.0, run, 0).await;
     let calls = tried(vec![0], undisturbed).remove(0).1.unwrap();
     let mut at = points(&calls, step, is_long());
     at.extend(at_stake(&calls));
     at.sort_unstable();
     at.dedup();
     let mut table = Table {
-        victim,
+        run,
         calls,
         came: BTreeMap::new(),
         lost: Vec::new(),
     };
-    for (nth, came) in tried(at, async |nth| killed_at(victim, nth).await) {
+    for (nth, came) in tried(at, async |nth| killed_at(run, nth).await) {
         match came {
             Ok(came) => *table.came.entry(came).or_default() += 1,
             Err(why) => table.lost.push((nth, why)),
@@ -200,14 +225,28 @@ fn kill_at_every_call(victim: Victim, step: usize) -> Table {
 
 #[test]
 fn long_a_command_that_refreshes_may_be_killed_at_any_call() {
-    let table = kill_at_every_call(Victim::Command, 40);
+    let table = kill_at_every_call((Victim::Command, Store::Sqlite), 40);
     println!("{table}");
     table.is_well();
 }
 
 #[test]
 fn long_a_gateway_that_refreshes_may_be_killed_at_any_call() {
-    let table = kill_at_every_call(Victim::Gateway, 40);
+    let table = kill_at_every_call((Victim::Gateway, Store::Sqlite), 40);
+    println!("{table}");
+    table.is_well();
+}
+
+#[test]
+fn long_a_command_on_postgres_may_be_killed_at_any_call() {
+    let table = kill_at_every_call((Victim::Command, Store::Postgres), 40);
+    println!("{table}");
+    table.is_well();
+}
+
+#[test]
+fn long_a_gateway_on_postgres_may_be_killed_at_any_call() {
+    let table = kill_at_every_call((Victim::Gateway, Store::Postgres), 40);
     println!("{table}");
     table.is_well();
 }

@@ -100,7 +100,10 @@ fn consent_is_open(row: &Connection, moment: &Moment<'_>) -> bool {
     let Some(until) = row.consent_until else {
         return row.candidate.is_some();
     };
-    let waits = row.candidate.as_ref().map_or(Duration::ZERO, |_| CANDIDATE_HOLDS);
+    let waits = row
+        .candidate
+        .as_ref()
+        .map_or(Duration::ZERO, |_| CANDIDATE_HOLDS);
     moment.now < until + waits
 }
 

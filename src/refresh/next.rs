@@ -71,7 +71,10 @@ fn refresh(row: &Connection, moment: &Moment<'_>) -> Next {
         Ok(()) => Next::Refresh,
         Err(Refused::BackingOff(at)) => Next::Rest(Some(at)),
         Err(_) => {
-            let holds = row.candidate.as_ref().map_or(Duration::ZERO, |_| CANDIDATE_HOLDS);
+            let holds = row
+                .candidate
+                .as_ref()
+                .map_or(Duration::ZERO, |_| CANDIDATE_HOLDS);
             let consent = row.consent_until.map(|until| until + holds);
             let deadlines = row.attempts.iter().map(|a| a.deadline);
             rest(deadlines.chain(consent).max().unwrap_or(moment.now), moment)
@@ -151,7 +154,7 @@ mod tests {
         scene.take(&Event::Offer(Box::new(candidate))).unwrap();
         assert_eq!(next_of(scene.at(760)), Next::Verify);
         assert_eq!(scene.look(apart_from_consent), Next::Rest(Some(at(1060))));
-        assert_eq!(scene.at(1059).begin(1).unwrap_err(), super::Refused::Busy);
+        assert_eq!(scene.at(1059).begin(1).unwrap_err(), Refused::Busy);
         assert_eq!(scene.at(1060).look(apart_from_consent), Next::Refresh);
         scene.begin(1).unwrap();
         assert!(scene.look(|row, moment| may_send(row, super::super::scene::id(1), moment)));

@@ -86,7 +86,10 @@ impl Policy {
     /// How much later than the others this process begins with a row, so that of many replicas one is first.
     pub fn stands_back(&self, row: &Connection, by: &Owner) -> Duration {
         let life = row.access().map_or(Duration::ZERO, Access::life);
-        share(LONGEST_STAND_BACK.min(life / 100), number_of(row, by.as_ref()))
+        share(
+            LONGEST_STAND_BACK.min(life / 100),
+            number_of(row, by.as_ref()),
+        )
     }
 
     /// The last moment at which introspection with this token still proves something: well before its expiry.
@@ -125,11 +128,19 @@ fn share(span: Duration, number: u16) -> Duration {
 /// A number that follows from tenant, pair, and whoever asks (FNV-1a, its bits mixed).
 fn number_of(row: &Connection, asker: &str) -> u16 {
     let pair = [row.epoch.0, row.generation.0].map(u64::to_le_bytes);
-    let bytes = row.tenant.as_ref().bytes().chain(pair.into_iter().flatten());
-    let hash = bytes.chain(asker.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9).to_be_bytes();
+    let bytes = row
+        .tenant
+        .as_ref()
+        .bytes()
+        .chain(pair.into_iter().flatten());
+    let hash = bytes
+        .chain(asker.bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    let mixed = (hash ^ (hash >> 30))
+        .wrapping_mul(0xbf58_476d_1ce4_e5b9)
+        .to_be_bytes();
     u16::from_be_bytes([mixed[0], mixed[1]])
 }
 
@@ -176,7 +187,10 @@ mod tests {
             assert_eq!(policy.due_at(&row), policy.due_at(&row.clone()));
             parts[usize::try_from(due - 720).unwrap() / 10] += 1;
         }
-        assert!(parts.iter().all(|part| (850..1150).contains(part)), "{parts:?}");
+        assert!(
+            parts.iter().all(|part| (850..1150).contains(part)),
+            "{parts:?}"
+        );
         let short = policy.due_at(&row("acme", 100)).unwrap();
         assert_eq!(seconds(short), 50, "there is no time to spread in");
     }

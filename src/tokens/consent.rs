@@ -205,7 +205,8 @@ impl House {
             Err(ConsentError::Store(error)) => Err(ChangeError::Store(error)),
             Err(ConsentError::Unverified) => {
                 if let Some(entry) = self.cache.get(&row.tenant) {
-                    let waited = (row.consent_until).map_or(Duration::ZERO, |at| at.until(timing.now));
+                    let waited =
+                        (row.consent_until).map_or(Duration::ZERO, |at| at.until(timing.now));
                     entry.leave_candidate(self.clock.boot(), waited);
                 }
                 Ok(())

@@ -60,7 +60,11 @@ impl House {
         tenant: &TenantName,
         pair: (crate::model::ids::Epoch, crate::model::ids::Generation),
     ) {
-        if let Some(entry) = self.cache.get(tenant).filter(|entry| entry.row.pair == pair) {
+        if let Some(entry) = self
+            .cache
+            .get(tenant)
+            .filter(|entry| entry.row.pair == pair)
+        {
             entry.believe_dead(self.clock.boot());
         }
     }

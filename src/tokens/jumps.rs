@@ -52,7 +52,11 @@ impl Jumps {
         };
         let was = place.unwrap_or(least);
         *place = Some(was.max(least).min(most.max(least)));
-        let by = if was < least { least - was } else { most.min(was) - was };
+        let by = if was < least {
+            least - was
+        } else {
+            most.min(was) - was
+        };
         if by.abs() <= TOLERANCE {
             return false;
         }
@@ -61,7 +65,10 @@ impl Jumps {
             .is_some_and(|(by, at)| by != whose && at.until(after) < ONE_JUMP);
         seen.last = Some((whose, after));
         if !told {
-            tracing::warn!(seconds = by / 1_000_000, "the clock has jumped: tokens are verified before they are used again");
+            tracing::warn!(
+                seconds = by / 1_000_000,
+                "the clock has jumped: tokens are verified before they are used again"
+            );
             self.count.fetch_add(1, Ordering::Relaxed);
         }
         !told
@@ -87,9 +94,8 @@ mod tests {
     #[test]
     fn steps_are_jumps_and_slow_reads_and_slewing_are_not() {
         let jumps = Jumps::default();
-        let note = |before, now, after| {
-            jumps.note(Whose::Store, boot(before), at(now), boot(after))
-        };
+        let note =
+            |before, now, after| jumps.note(Whose::Store, boot(before), at(now), boot(after));
         assert!(!note(10, 1010, 10));
         assert!(!note(20, 1030, 30), "a slow read");
         assert!(!note(40, 1041, 40), "slewing");

@@ -196,7 +196,9 @@ impl Rounds {
 
     fn wait_for_turn(&mut self, row: &Connection) {
         let (idle, dies) = (self.house.cache.get(&row.tenant))
-            .map_or((true, Boot(Duration::MAX)), |entry| (!entry.is_used(), entry.alive_until));
+            .map_or((true, Boot(Duration::MAX)), |entry| {
+                (!entry.is_used(), entry.alive_until)
+            });
         self.waiting.insert((idle, dies, row.tenant.clone()));
     }
 

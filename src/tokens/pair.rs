@@ -179,12 +179,7 @@ impl House {
     }
 
     /// R6: the only pair that is visible before it is durable.
-    fn serve_unstored(
-        &self,
-        begun: &Connection,
-        pair: &NewPair,
-        sent: Option<(Timestamp, Boot)>,
-    ) {
+    fn serve_unstored(&self, begun: &Connection, pair: &NewPair, sent: Option<(Timestamp, Boot)>) {
         let mut row = begun.clone();
         row.generation = row.generation.next();
         row.attempts.clear();

@@ -118,7 +118,10 @@ impl House {
             Next::TakeOver => moved(self.apply(tenant, &Event::Overdue).await),
             Next::GiveUpAnswer => moved(self.apply(tenant, &Event::GiveUpAnswer).await),
             Next::Probe => self.probe(row).await,
-            Next::Verify => self.verify_candidate(row, timing).await.map(|()| Round::Again),
+            Next::Verify => self
+                .verify_candidate(row, timing)
+                .await
+                .map(|()| Round::Again),
             Next::Rest(_) if self.is_doubtful(tenant) => self.verify_life(row, timing).await,
             Next::Rest(_) if has_to_learn(row, timing, purpose) => self.learn(row).await,
             Next::Rest(until) => self.rest(row, timing, until).await,
@@ -132,7 +135,9 @@ impl House {
         let moment = self.moment(timing, &standing);
         let pair = (row.epoch, row.generation);
         let known = (self.cache.get(&row.tenant)).filter(|entry| entry.row.pair == pair);
-        let left = known.as_ref().and_then(|e| e.candidate_left_until(timing.boot));
+        let left = known
+            .as_ref()
+            .and_then(|e| e.candidate_left_until(timing.boot));
         let asked = match left {
             Some(_) => apart_from_consent(row, &moment),
             None => next(row, &moment),
@@ -146,9 +151,7 @@ impl House {
             Next::Refresh if !is_due => {
                 Next::Rest(Some(timing.now + timing.boot.until(entry.due_at)))
             }
-            Next::Rest(_)
-                if is_due && timing.now < due && rests_until(row, &moment).is_none() =>
-            {
+            Next::Rest(_) if is_due && timing.now < due && rests_until(row, &moment).is_none() => {
                 Next::Refresh
             }
             asked => asked,

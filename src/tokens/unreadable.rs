@@ -17,8 +17,15 @@ impl House {
     ) -> Result<Connection, ChangeError> {
         loop {
             let boot = self.clock.boot();
-            let seen = self.store.legible(tenant).await.map_err(ChangeError::Store)?;
-            let timing = Timing { now: seen.now, boot };
+            let seen = self
+                .store
+                .legible(tenant)
+                .await
+                .map_err(ChangeError::Store)?;
+            let timing = Timing {
+                now: seen.now,
+                boot,
+            };
             let row = seen.row.ok_or(ChangeError::Refused(Refused::State))?;
             let step = self
                 .step(&row, &Event::Disconnect, timing)

@@ -205,7 +205,10 @@ impl Rounds {
     /// How long a turn that begins now lasts at least.
     fn spacing(&self, now: Boot) -> Duration {
         let left = START.saturating_sub(self.began.until(now));
-        SPACED + (SPACED_AT_FIRST - SPACED).mul_f64(left.as_secs_f64() / START.as_secs_f64())
+        SPACED
+            + SPACED_AT_FIRST
+                .saturating_sub(SPACED)
+                .mul_f64(left.as_secs_f64() / START.as_secs_f64())
     }
 }
 

@@ -156,21 +156,10 @@ fn renewed(row: &Connection, now: Timestamp) -> Connection {
 #[cfg(test)]
 mod tests {
     use super::super::Event;
-    use super::super::scene::{Scene, access, at};
+    use super::super::scene::{Scene, at, candidate};
     use super::*;
     use crate::model::connection::Outcome;
     use crate::secret::Secret;
-
-    fn candidate() -> Candidate {
-        Candidate {
-            access: access("access-c", 720),
-            refresh: Secret::new("refresh-c"),
-            scopes: None,
-            expected_company: Some(CompanyId::new("one")),
-            allow_shared_company: false,
-            who: "browser".to_owned(),
-        }
-    }
 
     fn begin_consent(scene: &mut Scene) -> Result<Step, Refused> {
         let until = scene.now + std::time::Duration::from_mins(1);
@@ -213,7 +202,7 @@ mod tests {
         assert_eq!(scene.begin(1).unwrap_err(), Refused::Busy);
         assert_eq!(begin_consent(&mut scene).unwrap_err(), Refused::Busy);
         scene.take(&Event::Offer(Box::new(candidate()))).unwrap();
-        assert_eq!(scene.at(9000).begin(1).unwrap_err(), Refused::Busy);
+        assert_eq!(scene.at(800).begin(1).unwrap_err(), Refused::Busy);
         scene.take(&Event::Decline).unwrap();
         assert_eq!(scene.row.access().unwrap().token.expose(), "access-0");
         assert!(scene.begin(1).is_ok());

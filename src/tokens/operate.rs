@@ -210,7 +210,14 @@ impl Tokens {
         uninstall: bool,
     ) -> Result<Connection, OperateError> {
         let house = &self.0;
-        let row = house.row(tenant).await?;
+        let row = match house.row(tenant).await {
+            // Nothing is left to tell Pleo with, but it can be ended.
+            Err(OperateError::Store(StoreError::Sealed(_))) if !uninstall => {
+                let ended = house.end_unreadable(tenant).await;
+                return ended.map_err(|error| failed(tenant, error));
+            }
+            row => row?,
+        };
         if uninstall && row.state != State::Disconnected {
             self.land(tenant, Purpose::Due).await?;
             let row = house.row(tenant).await?;

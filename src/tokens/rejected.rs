@@ -140,6 +140,7 @@ impl House {
                 break;
             }
         }
+        self.believe_dead(tenant, (bearer.epoch(), bearer.generation()));
         match self.trouble_of(tenant) {
             ObtainError::Unavailable { state, .. } if state == State::Refreshing => {
                 self.wait_for_newer(tenant, bearer, state).await

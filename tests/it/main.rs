@@ -14,6 +14,7 @@ mod errors;
 mod explain;
 mod forwarding;
 mod harness;
+mod herd;
 mod house_rules;
 mod imports;
 mod kill;

@@ -167,6 +167,7 @@ impl Scene {
     /// Introspection with the token held is answered at once.
     pub(super) fn probed(&mut self, accepted: bool) -> Result<Step, Refused> {
         self.take(&Event::Probed {
+            epoch: self.row.epoch,
             generation: Generation(0),
             sent_at: self.now,
             accepted,

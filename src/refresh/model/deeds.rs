@@ -270,6 +270,7 @@ impl World {
 
     fn probe(&mut self, p: usize, accepted: bool) -> Result<(), String> {
         let event = Event::Probed {
+            epoch: self.row.epoch,
             generation: self.row.generation,
             sent_at: self.now,
             accepted,

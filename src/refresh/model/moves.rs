@@ -2,7 +2,7 @@
 
 use super::deeds::{Deed, Heard};
 use super::faults::Fault;
-use super::ghost::{Fate, Loss};
+use super::ghost::{Fate, Loss, Request};
 use super::people::Act;
 use super::pleo::Answer;
 use super::process::{Life, Phase, Stage};
@@ -92,7 +92,7 @@ impl World {
             self.moves_of_process(p, &mut moves);
         }
         for (i, request) in self.requests.iter().enumerate() {
-            if request.fate == Fate::Travelling && !self.silent {
+            if self.may_arrive(request) {
                 moves.extend([
                     Move::Arrive(i),
                     Move::ArriveUnheard(i),
@@ -119,6 +119,14 @@ impl World {
         }
         moves.retain(|m| m.fault().is_none_or(|fault| self.budget.allows(fault)));
         moves
+    }
+
+    /// Pleo may come to a request that nobody waits for any more only where answers may be lost.
+    pub(super) fn may_arrive(&self, request: &Request) -> bool {
+        let heard = self.is_carried_out(request.attempt, Phase::Sent);
+        request.fate == Fate::Travelling
+            && !self.silent
+            && (heard || self.start.budget.allows(Fault::LostAnswer))
     }
 
     fn moves_of_process(&self, p: usize, moves: &mut Vec<Move>) {
@@ -236,8 +244,8 @@ impl World {
             Answer::Pair(new) => Fate::Applied(new),
             Answer::Rejected | Answer::TooMany => Fate::Gone,
         };
-        let taken = heard && self.answer(r, answer);
-        if matches!(answer, Answer::Pair(_)) && !taken {
+        let is_heard = heard && self.answer(r, answer);
+        if matches!(answer, Answer::Pair(_)) && !is_heard {
             self.lose_answer(r);
         }
         let matters = self.held().is_some_and(|held| held.grant == token.grant)

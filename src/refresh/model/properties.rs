@@ -175,7 +175,8 @@ impl World {
             (self.told, self.proven, self.forced) = (0, false, false);
         }
         if is_new_epoch {
-            self.loss = None;
+            // Of a consent that took so long that an attempt was sent meanwhile (residual).
+            self.loss = self.check_exchange().err().and(Some(Loss::Consent));
         }
         self.proven |= self.row.evidence.applied;
         self.check_row()

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use super::deeds::Deed;
-use super::ghost::Fate;
 use super::moves::{Move, Until};
 use super::process::Life;
 use super::properties::{ENDS, broken};
@@ -134,10 +133,7 @@ fn go_on(world: &mut World) -> Result<(), String> {
     if let Some(good) = good {
         return world.make(good);
     }
-    let travelling = world
-        .requests
-        .iter()
-        .position(|r| r.fate == Fate::Travelling);
+    let travelling = world.requests.iter().position(|r| world.may_arrive(r));
     match travelling {
         Some(r) => world.make(Move::Arrive(r)),
         None if world.spans().is_empty() => Err(broken(ENDS, "nothing happens any more")),

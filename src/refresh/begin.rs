@@ -20,6 +20,8 @@ pub(super) fn begin(
     may_begin(row, forced, moment)?;
     let deadline = moment.now + moment.policy.timeout + DEADLINE_MARGIN;
     let mut row = row.clone();
+    row.attempts
+        .dedup_by(|later, earlier| says_no_more(later, earlier));
     let oracle = row.verdict == Verdict::Accepted
         && row
             .access()
@@ -38,6 +40,13 @@ pub(super) fn begin(
     row.evidence = Evidence::default();
     row.next_try_at = None;
     Ok(Step::to(row).noting(moment, Some(attempt), Phase::Begun, None))
+}
+
+/// True if nothing is left of an attempt that the one before it does not say too: both were closed, and the same way.
+/// So a row does not grow with an outage. One that evidence or an operator closed may still be answered.
+fn says_no_more(later: &Attempt, earlier: &Attempt) -> bool {
+    let what = |a: &Attempt| (a.outcome, a.forced, a.oracle);
+    what(later) == what(earlier) && !matches!(later.outcome, None | Some(Outcome::NotApplied))
 }
 
 /// True if the owner of `attempt` may still send it: the last look before the first byte (R2).
@@ -279,6 +288,25 @@ mod tests {
         scene.at(895).begin(1).unwrap();
         scene.close(1, Outcome::NoPair).unwrap();
         assert_eq!(scene.at(5000).begin(2).unwrap_err(), Refused::Busy);
+    }
+
+    #[test]
+    fn r5_an_outage_however_long_leaves_a_row_of_the_same_size_and_no_attempt_that_matters_is_forgotten()
+     {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        scene.at(800).take(&super::super::Event::Overdue).unwrap();
+        for round in 2..500 {
+            scene.at(round * 1000).begin(u128::from(round)).unwrap();
+            scene.close(u128::from(round), Outcome::NoPair).unwrap();
+        }
+        let ids: Vec<_> = scene.row.attempts.iter().map(|a| a.id).collect();
+        assert_eq!(ids, [id(1), id(2), id(499)]);
+        scene.at(600_000).begin(500).unwrap();
+        scene.close(500, Outcome::Rejected).unwrap();
+        assert_eq!(scene.row.reason, Some(Reason::AnswerLost));
+        assert_eq!(scene.commit(1, false).unwrap_err(), Refused::Unverified);
+        assert!(scene.commit(1, true).is_ok());
     }
 
     #[test]

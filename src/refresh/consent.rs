@@ -90,7 +90,8 @@ pub(super) fn import(
     if in_use && !import.replace {
         return Err(Refused::WouldReplace);
     }
-    if matches!(import.held, Held::Pair { .. }) && is_in_the_air(row, moment) {
+    // Also before a key: the row forgets its attempts, and the next consent has to know of them.
+    if is_in_the_air(row, moment) {
         return Err(Refused::Busy);
     }
     let mut row = renewed(row, moment.now);
@@ -266,6 +267,23 @@ mod tests {
         assert_eq!(scene.row.verdict, Verdict::Untried);
         assert_eq!(scene.row.next_try_at, None);
         assert_eq!(at(720), scene.row.consented_at.unwrap());
+    }
+
+    #[test]
+    fn r13_a_key_does_not_make_the_next_consent_forget_what_is_in_the_air() {
+        let key = Event::Import(Box::new(Import {
+            credential: CredentialKind::IntegratedKey,
+            held: Held::Key(Secret::new("key")),
+            company: None,
+            scopes: None,
+            allow_shared_company: false,
+            replace: true,
+        }));
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        assert_eq!(scene.take(&key).unwrap_err(), Refused::Busy);
+        scene.at(745).take(&key).unwrap();
+        assert!(begin_consent(&mut scene).is_ok());
     }
 
     #[test]

@@ -187,6 +187,7 @@ impl Scene {
     /// Introspection with the token held is answered at once.
     pub(super) fn probed(&mut self, accepted: bool) -> Result<Step, Refused> {
         self.take(&Event::Probed {
+            epoch: self.row.epoch,
             generation: self.row.generation,
             sent_at: self.now,
             accepted,

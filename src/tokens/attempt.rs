@@ -115,6 +115,7 @@ impl House {
             Some(Probe::Silent(_)) | None => return Ok(()),
         };
         let event = Event::Probed {
+            epoch: row.epoch,
             generation: row.generation,
             sent_at: timing.now,
             accepted,

@@ -38,6 +38,7 @@ impl House {
             return Ok(Round::Rests);
         }
         let event = Event::Probed {
+            epoch: row.epoch,
             generation: row.generation,
             sent_at: timing.now,
             accepted: false,

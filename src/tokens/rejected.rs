@@ -108,6 +108,7 @@ impl House {
         };
         let accepted = inquiry == Inquiry::Stands;
         let event = Event::Probed {
+            epoch: row.epoch,
             generation: row.generation,
             sent_at: timing.now,
             accepted,

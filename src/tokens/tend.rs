@@ -229,6 +229,7 @@ impl House {
             Some(Probe::Silent(_)) | None => return Ok(Round::Rests),
         };
         let event = Event::Probed {
+            epoch: row.epoch,
             generation: row.generation,
             sent_at: timing.now,
             accepted,

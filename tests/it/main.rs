@@ -18,6 +18,7 @@ mod house_rules;
 mod imports;
 mod kill;
 mod links;
+mod network;
 mod operators;
 mod proxy;
 mod refresh_load;

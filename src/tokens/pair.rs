@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::entry::Entry;
 use super::rows::ChangeError;
@@ -22,6 +22,10 @@ use crate::telemetry::chain::chain;
 
 /// The longest life that is believed: beyond it `expires_in` makes no sense.
 const LONGEST_LIFE: Duration = Duration::from_hours(24 * 366);
+
+/// A store that has not taken a pair by then is as good as away: many pairs may be waiting for it, and until salvage has
+/// them a crash would lose them (R6).
+const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
 
 impl House {
     /// Commits the answer to an attempt. While only the store is in the way, the pair is served from memory and kept
@@ -48,7 +52,11 @@ impl House {
             verified: false,
             source: PairSource::Answer,
         };
-        match self.commit(&begun.tenant, pair.clone()).await {
+        // A write that is asked for is done even if nobody waits for it: that it was is seen when it is tried again.
+        let committed = timeout(COMMIT_PATIENCE, self.commit(&begun.tenant, pair.clone())).await;
+        match committed
+            .unwrap_or_else(|late| Err(ChangeError::Store(StoreError::Unknown(late.into()))))
+        {
             Err(ChangeError::Store(error)) => {
                 tracing::error!(tenant = %begun.tenant, error = chain(&error), "a new pair could not be stored: kept in memory and salvage");
                 self.metrics.store_failed("commit");

@@ -2,7 +2,13 @@
 //! frozen and killed ones, a store that is away.
 
 mod books;
+mod doors;
 mod fate;
+mod frozen;
+mod load;
+mod marathon;
 mod matrix;
+mod outage;
 mod relay;
+mod replicas;
 mod site;

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::relay::Relay;
-use crate::stand::{Plan, Stand, bundle};
+use crate::stand::{Plan, SOON, Stand, bundle};
 
 pub(super) struct Site {
     pub(super) stand: Stand,
     pub(super) relay: Relay,
-    /// The authorisation of each tenant.
-    tenants: Mutex<BTreeMap<String, u64>>,
+    /// The authorisation of each tenant, and when it took the place of an earlier one.
+    tenants: Mutex<BTreeMap<String, (u64, Option<Instant>)>>,
 }
 
 impl Site {
@@ -46,7 +47,8 @@ impl Site {
         let minted = self.stand.mint();
         self.relay.books().know(&minted);
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        tenants.insert(name.to_owned(), minted.authorisation);
+        let again = tenants.contains_key(name).then(Instant::now);
+        tenants.insert(name.to_owned(), (minted.authorisation, again));
         let mut line = bundle(&minted, true);
         line["tenant"] = name.into();
         if let Some(life) = life {
@@ -56,6 +58,17 @@ impl Site {
     }
 
     pub(super) fn id(&self, tenant: &str) -> u64 {
+        self.connected(tenant).0
+    }
+
+    /// True while the tenant's pair is one whose successor was lost on its way, or was so a moment ago: that another
+    /// process has put a new one there is noticed soon, not at once.
+    pub(super) fn is_without_a_pair(&self, tenant: &str) -> bool {
+        let (id, again) = self.connected(tenant);
+        self.relay.account(id).lost > 0 || again.is_some_and(|at| at.elapsed() < SOON)
+    }
+
+    fn connected(&self, tenant: &str) -> (u64, Option<Instant>) {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)[tenant]
     }
 }

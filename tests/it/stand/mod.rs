@@ -2,6 +2,7 @@
 //! real binary as commands. Running gateways are in `serving`, callers in `caller`. What is promised is not here.
 
 pub(crate) mod caller;
+pub(crate) mod hog;
 pub(crate) mod serving;
 
 use std::collections::BTreeMap;

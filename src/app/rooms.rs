@@ -20,7 +20,7 @@ use crate::pleo::Pleo;
 use crate::pleo::endpoints::{self, Endpoints, Environment, PleoOptions};
 use crate::refresh::policy::{self, Policy};
 use crate::store::ConnectionStore;
-use crate::store::open::{OpenError, OpenFault, Opened, StoreOptions, open};
+use crate::store::open::{self, OpenError, OpenFault, Opened, StoreOptions};
 use crate::store::owners::Lock;
 use crate::store::sealing_keys::KeySource;
 use crate::telemetry::metrics::Metrics;
@@ -57,9 +57,6 @@ pub enum StartError {
     /// The store.
     #[error("the store cannot be opened")]
     Store(#[from] OpenError),
-    /// PostgreSQL is not built in yet.
-    #[error("[store] postgres is not available in this version: use [store] sqlite")]
-    NoPostgres,
     /// A certificate or a set of roots.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
@@ -117,9 +114,7 @@ impl StartError {
                 OpenFault::Configuration => StartKind::Configuration,
                 OpenFault::Io => StartKind::Io,
             },
-            Self::NoPostgres | Self::AuthorizeUrl | Self::Tls(_) | Self::Url(_) => {
-                StartKind::Configuration
-            }
+            Self::AuthorizeUrl | Self::Tls(_) | Self::Url(_) => StartKind::Configuration,
             Self::Bind(BindError::Denied(_)) | Self::AdminToken(TokenError::Loose(_)) => {
                 StartKind::Permission
             }
@@ -139,11 +134,11 @@ impl Rooms {
         let options = pleo_options(settings);
         let provider = options.provider_id();
         let pleo = Arc::new(Pleo::new(options, dialer.clone(), clock.clone())?);
-        let Database::Sqlite(sqlite) = settings.store.database.clone() else {
-            return Err(StartError::NoPostgres);
-        };
         let store = StoreOptions {
-            sqlite,
+            database: match settings.store.database.clone() {
+                Database::Sqlite(file) => open::Database::Sqlite(file),
+                Database::Postgres(address) => open::Database::Postgres(address),
+            },
             sealing_keys: settings.store.sealing_keys.iter().map(key_source).collect(),
             provider,
             salvage: settings.store.salvage.clone(),
@@ -155,7 +150,7 @@ impl Rooms {
             lock,
             salvage,
             ..
-        } = open(store, &owner, clock.clone()).await?;
+        } = open::open(store, &owner, clock.clone()).await?;
         let policy = policy_of(&settings.refresh);
         let tokens = Tokens::new(Parts {
             store: store.clone(),

@@ -14,8 +14,6 @@ use crate::refresh::next::Next;
 use crate::store::{Revision, StoreError};
 use crate::telemetry::chain::chain;
 
-/// How often the store is asked for changes: cheap, and well within the second that operators were promised.
-const TICK: Duration = Duration::from_millis(250);
 /// How often a row is looked at that another process works on: this is the watching of R2.
 const WATCH: Duration = Duration::from_millis(500);
 /// How often salvage is looked through for what could not be stored before.
@@ -33,12 +31,11 @@ impl Tokens {
             plan: Plan::default(),
             drain_at: house.clock.boot() + DRAIN_EVERY,
         };
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        while !house.tasks.is_stopping() {
+            rounds.make().await;
             tokio::select! {
-                () = house.tasks.stopping() => return,
-                _ = tick.tick() => rounds.make().await,
+                () = house.tasks.stopping() => {}
+                () = house.store.changes() => {}
             }
         }
     }

@@ -32,7 +32,7 @@ use crate::net::tls::{Alpn, Roots, client_config};
 use crate::pleo::Pleo;
 use crate::pleo::endpoints::tests::options;
 use crate::refresh::policy::Policy;
-use crate::store::open::{self, Opened, StoreOptions};
+use crate::store::open::{self, Database, Opened, StoreOptions};
 use crate::store::owners::Lock;
 use crate::store::sealing_keys::KeySource;
 use crate::store::{ConnectionStore, StoreError};
@@ -79,7 +79,7 @@ impl House {
         let data = folder.path().join("data");
         let owner = Owner::make();
         let wanted = StoreOptions {
-            sqlite: data.join("gateway.db"),
+            database: Database::Sqlite(data.join("gateway.db")),
             sealing_keys: vec![KeySource::File(data.join("sealing.key"))],
             provider: pleo.options().provider_id(),
             salvage: data.join("salvage"),

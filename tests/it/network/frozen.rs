@@ -15,7 +15,7 @@ use super::fate::{Ending, Fate};
 use super::load::{Calls, Load};
 use super::site::Site;
 use crate::stand::serving::Serving;
-use crate::stand::{Plan, READ, SOON, until};
+use crate::stand::{Plan, READ, SOON, Store, until};
 
 const TENANT: &str = "acme";
 /// From the beginning of an attempt until another process has decided: deadline, watching, evidence, looks.
@@ -32,10 +32,11 @@ struct Frozen {
 }
 
 impl Frozen {
-    async fn prepare(fate: Fate, grace: &str) -> Self {
+    async fn prepare(store: Store<'_>, fate: Fate, grace: &str) -> Self {
         let refresh = format!("timeout = \"2s\"\nadoption_grace = \"{grace}\"\nhold = \"200ms\"\n");
         let site = Site::new(Plan {
             refresh: &refresh,
+            store,
             ..Plan::default()
         })
         .await;
@@ -109,7 +110,16 @@ impl Frozen {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_waited_for_a_frozen_gateway_is_adopted() {
-    let frozen = Frozen::prepare(Fate::HELD, "60s").await;
+    adopted(Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgres_an_answer_that_waited_for_a_frozen_gateway_is_adopted() {
+    adopted(Store::Postgres).await;
+}
+
+async fn adopted(store: Store<'_>) {
+    let frozen = Frozen::prepare(store, Fate::HELD, "60s").await;
     until(
         "the other gateway has its evidence",
         DECIDED_WITHIN,
@@ -130,7 +140,16 @@ async fn an_answer_that_waited_for_a_frozen_gateway_is_adopted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_adopted_even_after_it_was_called_lost() {
-    let frozen = Frozen::prepare(Fate::HELD, "1s").await;
+    adopted_late(Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgres_it_is_adopted_even_after_it_was_called_lost() {
+    adopted_late(Store::Postgres).await;
+}
+
+async fn adopted_late(store: Store<'_>) {
+    let frozen = Frozen::prepare(store, Fate::HELD, "1s").await;
     frozen.until_other_sees("reauthorization_required").await;
     assert_eq!(
         frozen.other.connection(TENANT).await["reason"],
@@ -148,7 +167,17 @@ async fn it_is_adopted_even_after_it_was_called_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_gateway_whose_request_reached_nobody_finds_the_pair_of_another_and_keeps_away() {
-    let frozen = Frozen::prepare(Fate::before("hole", Ending::Silent), "60s").await;
+    kept_away(Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgres_a_frozen_gateway_whose_request_reached_nobody_finds_the_pair_of_another_and_keeps_away()
+ {
+    kept_away(Store::Postgres).await;
+}
+
+async fn kept_away(store: Store<'_>) {
+    let frozen = Frozen::prepare(store, Fate::before("hole", Ending::Silent), "60s").await;
     let doors = watch::Sender::new(Some(Doors::of(&frozen.other)));
     let calls = Calls {
         site: frozen.site.clone(),

@@ -2,6 +2,7 @@
 //! frozen and killed ones, a store that is away.
 
 mod books;
+mod cutter;
 mod doors;
 mod fate;
 mod frozen;

@@ -12,7 +12,8 @@ use super::doors::Doors;
 use super::load::{Calls, Load, Tally};
 use super::site::Site;
 use crate::stand::caller::Link;
-use crate::stand::{Plan, READ, is_long, raise_file_limit, until};
+use crate::stand::cluster::Cluster;
+use crate::stand::{Plan, READ, Store, is_long, raise_file_limit, until};
 
 const REPLICAS: usize = 3;
 /// At each replica, at once, on an expired token.
@@ -65,12 +66,31 @@ fn once_each(site: &Site, tenant: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_three_replicas_with_three_hundred_callers_each_refresh_once_per_generation() {
+    crowd(Store::Sqlite, "SQLite").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_they_do_so_on_postgres() {
+    crowd(Store::Postgres, "PostgreSQL").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_they_do_so_on_postgres_behind_pgbouncer() {
+    let pooled = tokio::task::block_in_place(|| {
+        let cluster = Cluster::shared();
+        cluster.pooled_url(&cluster.database())
+    });
+    crowd(Store::At(&pooled), "PostgreSQL behind PgBouncer").await;
+}
+
+async fn crowd(store: Store<'_>, words: &str) {
     let expiries = if is_long() { 20 } else { 3 };
     raise_file_limit();
     let site = Arc::new(
         Site::new(Plan {
             access_ttl: LIFE,
             tenants: &["crowd", "steady"],
+            store,
             more: "[log]\naccess = false\n",
             ..Plan::default()
         })
@@ -104,7 +124,7 @@ async fn long_three_replicas_with_three_hundred_callers_each_refresh_once_per_ge
     let tally = end(loads).await;
     let (crowd, steady) = (once_each(&site, "crowd"), once_each(&site, "steady"));
     println!(
-        "{REPLICAS} replicas, {} callers at once on {expiries} expired tokens, none failed, the slowest {longest:.1?}; \
+        "{REPLICAS} replicas on {words}, {} callers at once on {expiries} expired tokens, none failed, the slowest {longest:.1?}; \
          {crowd} and {steady} generations, one refresh each; {} calls beside, {} failed",
         REPLICAS * CALLERS,
         tally.calls,

@@ -25,7 +25,7 @@ use pleo_gateway::refresh::policy::Policy;
 use pleo_gateway::sandbox::{self, CLIENT_ID, CLIENT_SECRET, Minted};
 use pleo_gateway::secret::Secret;
 use pleo_gateway::store::ConnectionStore;
-use pleo_gateway::store::open::{self, StoreOptions};
+use pleo_gateway::store::open::{self, Database, StoreOptions};
 use pleo_gateway::store::owners::Lock;
 use pleo_gateway::store::sealing_keys::KeySource;
 use pleo_gateway::telemetry::metrics::Metrics;
@@ -114,7 +114,7 @@ impl Bench {
         let data = self.folder.path().join("data");
         let owner = Owner::make();
         let wanted = StoreOptions {
-            sqlite: data.join("gateway.db"),
+            database: Database::Sqlite(data.join("gateway.db")),
             sealing_keys: vec![KeySource::File(data.join("sealing.key"))],
             provider: pleo.options().provider_id(),
             salvage: self.salvage(),

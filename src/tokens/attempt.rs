@@ -76,14 +76,22 @@ impl House {
         self.metrics
             .refreshed(counted(&answer), started.until(self.clock.boot()));
         self.finish(&begun, id, answer, sending.sent_at()).await?;
+        if self.is_unstored(&row.tenant) {
+            // Served from memory: whoever waits for this flight does not wait for the store.
+            return Ok(Round::Rests);
+        }
         self.learn_what_is_missing(&row.tenant).await
     }
 
     /// Another process was quicker, or the row has moved since it was looked at.
     async fn after_losing(&self, row: &Connection, why: Refused) -> Result<Round, ChangeError> {
         let (seen, _) = self.look(&row.tenant).await.map_err(ChangeError::Store)?;
-        let is_open = |row: Connection| row.state == State::Refreshing;
-        let moved = why == Refused::Superseded || seen.row.is_some_and(is_open);
+        // The other may be done by now: then its pair is what whoever waits here has come for.
+        let moves = |now: Connection| {
+            now.state == State::Refreshing
+                || (now.epoch, now.generation) != (row.epoch, row.generation)
+        };
+        let moved = why == Refused::Superseded || seen.row.is_some_and(moves);
         Ok(if moved { Round::Again } else { Round::Rests })
     }
 

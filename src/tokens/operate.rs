@@ -242,7 +242,8 @@ impl Tokens {
     ) -> Result<Connection, OperateError> {
         self.0.row(tenant).await?;
         let event = if retry { Event::Retry } else { Event::GiveUp };
-        match self.0.apply(tenant, &event).await {
+        // A process that has just begun has to watch the attempts' deadlines pass itself (R2).
+        match self.0.apply_once_settled(tenant, &event).await {
             Err(ChangeError::Refused(Refused::State)) => {
                 let row = self.0.row(tenant).await?;
                 let is_restored =

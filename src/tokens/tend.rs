@@ -286,7 +286,7 @@ impl House {
         }
     }
 
-    fn is_unstored(&self, tenant: &TenantName) -> bool {
+    pub(super) fn is_unstored(&self, tenant: &TenantName) -> bool {
         (self.cache.get(tenant)).is_some_and(|entry| entry.row.unstored)
     }
 

@@ -19,6 +19,7 @@ mod house_rules;
 mod imports;
 mod kill;
 mod links;
+mod network;
 mod operators;
 mod proxy;
 mod refresh_load;

@@ -263,6 +263,7 @@ fn key_source(source: &SecretSource) -> KeySource {
 fn policy_of(refresh: &RefreshSettings) -> Policy {
     Policy {
         ahead: refresh.ahead,
+        spread: Policy::spread_of(refresh.ahead, refresh.timeout),
         timeout: refresh.timeout,
         adoption_grace: refresh.adoption_grace,
         default_lifetime: refresh.default_lifetime,

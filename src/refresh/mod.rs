@@ -51,7 +51,9 @@ pub enum Event {
     Overdue,
     /// Introspection with the access token held was answered (R5).
     Probed {
-        /// Which generation's token was sent.
+        /// Which epoch's token was sent.
+        epoch: Epoch,
+        /// Which generation's.
         generation: Generation,
         /// When it was sent.
         sent_at: Timestamp,
@@ -256,10 +258,11 @@ pub fn step(row: &Connection, event: &Event, moment: &Moment<'_>) -> Result<Step
         Event::Commit(pair) => commit::commit(row, pair, moment),
         Event::Overdue => close::overdue(row, moment),
         Event::Probed {
+            epoch,
             generation,
             sent_at,
             accepted,
-        } => evidence::probed(row, *generation, *sent_at, *accepted, moment),
+        } => evidence::probed(row, (*epoch, *generation), *sent_at, *accepted, moment),
         Event::GiveUpAnswer => resolve::give_up_answer(row, moment),
         Event::Retry => resolve::retry(row, moment),
         Event::GiveUp => resolve::give_up(row),

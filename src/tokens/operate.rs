@@ -210,7 +210,14 @@ impl Tokens {
         uninstall: bool,
     ) -> Result<Connection, OperateError> {
         let house = &self.0;
-        let row = house.row(tenant).await?;
+        let row = match house.row(tenant).await {
+            // Nothing is left to tell Pleo with, but it can be ended.
+            Err(OperateError::Store(StoreError::Sealed(_))) if !uninstall => {
+                let ended = house.end_unreadable(tenant).await;
+                return ended.map_err(|error| failed(tenant, error));
+            }
+            row => row?,
+        };
         if uninstall && row.state != State::Disconnected {
             self.land(tenant, Purpose::Due).await?;
             let row = house.row(tenant).await?;
@@ -235,7 +242,8 @@ impl Tokens {
     ) -> Result<Connection, OperateError> {
         self.0.row(tenant).await?;
         let event = if retry { Event::Retry } else { Event::GiveUp };
-        match self.0.apply(tenant, &event).await {
+        // A process that has just begun has to watch the attempts' deadlines pass itself (R2).
+        match self.0.apply_once_settled(tenant, &event).await {
             Err(ChangeError::Refused(Refused::State)) => {
                 let row = self.0.row(tenant).await?;
                 let is_restored =

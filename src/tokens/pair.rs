@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::entry::Entry;
 use super::rows::ChangeError;
@@ -23,6 +23,10 @@ use crate::telemetry::chain::chain;
 
 /// The longest life that is believed: beyond it `expires_in` makes no sense.
 const LONGEST_LIFE: Duration = Duration::from_hours(24 * 366);
+
+/// How long a commit may stall before the pair is kept in salvage and served (R6): well within `hold`.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(1);
+const STALLED: &str = "the store stalls";
 
 impl House {
     /// Commits the answer to an attempt. While only the store is in the way, the pair is served from memory and kept
@@ -49,11 +53,14 @@ impl House {
             verified: false,
             source: PairSource::Answer,
         };
-        match self.commit(&begun.tenant, pair.clone()).await {
+        // A commit that stalls is carried out all the same: then the one from salvage finds it done.
+        let committed = timeout(COMMIT_PATIENCE, self.commit(&begun.tenant, pair.clone())).await;
+        let stalled = |_| Err(ChangeError::Store(StoreError::Unknown(STALLED.into())));
+        match committed.unwrap_or_else(stalled) {
             Err(ChangeError::Store(error)) => {
                 tracing::error!(tenant = %begun.tenant, error = chain(&error), "a new pair could not be stored: kept in memory and salvage");
                 self.metrics.store_failed("commit");
-                self.salvage_and_retry(begun, pair).await;
+                self.salvage_and_retry(begun, pair, sent).await;
                 Ok(())
             }
             Err(ChangeError::Refused(refused @ (Refused::OldEpoch | Refused::Superseded))) => {
@@ -136,9 +143,14 @@ impl House {
     }
 
     /// Keeps the pair, and leaves storing it to a task of its own: whoever waits for the flight is served at once.
-    async fn salvage_and_retry(self: &Arc<Self>, begun: &Connection, pair: NewPair) {
+    async fn salvage_and_retry(
+        self: &Arc<Self>,
+        begun: &Connection,
+        pair: NewPair,
+        sent: Option<(Timestamp, Boot)>,
+    ) {
         self.unstored.fetch_add(1, Ordering::Relaxed);
-        self.serve_unstored(begun, &pair);
+        self.serve_unstored(begun, &pair, sent);
         let kept = self.keep_in_salvage(begun, &pair).await;
         let (house, begun) = (self.clone(), begun.clone());
         self.tasks.spawn(async move {
@@ -177,7 +189,7 @@ impl House {
     }
 
     /// R6: the only pair that is visible before it is durable.
-    fn serve_unstored(&self, begun: &Connection, pair: &NewPair) {
+    fn serve_unstored(&self, begun: &Connection, pair: &NewPair, sent: Option<(Timestamp, Boot)>) {
         let mut row = begun.clone();
         row.generation = row.generation.next();
         row.attempts.clear();
@@ -194,12 +206,9 @@ impl House {
         }
         row.state = State::Active;
         row.next_try_at = None;
-        let timing = Timing {
-            now: self.clock.wall(),
-            boot: self.clock.boot(),
-        };
-        let due = self.policy.due_at(&pair.access);
-        let mut entry = Entry::of(&row, Revision::default(), timing, Some(due));
+        let (now, boot) = sent.unwrap_or((self.clock.wall(), self.clock.boot()));
+        let reckoning = self.reckoning(&row, Timing { now, boot });
+        let mut entry = Entry::of(&row, Revision::default(), reckoning);
         entry.row.unstored = true;
         self.put(&row, entry);
     }

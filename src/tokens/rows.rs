@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::jumps::Whose;
 use super::{House, Timing};
 use crate::model::connection::{Attempt, Connection};
 use crate::model::ids::TenantName;
@@ -55,6 +56,8 @@ impl House {
         if let Some(row) = &seen.row {
             self.watched.note(&row.attempts, boot);
         }
+        let after = self.clock.boot();
+        self.jumps.note(Whose::Store, boot, seen.now, after);
         let timing = Timing {
             now: seen.now,
             boot,
@@ -212,7 +215,7 @@ impl House {
         }
     }
 
-    fn change(&self, step: Step, expected: Revision, timing: Timing) -> Change {
+    pub(super) fn change(&self, step: Step, expected: Revision, timing: Timing) -> Change {
         let Step { row, ledger, audit } = step;
         let audit = audit
             .into_iter()

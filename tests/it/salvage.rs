@@ -3,30 +3,14 @@
 use std::time::Duration;
 
 use http::Method;
-use rusqlite::Connection;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::stand::caller::Link;
+use crate::stand::hog::Hog;
 use crate::stand::serving::Serving;
 use crate::stand::{Plan, READ, SOON, Stand, salvaged, until};
-
-/// Somebody who holds the database's write lock.
-pub(crate) struct Hog(Connection);
-
-impl Hog {
-    fn of(stand: &Stand) -> Self {
-        let database = Connection::open(stand.home().join("data/gateway.db")).unwrap();
-        database.busy_timeout(SOON).unwrap();
-        database.execute_batch("begin immediate").unwrap();
-        Self(database)
-    }
-
-    pub(crate) fn let_go(self) {
-        self.0.execute_batch("rollback").unwrap();
-    }
-}
 
 /// A refresh was applied, its answer is in hand, and the store cannot be written.
 pub(crate) async fn pair_in_hand(stand: &Stand, id: u64) -> (Serving, Hog) {

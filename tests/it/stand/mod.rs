@@ -3,6 +3,7 @@
 
 pub(crate) mod caller;
 pub(crate) mod cluster;
+pub(crate) mod hog;
 pub(crate) mod serving;
 
 use std::collections::BTreeMap;

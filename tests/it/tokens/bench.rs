@@ -44,11 +44,31 @@ use super::faults::Faulty;
 pub(super) struct Moved {
     both: AtomicI64,
     wall: AtomicI64,
+    /// Time that this machine did not see: its own clock stood still.
+    frozen: AtomicI64,
+}
+
+/// Pleo's clock: time passes there too, but nobody's hand reaches it.
+#[derive(Debug)]
+struct Pleos(Arc<Moved>);
+
+impl Clock for Pleos {
+    fn wall(&self) -> Timestamp {
+        Timestamp(self.0.wall().0 - self.0.wall.load(Ordering::SeqCst))
+    }
+
+    fn boot(&self) -> Boot {
+        self.0.boot()
+    }
 }
 
 impl Clock for Moved {
     fn wall(&self) -> Timestamp {
-        let moved = self.both.load(Ordering::SeqCst) + self.wall.load(Ordering::SeqCst);
+        let places = [&self.both, &self.wall, &self.frozen];
+        let moved: i64 = places
+            .map(|place| place.load(Ordering::SeqCst))
+            .iter()
+            .sum();
         Timestamp(SystemClock.wall().0 + moved)
     }
 
@@ -63,6 +83,12 @@ impl Moved {
     pub(super) fn pass(&self, span: Duration) {
         let micros = i64::try_from(span.as_micros()).unwrap();
         self.both.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    /// Time passes while this machine is put away, and its own clock with it.
+    pub(super) fn freeze(&self, span: Duration) {
+        let micros = i64::try_from(span.as_micros()).unwrap();
+        self.frozen.fetch_add(micros, Ordering::SeqCst);
     }
 
     /// Somebody sets the wall clock, by seconds.
@@ -96,7 +122,7 @@ impl Bench {
         let options = sandbox::Options {
             listen: "127.0.0.1:0".parse().unwrap(),
             requests_per_minute: None,
-            clock: clock.clone(),
+            clock: Arc::new(Pleos(clock.clone())),
             ..sandbox::Options::default()
         };
         let tasks = Tasks::on(Handle::current());

@@ -2,8 +2,10 @@
 //! Whole gateways are not here.
 
 mod bench;
+mod clocks;
 mod consenting;
 mod faults;
+mod herding;
 mod operating;
 mod rejecting;
 mod restoring;

@@ -103,7 +103,7 @@ const STORE: &[Key] = &[
     optional("postgres", Shape::Secret, r#"{ env = "DATABASE_URL" }"#, "The URL of a server shared by replicas, instead of sqlite"),
     optional("sealing_keys", Shape::List(&Shape::Secret), r#"[{ file = "data/sealing.key" }]"#, "The first seals, all open; by default sealing.key beside the database"),
     optional("salvage", Shape::Text, r#""data/salvage""#, "Folder for pairs whose commit failed; by default salvage beside the database"),
-    optional("high_water", Shape::Text, r#""data/high-water""#, "File that guards against a restored old database; by default high-water beside it"),
+    optional("high_water", Shape::Text, r#""data/high-water""#, "Newest pairs seen: keep it out of backups of the database; by default high-water beside it"),
 ];
 
 const LISTEN: &[Key] = &[

@@ -26,6 +26,7 @@ mod refresh_load;
 mod refresh_once;
 mod rejected;
 mod reload;
+mod restored;
 mod salvage;
 mod secrets;
 mod stand;

@@ -1,24 +1,33 @@
 //! Connections in one `SQLite` file that several processes of this machine may share. One thread writes, one reads. How a
 //! row is sealed is not here (`rows`), nor how a handle is kept (`worker`).
 
+mod columns;
+mod journal;
+mod schema;
+mod unlock;
+mod visits;
+mod worker;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::rows::{COLUMNS, Record, Seals, Unreadable, signed, unsigned};
-use super::seal::SealError;
-use super::worker::Worker;
+use self::columns::COLUMNS;
+pub(super) use self::unlock::unlock;
+pub(super) use self::worker::is_busy;
+use self::worker::{Handle, Worker};
+use super::rows::{Record, Seals, holds_alone, sealed, signed, unsealed, unsigned};
 use super::{
-    Change, ConnectLink, ConnectionStore, Revision, Seen, StoreError, Visit, Written, journal,
-    visits,
+    Change, ConnectLink, ConnectionStore, OpenError, Revision, Seen, StoreError, Visit, Written,
 };
 use crate::clock::{SharedClock, Timestamp};
-use crate::model::connection::{Connection, State};
+use crate::model::connection::Connection;
 use crate::model::ids::{CompanyId, TenantName};
 use crate::model::ledger::{AuditEntry, LedgerLine};
 
-/// A store on an `SQLite` file that was opened (`open`).
+/// A store on an `SQLite` file that was unlocked.
 #[derive(Debug)]
 pub(super) struct SqliteStore {
     id: String,
@@ -29,20 +38,24 @@ pub(super) struct SqliteStore {
 }
 
 impl SqliteStore {
-    pub(super) fn new(
+    /// Starts the threads of a file that was unlocked.
+    pub(super) fn start(
+        path: &Path,
         id: String,
         seals: Arc<Seals>,
         clock: SharedClock,
-        writer: Worker,
-        reader: Worker,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, OpenError> {
+        let worker = |name| {
+            Worker::start(name, Handle::new(path.to_owned(), id.clone())).map_err(OpenError::Thread)
+        };
+        let (writer, reader) = (worker("store-write")?, worker("store-read")?);
+        Ok(Self {
             id,
             seals,
             clock,
             writer,
             reader,
-        }
+        })
     }
 
     async fn reading<T: Send + 'static>(
@@ -82,7 +95,7 @@ impl ConnectionStore for SqliteStore {
         let clock = Arc::clone(&self.clock);
         self.reading(move |transaction, seals| {
             let record = record(transaction, seals, &tenant)?;
-            let number = record.as_ref().map_or(0, |record| record.revision);
+            let number = record.as_ref().map_or(0, |record| record.sealed_revision);
             let row = record.map(|record| record.open(seals)).transpose();
             Ok(Seen {
                 now: clock.wall(),
@@ -224,12 +237,7 @@ fn company_taken(
     seals: &Seals,
     row: &Connection,
 ) -> Result<Option<TenantName>, StoreError> {
-    let holds = !matches!(row.state, State::Pending | State::Disconnected);
-    let Some(company) = row
-        .company
-        .as_ref()
-        .filter(|_| holds && !row.shared_company)
-    else {
+    let Some(company) = holds_alone(row) else {
         return Ok(None);
     };
     let sql = "select tenant from connections where provider = ?1 and company_id = ?2 and tenant <> ?3 \
@@ -254,7 +262,7 @@ fn reseal(
     if record.is_sealed_by(seals.sealer.first()) {
         return Ok(false);
     }
-    let revision = record.revision;
+    let revision = record.sealed_revision;
     let row = record.open(seals).map_err(|error| sealed(&error, tenant))?;
     put(transaction, seals, (&row, revision))?;
     Ok(true)
@@ -266,7 +274,7 @@ fn put(
     (row, revision): (&Connection, i64),
 ) -> Result<(), StoreError> {
     let record = Record::seal(row, revision, seals).map_err(unsealed)?;
-    Ok(record.put(transaction, seals)?)
+    Ok(columns::put(transaction, seals, &record)?)
 }
 
 /// The version of a tenant's row, 0 if there is none.
@@ -299,7 +307,7 @@ fn record(
     let sql = format!("select {COLUMNS} from connections where provider = ?1 and tenant = ?2");
     let found = transaction
         .prepare_cached(&sql)?
-        .query_row([seals.provider.as_ref(), tenant.as_ref()], Record::read)
+        .query_row([seals.provider.as_ref(), tenant.as_ref()], columns::read)
         .optional();
     match found {
         Ok(record) => Ok(record),
@@ -328,13 +336,4 @@ fn tenants(
     names
         .map(|name| TenantName::parse(&name?).map_err(|error| StoreError::Corrupt(error.into())))
         .collect()
-}
-
-pub(super) fn sealed(_: &Unreadable, tenant: &TenantName) -> StoreError {
-    StoreError::Sealed(tenant.clone())
-}
-
-/// The machine could not seal: nothing was written.
-pub(super) fn unsealed(error: SealError) -> StoreError {
-    StoreError::Unavailable(error.into())
 }

@@ -104,7 +104,7 @@ fn certificate(reader: &Reader<'_>, files: &TlsFiles) {
         ),
         TlsError::Pem { file, .. }
         | TlsError::Root { file, .. }
-        | TlsError::ClientCa { file, .. } => (Some(file), PEM),
+        | TlsError::Verifier { file, .. } => (Some(file), PEM),
         TlsError::Empty(file) => (Some(file), PEM),
         TlsError::Provider(_) => (None, PEM),
     };

@@ -101,11 +101,11 @@ fn obvious(callers: &[Caller], routes: &[Route], asked: &Asked) -> Verdict {
     }
     let tenant = match (named.first(), &caller.tenants) {
         (Some(name), Tenants::All) if is_name(name) => name.clone(),
-        (Some(name), Tenants::Named(names)) if names.iter().any(|known| known.as_ref() == name) => {
+        (Some(name), Tenants::Named(list)) if list.iter().any(|known| known.as_ref() == name) => {
             name.clone()
         }
         (Some(_), _) => return Verdict::Forbidden,
-        (None, Tenants::Named(names)) if names.len() == 1 => names[0].to_string(),
+        (None, Tenants::Named(list)) if list.len() == 1 => list[0].to_string(),
         (None, _) => return Verdict::Unclear,
     };
     let matching: Vec<&Route> = routes

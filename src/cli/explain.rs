@@ -176,7 +176,7 @@ fn limited(snapshot: &Snapshot, permit: &Permit) -> Limited {
     let timeout = route.timeout.unwrap_or(limits.request_timeout);
     let shown = |rate: Option<Rate>| rate.map(|rate| rate.to_string());
     Limited {
-        timeout: (!timeout.is_zero()).then(|| timeout.as_secs_f64()),
+        timeout: (!timeout.is_zero()).then_some(timeout.as_secs_f64()),
         max_request_body: route.max_request_body.unwrap_or(limits.max_request_body),
         replay_buffer: route.replay_buffer.unwrap_or(limits.replay_buffer),
         caller_rate: shown(caller.rate),

@@ -104,8 +104,8 @@ fn certificate(reader: &Reader<'_>, files: &TlsFiles) {
         ),
         TlsError::Pem { file, .. }
         | TlsError::Root { file, .. }
-        | TlsError::Verifier { file, .. } => (Some(file), PEM),
-        TlsError::Empty(file) => (Some(file), PEM),
+        | TlsError::Verifier { file, .. }
+        | TlsError::Empty(file) => (Some(file), PEM),
         TlsError::Provider(_) => (None, PEM),
     };
     let key = match file {

@@ -12,6 +12,7 @@ mod connect_flow;
 mod doors;
 mod errors;
 mod explain;
+mod faults;
 mod forwarding;
 mod harness;
 mod herd;

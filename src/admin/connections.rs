@@ -86,9 +86,14 @@ fn failed(error: &OperateError) -> Answer {
         | OperateError::CompanyTaken(_)
         | OperateError::WrongCompany { .. }
         | OperateError::NotUncertain(_)
+        | OperateError::NotRefreshed(_)
+        | OperateError::KeyRejected(_)
+        | OperateError::NoCompany
         | OperateError::Refused
         | OperateError::ReauthorizationRequired => StatusCode::CONFLICT,
-        OperateError::NothingToVerify => StatusCode::UNPROCESSABLE_ENTITY,
+        OperateError::NothingToVerify | OperateError::NotAKey(_) => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         OperateError::Silent | OperateError::Uninstall(_) => StatusCode::BAD_GATEWAY,
         OperateError::TryAgain { .. } | OperateError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     };

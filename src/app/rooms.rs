@@ -22,6 +22,7 @@ use crate::refresh::policy::{self, Policy};
 use crate::store::ConnectionStore;
 use crate::store::open::{OpenError, OpenFault, Opened, StoreOptions, open};
 use crate::store::owners::Lock;
+use crate::store::rotation::Rotation;
 use crate::store::sealing_keys::KeySource;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::{Parts, Tokens};
@@ -48,6 +49,8 @@ pub struct Rooms {
     pub policy: Policy,
     /// What runs, and what shutdown waits for.
     pub tasks: Tasks,
+    /// Everything that is sealed, for a change of keys.
+    pub rotation: Rotation,
     lock: Lock,
 }
 
@@ -154,8 +157,14 @@ impl Rooms {
             owners,
             lock,
             salvage,
-            ..
+            sealing_key,
         } = open(store, &owner, clock.clone()).await?;
+        let rotation = Rotation {
+            store: store.clone(),
+            salvage: salvage.clone(),
+            owners: owners.clone(),
+            key: sealing_key,
+        };
         let policy = policy_of(&settings.refresh);
         let tokens = Tokens::new(Parts {
             store: store.clone(),
@@ -181,6 +190,7 @@ impl Rooms {
             metrics,
             policy,
             tasks,
+            rotation,
             lock,
         })
     }

@@ -35,6 +35,7 @@ struct Explained {
     scopes_ceiling: Option<ScopeSet>,
     scopes_granted: Option<ScopeSet>,
     connection: Option<&'static str>,
+    credential: Option<&'static str>,
     target: Option<String>,
     max_request_body: Option<u64>,
 }
@@ -143,6 +144,7 @@ async fn judged(session: &Session, permit: &Permit) -> Result<Explained, Failure
         scopes_ceiling: permit.caller().ceiling.clone(),
         scopes_granted: row.as_ref().and_then(|row| row.scopes.clone()),
         connection: row.as_ref().map(|row| row.state.as_str()),
+        credential: row.as_ref().map(|row| row.credential.as_str()),
         target: Some(format!("{}{}", session.api_origin(), permit.target())),
         max_request_body: Some(
             route
@@ -190,6 +192,7 @@ fn tell(explained: &Explained) -> Result<(), Failure> {
         ("scopes ceiling", scopes(&explained.scopes_ceiling)),
         ("scopes granted", scopes(&explained.scopes_granted)),
         ("connection", explained.connection.map(str::to_owned)),
+        ("credential", explained.credential.map(str::to_owned)),
         ("target", explained.target.clone()),
         (
             "largest body",

@@ -53,7 +53,7 @@ pub(super) fn audit(
         )?
         .execute(params![
             seals.provider.as_ref(),
-            entry.tenant.as_ref(),
+            entry.tenant.as_ref().map_or("", AsRef::as_ref),
             entry.at.0,
             entry.who,
             word(&entry.what),

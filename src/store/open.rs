@@ -216,7 +216,7 @@ fn open_here(
     let path = own_path(&options.sqlite)?;
     let now = clock.wall();
     let unlocked = patiently(|| unlock(&path, options, now))?;
-    let sealing_key = unlocked.sealer.first();
+    let (sealing_key, keys) = (unlocked.sealer.first(), unlocked.sealer.ids());
     let seals = Arc::new(Seals {
         provider: options.provider.clone(),
         sealer: unlocked.sealer,
@@ -227,7 +227,7 @@ fn open_here(
         Worker::start(name, Handle::new(path.clone(), id.clone())).map_err(OpenError::Thread)
     };
     let (writer, reader) = (worker("store-write")?, worker("store-read")?);
-    let (owners, lock) = Owners::register(&options.salvage, owner, now)?;
+    let (owners, lock) = Owners::register(&options.salvage, owner, &keys, now)?;
     let salvage = Salvage::new(&options.salvage, owner, &id, Arc::clone(&seals))?;
     let store = Arc::new(SqliteStore::new(id, seals, clock, writer, reader));
     Ok(Opened {

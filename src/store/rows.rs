@@ -25,11 +25,21 @@ pub(super) const COLUMNS: &str = "tenant, revision, state, reason, credential, c
      attempts, evidence, next_try_at, failures, refreshed_at, consented_at, seal, consent_until, candidate";
 
 /// All that rows are sealed and told apart with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Seals {
     pub(super) provider: ProviderId,
     pub(super) sealer: Sealer,
     pub(super) fingerprints: Fingerprints,
+}
+
+impl Seals {
+    /// For the rows of another provider.
+    pub(super) fn of(&self, provider: &ProviderId) -> Self {
+        Self {
+            provider: provider.clone(),
+            ..self.clone()
+        }
+    }
 }
 
 /// A row as it lies in the table. The order of the fields is part of what is sealed: new ones go to the end.

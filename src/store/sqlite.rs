@@ -10,8 +10,8 @@ use super::rows::{COLUMNS, Record, Seals, Unreadable, signed, unsigned};
 use super::seal::SealError;
 use super::worker::Worker;
 use super::{
-    Change, ConnectLink, ConnectionStore, Revision, Seen, StoreError, Visit, Written, journal,
-    visits,
+    Change, ConnectLink, ConnectionStore, Revision, SealedPlace, Seen, StoreError, Visit, Written,
+    journal, reseal, visits,
 };
 use crate::clock::{SharedClock, Timestamp};
 use crate::model::connection::{Connection, State};
@@ -182,9 +182,20 @@ impl ConnectionStore for SqliteStore {
             .await
     }
 
-    async fn reseal(&self, tenant: &TenantName) -> Result<bool, StoreError> {
-        let tenant = tenant.clone();
-        self.writing(move |transaction, seals| reseal(transaction, seals, &tenant))
+    async fn note(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.writing(move |transaction, seals| journal::audit(transaction, seals, &entry))
+            .await
+    }
+
+    async fn sealed_places(&self) -> Result<Vec<SealedPlace>, StoreError> {
+        let now = self.clock.wall();
+        self.reading(move |transaction, _| reseal::places(transaction, now))
+            .await
+    }
+
+    async fn reseal(&self, place: &SealedPlace) -> Result<bool, StoreError> {
+        let place = place.clone();
+        self.writing(move |transaction, seals| reseal::reseal(transaction, seals, &place))
             .await
     }
 
@@ -242,25 +253,7 @@ fn company_taken(
     Ok(tenants(transaction, sql, held)?.into_iter().next())
 }
 
-/// Seals a row under the newest key. It stays the same row of the same revision.
-fn reseal(
-    transaction: &Transaction<'_>,
-    seals: &Seals,
-    tenant: &TenantName,
-) -> Result<bool, StoreError> {
-    let Some(record) = record(transaction, seals, tenant)? else {
-        return Ok(false);
-    };
-    if record.is_sealed_by(seals.sealer.first()) {
-        return Ok(false);
-    }
-    let revision = record.revision;
-    let row = record.open(seals).map_err(|error| sealed(&error, tenant))?;
-    put(transaction, seals, (&row, revision))?;
-    Ok(true)
-}
-
-fn put(
+pub(super) fn put(
     transaction: &Transaction<'_>,
     seals: &Seals,
     (row, revision): (&Connection, i64),
@@ -291,7 +284,7 @@ fn revision(transaction: &Transaction<'_>) -> Result<i64, StoreError> {
         .query_row([], |row| row.get(0))?)
 }
 
-fn record(
+pub(super) fn record(
     transaction: &Transaction<'_>,
     seals: &Seals,
     tenant: &TenantName,

@@ -5,11 +5,11 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::rows::{Seals, unknown};
-use super::seal::{Label, hex};
+use super::seal::{Label, SealError, hex, key_of};
 use super::sqlite::unsealed;
-use super::{ConnectLink, StoreError, Visit};
+use super::{ConnectLink, SealedPlace, StoreError, Visit};
 use crate::clock::Timestamp;
-use crate::model::ids::{Epoch, Generation, TenantName};
+use crate::model::ids::{Epoch, Generation, ProviderId, TenantName};
 use crate::model::scope::ScopeSet;
 
 /// How long a link is remembered after its end, to be told apart from one that never was.
@@ -138,6 +138,54 @@ pub(super) fn take_visit(
         cookie,
         expires_at,
     }))
+}
+
+/// Every visit that has not ended, of every provider.
+pub(super) fn places(
+    transaction: &Transaction<'_>,
+    now: Timestamp,
+) -> Result<Vec<SealedPlace>, StoreError> {
+    let sql = "select state, tenant from visits where expires_at > ?1 order by state";
+    let mut statement = transaction.prepare(sql)?;
+    let visits = statement.query_map([now.0], |row| {
+        Ok(SealedPlace::Visit {
+            state: row.get(0)?,
+            tenant: tenant(row, 1)?,
+        })
+    })?;
+    Ok(visits.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Seals a verifier under the first key, unless it is so already or its browser is back.
+pub(super) fn reseal(
+    transaction: &Transaction<'_>,
+    seals: &Seals,
+    state: &[u8; 32],
+) -> Result<bool, StoreError> {
+    let sql = "select provider, tenant, verifier from visits where state = ?1";
+    let found = transaction
+        .query_row(sql, params![state], |row| {
+            let provider: String = row.get(0)?;
+            Ok((ProviderId::new(provider), tenant(row, 1)?, row.get(2)?))
+        })
+        .optional()?;
+    let Some((provider, tenant, sealed)): Option<(ProviderId, TenantName, Vec<u8>)> = found else {
+        return Ok(false);
+    };
+    if key_of(&sealed) == Some(seals.sealer.first()) {
+        return Ok(false);
+    }
+    let again = in_place(&seals.of(&provider), &tenant, state, |label| {
+        let verifier = seals.sealer.open(label, &sealed)?;
+        seals.sealer.seal(label, &verifier)
+    });
+    let again = again.map_err(|error| match error {
+        SealError::Random => unsealed(error),
+        SealError::UnknownKey(_) | SealError::Refused => StoreError::Sealed(tenant),
+    })?;
+    let sql = "update visits set verifier = ?2 where state = ?1";
+    transaction.execute(sql, params![state, again])?;
+    Ok(true)
 }
 
 fn tenant(row: &Row<'_>, column: usize) -> rusqlite::Result<TenantName> {

@@ -205,7 +205,7 @@ impl House {
     ) -> AuditEntry {
         AuditEntry {
             at: timing.now,
-            tenant: tenant.clone(),
+            tenant: Some(tenant.clone()),
             who: self.who.clone(),
             what,
             detail,

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, ReloadWish, Stage, token};
-use crate::config::{Environment, LogFormat, SecretSource, Settings};
+use crate::config::{AdminSettings, Environment, LogFormat, SecretSource, Settings};
 use crate::connect::{self, Connect};
 use crate::drain::Tasks;
 use crate::model::snapshot::Snapshot;
@@ -86,12 +86,19 @@ pub async fn start(
     let (reload, wishes) = mpsc::channel(RELOADS_WAITING);
     let (stop_callers, stop_desk) = (CancellationToken::new(), CancellationToken::new());
     let drain_delay = settings.snapshot.limits.drain_delay;
-    let admin_room = operators(&settings, &rooms, stage.clone(), reload.clone())?;
     let public_url = settings.connect.public_url;
     let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
         generation: 1,
         ..settings.snapshot
     }));
+    let shared = (snapshot.clone(), public_url.clone());
+    let admin_room = operators(
+        &settings.admin,
+        &rooms,
+        stage.clone(),
+        shared,
+        reload.clone(),
+    )?;
     let desk = Desk {
         admin: Arc::new(admin_room),
         connect: browsers(public_url, &rooms, snapshot.clone())?,
@@ -112,15 +119,15 @@ pub async fn start(
         rooms.metrics.clone(),
         tasks.stop_token(),
     ));
-    let (metrics, clock) = (rooms.metrics.clone(), rooms.clock.clone());
     let reloads = Reload {
         file: settings.file,
         environment,
         fixed,
         certificates,
         snapshot,
-        metrics,
-        clock,
+        metrics: rooms.metrics.clone(),
+        clock: rooms.clock.clone(),
+        store: rooms.store.clone(),
     };
     tasks.spawn(reloads.run(wishes, tasks.stop_token()));
     rooms.metrics.reloaded(true, rooms.clock.wall());
@@ -142,12 +149,13 @@ pub async fn start(
 }
 
 fn operators(
-    settings: &Settings,
+    settings: &AdminSettings,
     rooms: &Rooms,
     stage: Arc<Stage>,
+    (snapshot, public_url): (Arc<ArcSwap<Snapshot>>, String),
     reload: mpsc::Sender<ReloadWish>,
 ) -> Result<Admin, StartError> {
-    let token = match &settings.admin.token {
+    let token = match &settings.token {
         SecretSource::File(path) => token::read_or_make(path).map_err(StartError::AdminToken)?,
         SecretSource::Given(token) => token.clone(),
     };
@@ -157,8 +165,10 @@ fn operators(
         policy: rooms.policy.clone(),
         metrics: rooms.metrics.clone(),
         token,
-        serves_everything: settings.admin.serves_everything(),
+        serves_everything: settings.serves_everything(),
         stage,
+        snapshot,
+        public_url,
         reload,
     })
 }

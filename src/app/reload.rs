@@ -15,9 +15,12 @@ use crate::config::{
     self, AdminSettings, ConnectSettings, Environment, ListenSettings, LogSettings, PleoSettings,
     ProxySettings, RefreshSettings, Settings, StoreSettings,
 };
+use crate::model::ledger::{AuditEntry, AuditKind};
 use crate::model::limits::Limits;
 use crate::model::snapshot::Snapshot;
 use crate::net::tls::ServerTls;
+use crate::store::ConnectionStore;
+use crate::telemetry::audit;
 use crate::telemetry::chain::chain;
 use crate::telemetry::metrics::Metrics;
 
@@ -31,6 +34,7 @@ pub(super) struct Reload {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) metrics: Metrics,
     pub(super) clock: SharedClock,
+    pub(super) store: Arc<dyn ConnectionStore>,
 }
 
 /// What was built once and stays as it is until the next start.
@@ -114,6 +118,9 @@ impl Reload {
             };
             let done = self.once().await;
             self.say(&done);
+            if let Ok(restart) = &done {
+                self.note(restart).await;
+            }
             if let Some(wish) = wish {
                 // Whoever asked may have gone away.
                 let _ = wish.send(done);
@@ -135,6 +142,27 @@ impl Reload {
             ),
         }
         self.metrics.reloaded(done.is_ok(), self.clock.wall());
+    }
+
+    /// A store that is away stops no reload.
+    async fn note(&self, restart: &[&'static str]) {
+        let entry = AuditEntry {
+            at: self.clock.wall(),
+            tenant: None,
+            who: "gateway".to_owned(),
+            what: AuditKind::ConfigurationReloaded,
+            detail: match restart {
+                [] => String::new(),
+                names => format!("needs a restart: {}", names.join(", ")),
+            },
+        };
+        match self.store.note(entry.clone()).await {
+            Ok(()) => audit::say(&entry),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "the reload could not be written to the audit"
+            ),
+        }
     }
 
     /// The names of what needs a restart, or every problem.

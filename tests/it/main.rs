@@ -5,6 +5,7 @@
 )]
 
 mod admin;
+mod api_keys;
 mod bodies;
 mod clients;
 mod commands;
@@ -23,6 +24,7 @@ mod proxy;
 mod refresh_load;
 mod refresh_once;
 mod rejected;
+mod rotation;
 mod salvage;
 mod secrets;
 mod stand;

@@ -35,7 +35,7 @@ use crate::refresh::policy::Policy;
 use crate::store::open::{self, Opened, StoreOptions};
 use crate::store::owners::Lock;
 use crate::store::sealing_keys::KeySource;
-use crate::store::{ConnectionStore, StoreError};
+use crate::store::ConnectionStore;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::{self, Tokens};
 
@@ -132,7 +132,7 @@ impl House {
         self.link_for("acme", expires).await.unwrap()
     }
 
-    async fn link_for(&self, tenant: &str, expires: Duration) -> Result<String, StoreError> {
+    async fn link_for(&self, tenant: &str, expires: Duration) -> Result<String, link::LinkError> {
         let terms = Terms {
             scopes: ScopeSet::parse("users:read export-jobs:write").unwrap(),
             expires,
@@ -140,8 +140,9 @@ impl House {
             who: "cli".to_owned(),
         };
         let tenant = TenantName::parse(tenant).unwrap();
-        let issued =
-            link::issue(&self.store, "https://gateway.example.com", &tenant, terms).await?;
+        let origin = "https://gateway.example.com";
+        let tokens = &self.connect.0.parts.tokens;
+        let issued = link::issue(&self.store, tokens, origin, &tenant, terms).await?;
         let path = issued
             .url
             .strip_prefix("https://gateway.example.com")

@@ -102,6 +102,7 @@ pub(super) fn failed(error: &OperateError) -> Answer {
         | OperateError::NotRefreshed(_)
         | OperateError::KeyRejected(_)
         | OperateError::NoCompany
+        | OperateError::Restored(_)
         | OperateError::Refused
         | OperateError::ReauthorizationRequired => StatusCode::CONFLICT,
         OperateError::NothingToVerify | OperateError::NotAKey(_) => {

@@ -103,7 +103,10 @@ impl Admin {
             (&Method::POST, "/-/reload") => self.reload().await,
             (_, "/-/reload") => wrong_method("POST"),
             _ => match path.strip_prefix("/v1/connections") {
-                Some(rest) => self.connections(&rest.to_owned(), request).await,
+                Some(rest) => {
+                    let rest = rest.to_owned();
+                    self.connections(&rest, request).await
+                }
                 None => problem(
                     StatusCode::NOT_FOUND,
                     "no such page; see /v1/connections, /metrics, /readyz",

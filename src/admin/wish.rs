@@ -43,11 +43,12 @@ struct KeyBody {
 }
 
 impl Flags {
-    /// Those of `allowed` may be given; switches are on as `name`, `name=true`, off as `name=false`.
-    fn read(query: Option<&str>, allowed: &[&str]) -> Result<Self, Answer> {
+    /// Those of `allowed` may be given; switches are on as `name`, `name=true`, off as `name=false`. Or
+    /// what is wrong, for the operator.
+    fn read(query: Option<&str>, allowed: &[&str]) -> Result<Self, String> {
         let mut flags = Self::default();
         for (name, value) in query::pairs(query.unwrap_or_default()) {
-            let unclear = || unprocessable(&format!("the query may hold: {}", allowed.join(", ")));
+            let unclear = || format!("the query may hold: {}", allowed.join(", "));
             if !allowed.contains(&name.as_ref()) {
                 return Err(unclear());
             }
@@ -74,7 +75,7 @@ impl Admin {
     pub(super) async fn link(&self, tenant: &TenantName, query: Option<&str>) -> Answer {
         let flags = match Flags::read(query, &["expires_in", "allow_shared_company"]) {
             Ok(flags) => flags,
-            Err(answer) => return answer,
+            Err(detail) => return unprocessable(&detail),
         };
         let terms = Terms {
             scopes: self.snapshot.load().scopes_to_ask(tenant),
@@ -99,7 +100,8 @@ impl Admin {
         let allowed = ["replace", "verify", "allow_shared_company"];
         let (flags, text) = match (Flags::read(query, &allowed), read(body).await) {
             (Ok(flags), Ok(text)) => (flags, text),
-            (Err(answer), _) | (_, Err(answer)) => return answer,
+            (Err(detail), _) => return unprocessable(&detail),
+            (_, Err(answer)) => return answer,
         };
         let brought = match brought::parse(&text) {
             Ok(brought) => brought,
@@ -126,7 +128,8 @@ impl Admin {
         let allowed = ["replace", "allow_shared_company"];
         let (flags, text) = match (Flags::read(query, &allowed), read(body).await) {
             (Ok(flags), Ok(text)) => (flags, text),
-            (Err(answer), _) | (_, Err(answer)) => return answer,
+            (Err(detail), _) => return unprocessable(&detail),
+            (_, Err(answer)) => return answer,
         };
         let Ok(body) = serde_json::from_str::<KeyBody>(&text) else {
             return unprocessable(r#"not the shape {"key","kind"}, kind integrated or standalone"#);

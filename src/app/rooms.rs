@@ -20,7 +20,8 @@ use crate::pleo::Pleo;
 use crate::pleo::endpoints::{self, Endpoints, Environment, PleoOptions};
 use crate::refresh::policy::{self, Policy};
 use crate::store::ConnectionStore;
-use crate::store::open::{OpenError, OpenFault, Opened, StoreOptions, open};
+use crate::store::high_water::{HighWater, HighWaterError};
+use crate::store::open::{self, OpenError, OpenFault, Opened, StoreOptions};
 use crate::store::owners::Lock;
 use crate::store::rotation::Rotation;
 use crate::store::sealing_keys::KeySource;
@@ -52,6 +53,7 @@ pub struct Rooms {
     /// Everything that is sealed, for a change of keys.
     pub rotation: Rotation,
     lock: Lock,
+    high_water: HighWater,
 }
 
 /// Why the rooms, or the doors, could not be opened. Nothing was overwritten.
@@ -60,9 +62,9 @@ pub enum StartError {
     /// The store.
     #[error("the store cannot be opened")]
     Store(#[from] OpenError),
-    /// PostgreSQL is not built in yet.
-    #[error("[store] postgres is not available in this version: use [store] sqlite")]
-    NoPostgres,
+    /// The high-water file.
+    #[error("the newest pairs that were seen before are not known")]
+    HighWater(#[from] HighWaterError),
     /// A certificate or a set of roots.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
@@ -120,14 +122,18 @@ impl StartError {
                 OpenFault::Configuration => StartKind::Configuration,
                 OpenFault::Io => StartKind::Io,
             },
-            Self::NoPostgres | Self::AuthorizeUrl | Self::Tls(_) | Self::Url(_) => {
-                StartKind::Configuration
+            Self::HighWater(HighWaterError::Private(error)) if error.is_permission() => {
+                StartKind::Permission
             }
+            Self::AuthorizeUrl
+            | Self::Tls(_)
+            | Self::Url(_)
+            | Self::HighWater(HighWaterError::Database(_)) => StartKind::Configuration,
             Self::Bind(BindError::Denied(_)) | Self::AdminToken(TokenError::Loose(_)) => {
                 StartKind::Permission
             }
             Self::Bind(_) | Self::Resolve { .. } => StartKind::Unavailable,
-            Self::AdminToken(_) => StartKind::Io,
+            Self::AdminToken(_) | Self::HighWater(_) => StartKind::Io,
             Self::Thread(_) => StartKind::Internal,
         }
     }
@@ -142,13 +148,13 @@ impl Rooms {
         let options = pleo_options(settings);
         let provider = options.provider_id();
         let pleo = Arc::new(Pleo::new(options, dialer.clone(), clock.clone())?);
-        let Database::Sqlite(sqlite) = settings.store.database.clone() else {
-            return Err(StartError::NoPostgres);
-        };
         let store = StoreOptions {
-            sqlite,
+            database: match settings.store.database.clone() {
+                Database::Sqlite(file) => open::Database::Sqlite(file),
+                Database::Postgres(address) => open::Database::Postgres(address),
+            },
             sealing_keys: settings.store.sealing_keys.iter().map(key_source).collect(),
-            provider,
+            provider: provider.clone(),
             salvage: settings.store.salvage.clone(),
         };
         let owner = Owner::make();
@@ -158,13 +164,14 @@ impl Rooms {
             lock,
             salvage,
             sealing_key,
-        } = open(store, &owner, clock.clone()).await?;
+        } = open::open(store, &owner, clock.clone()).await?;
         let rotation = Rotation {
             store: store.clone(),
             salvage: salvage.clone(),
             owners: owners.clone(),
             key: sealing_key,
         };
+        let high_water = HighWater::open(&settings.store.high_water, store.id(), &provider)?;
         let policy = policy_of(&settings.refresh);
         let tokens = Tokens::new(Parts {
             store: store.clone(),
@@ -173,6 +180,7 @@ impl Rooms {
             owner,
             owners,
             salvage,
+            high_water: high_water.clone(),
             policy: policy.clone(),
             hold: settings.refresh.hold,
             concurrency: settings.refresh.concurrency.get(),
@@ -192,6 +200,7 @@ impl Rooms {
             tasks,
             rotation,
             lock,
+            high_water,
         })
     }
 
@@ -201,6 +210,7 @@ impl Rooms {
         let limit = self.policy.timeout + BESIDE_THE_CALL;
         let landed = self.tasks.finished(limit).await;
         self.store.close().await;
+        self.high_water.settle();
         // Else its end looks like the death that it is to whoever waits for the attempt that is open.
         if landed && !self.tokens.left_open() {
             self.lock.retire();

@@ -295,7 +295,8 @@ impl From<OperateError> for Failure {
             | OperateError::NoCompany
             | OperateError::NotAKey(_)
             | OperateError::NotRefreshed(_)
-            | OperateError::NotUncertain(_) => Exit::Data,
+            | OperateError::NotUncertain(_)
+            | OperateError::Restored(_) => Exit::Data,
             OperateError::Silent | OperateError::TryAgain { .. } | OperateError::Uninstall(_) => {
                 Exit::TryAgain
             }

@@ -11,6 +11,7 @@ use super::report::Problems;
 use super::units;
 use crate::model::snapshot::Snapshot;
 use crate::secret::Secret;
+use crate::store::postgres::ServerAddress;
 
 /// All that a configuration says.
 #[derive(Debug)]
@@ -108,11 +109,15 @@ pub struct StoreSettings {
 
 /// Where connections are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them in a process"
+)]
 pub enum Database {
     /// A file.
     Sqlite(PathBuf),
-    /// A server, shared by replicas; its URL holds a password.
-    Postgres(Secret),
+    /// A server, shared by replicas.
+    Postgres(ServerAddress),
 }
 
 /// A secret that is known, or a file that whoever needs it reads, or makes if it is missing.

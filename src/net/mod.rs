@@ -10,6 +10,7 @@ pub mod body;
 mod certificate;
 pub mod client;
 mod conversation;
+pub mod database;
 mod deadline;
 pub mod dial;
 mod exclusive;

@@ -79,9 +79,9 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
-    /// The authorities for callers' certificates cannot be used.
-    #[error("{file}: cannot be used to verify callers' certificates")]
-    ClientCa {
+    /// Authorities cannot be used.
+    #[error("{file}: cannot be used to verify certificates")]
+    Verifier {
         /// The file.
         file: PathBuf,
         /// Why.
@@ -93,7 +93,7 @@ pub enum TlsError {
     Provider(#[source] rustls::Error),
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
@@ -111,7 +111,7 @@ pub fn client_config(roots: &Roots, alpn: Alpn) -> Result<Arc<ClientConfig>, Tls
     Ok(Arc::new(config))
 }
 
-fn trusted(roots: &Roots) -> Result<RootCertStore, TlsError> {
+pub(super) fn trusted(roots: &Roots) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if store.is_empty() {
@@ -123,6 +123,13 @@ fn trusted(roots: &Roots) -> Result<RootCertStore, TlsError> {
     if let Some(file) = &roots.ca_file {
         add(&mut store, file)?;
     }
+    Ok(store)
+}
+
+/// The authorities of one file and no others.
+pub(super) fn only(file: &Path) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    add(&mut store, file)?;
     Ok(store)
 }
 
@@ -147,15 +154,14 @@ pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let builder = match &files.client_ca_file {
         None => builder.with_no_client_auth(),
         Some(file) => {
-            let mut roots = RootCertStore::empty();
-            add(&mut roots, file)?;
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider())
-                .allow_unauthenticated()
-                .build()
-                .map_err(|source| TlsError::ClientCa {
-                    file: file.clone(),
-                    source,
-                })?;
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(only(file)?.into(), provider())
+                    .allow_unauthenticated()
+                    .build()
+                    .map_err(|source| TlsError::Verifier {
+                        file: file.clone(),
+                        source,
+                    })?;
             builder.with_client_cert_verifier(verifier)
         }
     };

@@ -115,6 +115,10 @@ fn accept(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step 
     for attempt in row.attempts.iter_mut().filter(|a| can_have_been_applied(a)) {
         attempt.outcome = Some(Outcome::NotApplied);
     }
+    let words = match row.reason {
+        Some(Reason::Restored) => "Pleo stands by the pair of the old row",
+        _ => "the refresh was not applied",
+    };
     row.state = State::Active;
     row.reason = None;
     row.evidence = Evidence::default();
@@ -126,7 +130,7 @@ fn accept(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step 
             Phase::Resolved,
             Some(LedgerOutcome::ResolvedNotApplied),
         )
-        .audited(AuditKind::Resolved, "the refresh was not applied")
+        .audited(AuditKind::Resolved, words)
 }
 
 fn refuse(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step {
@@ -144,7 +148,12 @@ fn refuse(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step 
         return Step::to(row);
     }
     if row.reason == Some(Reason::Restored) {
-        return give_up_restored(row);
+        return give_up_restored(row).noting(
+            moment,
+            None,
+            Phase::Resolved,
+            Some(LedgerOutcome::ResolvedApplied),
+        );
     }
     row.evidence.applied = true;
     let resolved = row.attempts.last().map(|a| a.id);

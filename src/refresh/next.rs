@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_restored_row_is_asked_about_then_given_up() {
         let mut scene = Scene::new();
-        scene.take(&Event::Restored).unwrap();
+        scene.restored(1);
         assert_eq!(next_of(&scene), Next::Probe);
         assert_eq!(next_of(scene.at(890)), Next::GiveUpAnswer);
     }

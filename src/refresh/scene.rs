@@ -164,10 +164,16 @@ impl Scene {
         self.take(&Event::Commit(Box::new(pair)))
     }
 
+    /// The row turns out to be older than this generation, which was seen before.
+    pub(super) fn restored(&mut self, generation: u64) {
+        let seen = (self.row.epoch, Generation(generation));
+        self.take(&Event::Restored { seen }).unwrap();
+    }
+
     /// Introspection with the token held is answered at once.
     pub(super) fn probed(&mut self, accepted: bool) -> Result<Step, Refused> {
         self.take(&Event::Probed {
-            generation: Generation(0),
+            generation: self.row.generation,
             sent_at: self.now,
             accepted,
         })

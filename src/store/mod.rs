@@ -1,27 +1,28 @@
-//! Floor 4: connections at rest. One trait, its `SQLite`, seals and salvage. How rows change is not decided here
+//! Floor 4: connections at rest. One trait, its `SQLite` and its `PostgreSQL`, seals and salvage. How rows change is not decided here
 //! (`refresh`, `tokens`).
 
 mod candidate;
 #[cfg(test)]
 mod contract;
-mod journal;
+mod guests;
+pub mod high_water;
+mod lines;
 pub mod open;
+mod own;
 pub mod owners;
+pub mod postgres;
 pub mod private;
-mod reseal;
 pub mod rotation;
 mod rows;
 pub mod salvage;
-mod schema;
 mod seal;
 pub mod sealing_keys;
 mod sqlite;
 #[cfg(test)]
 mod tests;
-mod visits;
-mod worker;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -32,7 +33,7 @@ use crate::model::ledger::{AuditEntry, LedgerEntry, LedgerLine};
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
 
-pub use open::{OpenError, OpenFault, Opened, StoreOptions, open};
+pub use open::{Database, OpenError, OpenFault, Opened, StoreOptions, open};
 pub use private::PrivateError;
 pub use seal::SealError;
 
@@ -67,7 +68,7 @@ pub struct Change {
 /// What came of a compare-and-set. Once this is returned, what it says is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// Written, and durable (`SQLite` `synchronous=FULL`; design.md R3).
+    /// Written, and durable (`SQLite` `synchronous=FULL`, `PostgreSQL` synchronous commit; design.md R3).
     Done(Revision),
     /// The row is not the expected one any more: nothing was written; read again.
     Conflict,
@@ -150,6 +151,9 @@ pub enum StoreError {
     Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// How often a store without hints is asked for changes: cheap, and well within the second that operators were promised.
+const TICK: Duration = Duration::from_millis(250);
+
 /// Where connections are kept. `SQLite` for one machine; `PostgreSQL` for replicas keeps the same promises.
 #[async_trait]
 pub trait ConnectionStore: Send + Sync + fmt::Debug {
@@ -210,6 +214,12 @@ pub trait ConnectionStore: Send + Sync + fmt::Debug {
     /// Seals what lies at a place under the first key, whatever changes meanwhile: it stays the same, and so does a row's
     /// revision. False if there is nothing to do: sealed so already, or gone.
     async fn reseal(&self, place: &SealedPlace) -> Result<bool, StoreError>;
+
+    /// Resolves when rows may have changed: a hint, and a tick for what it missed. Never later than the 2 s in which
+    /// watching wants a read (design.md R2).
+    async fn changes(&self) {
+        tokio::time::sleep(TICK).await;
+    }
 
     /// Ends the store after what it was asked already. Whoever asks later is told that it is not available.
     async fn close(&self) {}

@@ -1,37 +1,45 @@
-//! Opening the store of this machine: files, keys, tables, and this process among its owners. What is done with it then
-//! is not here.
+//! Opening the store: keys, tables, and this process among its owners on this machine. How a database is unlocked is not
+//! here (`sqlite`, `postgres`), nor what is done with it then.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use rusqlite::ErrorCode;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::ConnectionStore;
+use super::own::Unlocked;
 use super::owners::{Lock, Owners};
-use super::private::{self, PrivateError};
+use super::postgres::{self, PostgresStore, ServerAddress, ServerError};
+use super::private::PrivateError;
 use super::rows::Seals;
 use super::salvage::Salvage;
-use super::schema::{self, Unlocked};
 use super::seal::SealError;
 use super::sealing_keys::{KeyError, KeyId, KeySource};
-use super::sqlite::SqliteStore;
-use super::worker::{self, Handle, Worker, is_busy};
+use super::sqlite::{self, SqliteStore, is_busy};
 use crate::clock::{SharedClock, Timestamp};
 use crate::model::ids::{Owner, ProviderId};
+use crate::net::tls::TlsError;
 
-/// Between two tries to open a locked file.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Where connections are kept.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them in a process"
+)]
+pub enum Database {
+    /// A file of this machine.
+    Sqlite(PathBuf),
+    /// A server, shared by replicas.
+    Postgres(ServerAddress),
+}
 
 /// What the configuration says of the store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// The `SQLite` file.
-    pub sqlite: PathBuf,
+    /// Where the rows are.
+    pub database: Database,
     /// The sealing keys: the first seals, all open.
     pub sealing_keys: Vec<KeySource>,
     /// Whose rows are seen: those of no other provider.
@@ -66,12 +74,11 @@ pub enum OpenError {
     Key(#[from] KeyError),
     /// It is sealed by a key that is not configured.
     #[error(
-        "the store {path} is sealed by key {wanted}, which is not configured: name it in [store] sealing_keys",
-        path = path.display()
+        "the store {store} is sealed by key {wanted}, which is not configured: name it in [store] sealing_keys"
     )]
     WrongKey {
         /// The store.
-        path: PathBuf,
+        store: String,
         /// The key that it was last used with.
         wanted: KeyId,
     },
@@ -82,6 +89,24 @@ pub enum OpenError {
         path = .0.display()
     )]
     NotAStore(PathBuf),
+    /// The database's schema is another program's, or was changed by another hand.
+    #[error(
+        "{0}: its schema pleo_gateway is not of pleo-gateway; nothing in it was changed: name another database in \
+         [store] postgres, or put the right one back"
+    )]
+    Foreign(String),
+    /// The server is away, or does not let us in, or does not let us do what we must.
+    #[error("{store} cannot be used{remedy}", remedy = remedy(source))]
+    Server {
+        /// The store.
+        store: String,
+        /// What it says.
+        #[source]
+        source: ServerError,
+    },
+    /// TLS to the server cannot be set up.
+    #[error("TLS to the database cannot be set up")]
+    Tls(#[from] TlsError),
     /// The file is damaged.
     #[error(
         "the store {path} is damaged; nothing in it was changed: put a backup back, or move it away to begin anew",
@@ -105,12 +130,11 @@ pub enum OpenError {
     },
     /// A newer version of this program has used it.
     #[error(
-        "the store {path} has version {found}, this program knows {known}: use the newer program",
-        path = path.display()
+        "the store {store} has version {found}, this program knows {known}: use the newer program"
     )]
     Newer {
         /// The store.
-        path: PathBuf,
+        store: String,
         /// Its version.
         found: usize,
         /// The newest version that is known.
@@ -159,9 +183,12 @@ impl OpenError {
                     OpenFault::Io
                 }
             }
-            Self::NotAStore(_) | Self::Corrupt { .. } => OpenFault::Damaged,
+            Self::NotAStore(_) | Self::Foreign(_) | Self::Corrupt { .. } => OpenFault::Damaged,
             Self::Locked { .. } => OpenFault::Away,
-            Self::Key(_) | Self::WrongKey { .. } | Self::Newer { .. } => OpenFault::Configuration,
+            Self::Key(_) | Self::WrongKey { .. } | Self::Newer { .. } | Self::Tls(_) => {
+                OpenFault::Configuration
+            }
+            Self::Server { source, .. } => source.fault(),
             Self::Sqlite { .. } | Self::Seal(_) | Self::Thread(_) => OpenFault::Io,
         }
     }
@@ -186,8 +213,47 @@ impl OpenError {
     }
 }
 
-/// Opens the store, or makes it if there is none. Runs on a thread of its own: files block.
+/// What an operator can do about a server.
+fn remedy(error: &ServerError) -> &'static str {
+    match error.fault() {
+        OpenFault::Configuration => {
+            ": see the URL in [store] postgres: user, password, database, and sslrootcert for a server with an authority \
+             of its own"
+        }
+        OpenFault::Permission => {
+            ": its user needs the right to create in the database, or to own the schema pleo_gateway"
+        }
+        OpenFault::Away | OpenFault::Damaged | OpenFault::Io => "",
+    }
+}
+
+/// Opens the store, or makes it if there is none.
 pub async fn open(
+    options: StoreOptions,
+    owner: &Owner,
+    clock: SharedClock,
+) -> Result<Opened, OpenError> {
+    match options.database.clone() {
+        Database::Sqlite(file) => open_file(file, options, owner, clock).await,
+        Database::Postgres(address) => open_server(&address, &options, owner, &clock).await,
+    }
+}
+
+async fn open_server(
+    address: &ServerAddress,
+    options: &StoreOptions,
+    owner: &Owner,
+    clock: &SharedClock,
+) -> Result<Opened, OpenError> {
+    let (server, unlocked) = postgres::unlock(address, &options.sealing_keys).await?;
+    let found = Found::of(unlocked, options);
+    let store = PostgresStore::new(found.id.clone(), Arc::clone(&found.seals), server);
+    found.opened(Arc::new(store), options, owner, clock.wall())
+}
+
+/// Runs on a thread of its own: files block.
+async fn open_file(
+    file: PathBuf,
     options: StoreOptions,
     owner: &Owner,
     clock: SharedClock,
@@ -198,7 +264,7 @@ pub async fn open(
         .name("store-open".to_owned())
         .spawn(move || {
             // Nobody waits any more: what was opened closes itself.
-            let _ = tell.send(open_here(&options, &owner, clock));
+            let _ = tell.send(open_here(&file, &options, &owner, clock));
         })
         .map_err(OpenError::Thread)?;
     told.await.unwrap_or_else(|_| {
@@ -209,68 +275,55 @@ pub async fn open(
 }
 
 fn open_here(
+    file: &Path,
     options: &StoreOptions,
     owner: &Owner,
     clock: SharedClock,
 ) -> Result<Opened, OpenError> {
-    let path = own_path(&options.sqlite)?;
     let now = clock.wall();
-    let unlocked = patiently(|| unlock(&path, options, now))?;
-    let (sealing_key, keys) = (unlocked.sealer.first(), unlocked.sealer.ids());
-    let seals = Arc::new(Seals {
-        provider: options.provider.clone(),
-        sealer: unlocked.sealer,
-        fingerprints: unlocked.fingerprints,
-    });
-    let id = unlocked.id;
-    let worker = |name| {
-        Worker::start(name, Handle::new(path.clone(), id.clone())).map_err(OpenError::Thread)
-    };
-    let (writer, reader) = (worker("store-write")?, worker("store-read")?);
-    let (owners, lock) = Owners::register(&options.salvage, owner, &keys, now)?;
-    let salvage = Salvage::new(&options.salvage, owner, &id, Arc::clone(&seals))?;
-    let store = Arc::new(SqliteStore::new(id, seals, clock, writer, reader));
-    Ok(Opened {
-        store,
-        owners,
-        lock,
-        salvage,
-        sealing_key,
-    })
+    let (path, unlocked) = sqlite::unlock(file, &options.sealing_keys, now)?;
+    let found = Found::of(unlocked, options);
+    let seals = Arc::clone(&found.seals);
+    let store = SqliteStore::start(&path, found.id.clone(), seals, clock)?;
+    found.opened(Arc::new(store), options, owner, now)
 }
 
-fn unlock(path: &Path, options: &StoreOptions, now: Timestamp) -> Result<Unlocked, OpenError> {
-    let failed = OpenError::sqlite(path);
-    let mut connection = worker::connect(path).map_err(&failed)?;
-    schema::recognise(&connection, path)?;
-    worker::prepare(&connection).map_err(&failed)?;
-    schema::unlock(&mut connection, path, &options.sealing_keys, now)
+/// A store that was unlocked, before its place on this machine is made.
+struct Found {
+    id: String,
+    sealing_key: KeyId,
+    seals: Arc<Seals>,
 }
 
-/// Tries again while the file is locked: `SQLite` refuses some of what opening needs without waiting, while another
-/// process opens or closes the file.
-fn patiently<T>(mut work: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    let end = Instant::now() + worker::PATIENCE;
-    loop {
-        match work() {
-            Err(OpenError::Locked { .. }) if Instant::now() < end => thread::sleep(PAUSE),
-            done => return done,
+impl Found {
+    fn of(unlocked: Unlocked, options: &StoreOptions) -> Self {
+        Self {
+            id: unlocked.id,
+            sealing_key: unlocked.sealer.first(),
+            seals: Arc::new(Seals {
+                provider: options.provider.clone(),
+                sealer: unlocked.sealer,
+                fingerprints: unlocked.fingerprints,
+            }),
         }
     }
-}
 
-/// The file with its folder, ours alone, by its absolute path. What is beside it must be ours alone too.
-fn own_path(path: &Path) -> Result<PathBuf, OpenError> {
-    let folder = private::folder_of(path);
-    private::own_folder(folder)?;
-    private::own_file(path)?;
-    for suffix in ["-wal", "-shm"] {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(suffix);
-        let beside = Path::new(&beside);
-        if let Ok(seen) = fs::metadata(beside) {
-            private::refuse_loose(beside, &seen, "600")?;
-        }
+    fn opened(
+        self,
+        store: Arc<dyn ConnectionStore>,
+        options: &StoreOptions,
+        owner: &Owner,
+        now: Timestamp,
+    ) -> Result<Opened, OpenError> {
+        let keys = self.seals.sealer.ids();
+        let (owners, lock) = Owners::register(&options.salvage, owner, &keys, now)?;
+        let salvage = Salvage::new(&options.salvage, owner, &self.id, self.seals)?;
+        Ok(Opened {
+            store,
+            owners,
+            lock,
+            salvage,
+            sealing_key: self.sealing_key,
+        })
     }
-    fs::canonicalize(path).map_err(|error| PrivateError::io(path)(error).into())
 }

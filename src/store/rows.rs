@@ -1,28 +1,22 @@
-//! A connection as a row of its table, sealed and opened. When rows are read and written is not decided here (`sqlite`).
+//! A connection as a row of its table, sealed and opened. How a database keeps its columns is not here (`sqlite`,
+//! `postgres`).
 //!
 //! Tokens are sealed one by one, so that the rest stays legible to an operator; one more seal is over the whole row, so
 //! that nothing of it can be changed by another hand.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rusqlite::types::Type;
-use rusqlite::{Row, Transaction, params};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::candidate;
-use super::seal::{Fingerprints, Label, SealError, Sealer, key_of};
+use super::seal::{Fingerprints, Label, SealError, Sealer, hex, key_of};
 use super::sealing_keys::KeyId;
+use super::{StoreError, candidate};
 use crate::clock::Timestamp;
-use crate::model::connection::{Access, Candidate, Connection, Held};
+use crate::model::connection::{Access, Candidate, Connection, Held, State};
 use crate::model::ids::{CompanyId, Epoch, Generation, ProviderId, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
-
-/// The columns that [`Record::read`] wants, in its order.
-pub(super) const COLUMNS: &str = "tenant, revision, state, reason, credential, company_id, shared_company, scopes, \
-     epoch, generation, access, access_since, access_expires_at, access_life_known, refresh, api_key, verdict, \
-     attempts, evidence, next_try_at, failures, refreshed_at, consented_at, seal, consent_until, candidate";
 
 /// All that rows are sealed and told apart with.
 #[derive(Clone, Debug)]
@@ -42,36 +36,68 @@ impl Seals {
     }
 }
 
-/// A row as it lies in the table. The order of the fields is part of what is sealed: new ones go to the end.
-#[derive(Serialize)]
+/// A row as it lies in the table. Names and order of the fields are part of what is sealed: new ones go to the end.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Record {
-    tenant: String,
-    pub(super) revision: i64,
-    state: String,
-    reason: Option<String>,
-    credential: String,
-    company_id: Option<String>,
-    shared_company: bool,
-    scopes: Option<String>,
-    epoch: i64,
-    generation: i64,
-    access: Option<Vec<u8>>,
-    access_since: Option<i64>,
-    access_expires_at: Option<i64>,
-    access_life_known: Option<bool>,
-    refresh: Option<Vec<u8>>,
-    api_key: Option<Vec<u8>>,
-    verdict: String,
-    attempts: String,
-    evidence: String,
-    next_try_at: Option<i64>,
-    failures: u32,
-    refreshed_at: Option<i64>,
-    consented_at: Option<i64>,
-    consent_until: Option<i64>,
-    candidate: Option<Vec<u8>>,
+    pub(super) tenant: String,
+    /// `SQLite`: its own. `PostgreSQL` gives a row its revision only while it writes: there it is the one that the row
+    /// was made from.
+    pub(super) sealed_revision: i64,
+    pub(super) state: String,
+    pub(super) reason: Option<String>,
+    pub(super) credential: String,
+    pub(super) company_id: Option<String>,
+    pub(super) shared_company: bool,
+    pub(super) scopes: Option<String>,
+    pub(super) epoch: i64,
+    pub(super) generation: i64,
+    pub(super) access: Option<Blob>,
+    pub(super) access_since: Option<i64>,
+    pub(super) access_expires_at: Option<i64>,
+    pub(super) access_life_known: Option<bool>,
+    pub(super) refresh: Option<Blob>,
+    pub(super) api_key: Option<Blob>,
+    pub(super) verdict: String,
+    pub(super) attempts: String,
+    pub(super) evidence: String,
+    pub(super) next_try_at: Option<i64>,
+    pub(super) failures: u32,
+    pub(super) refreshed_at: Option<i64>,
+    pub(super) consented_at: Option<i64>,
+    pub(super) consent_until: Option<i64>,
+    pub(super) candidate: Option<Blob>,
     #[serde(skip)]
-    seal: Vec<u8>,
+    pub(super) seal: Blob,
+}
+
+/// Bytes of a column; as text, how `PostgreSQL` writes and reads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Blob(pub(super) Vec<u8>);
+
+impl Serialize for Blob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("\\x{}", hex(&self.0)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.strip_prefix("\\x")
+            .and_then(bytes_of)
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("no bytes"))
+    }
+}
+
+fn bytes_of(hex: &str) -> Option<Vec<u8>> {
+    if !hex.len().is_multiple_of(2) {
+        return None;
+    }
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    (hex.as_bytes().chunks_exact(2))
+        .map(|pair| u8::try_from(digit(&pair[0])? * 16 + digit(&pair[1])?).ok())
+        .collect()
 }
 
 /// A row that says what no row of ours says.
@@ -84,50 +110,23 @@ pub(super) enum Unreadable {
 }
 
 impl Record {
-    /// Takes the columns of [`COLUMNS`].
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            tenant: row.get(0)?,
-            revision: row.get(1)?,
-            state: row.get(2)?,
-            reason: row.get(3)?,
-            credential: row.get(4)?,
-            company_id: row.get(5)?,
-            shared_company: row.get(6)?,
-            scopes: row.get(7)?,
-            epoch: row.get(8)?,
-            generation: row.get(9)?,
-            access: row.get(10)?,
-            access_since: row.get(11)?,
-            access_expires_at: row.get(12)?,
-            access_life_known: row.get(13)?,
-            refresh: row.get(14)?,
-            api_key: row.get(15)?,
-            verdict: row.get(16)?,
-            attempts: row.get(17)?,
-            evidence: row.get(18)?,
-            next_try_at: row.get(19)?,
-            failures: row.get(20)?,
-            refreshed_at: row.get(21)?,
-            consented_at: row.get(22)?,
-            seal: row.get(23)?,
-            consent_until: row.get(24)?,
-            candidate: row.get(25)?,
-        })
-    }
-
     /// True if nothing of it is sealed by another key.
     pub(super) fn is_sealed_by(&self, key: KeyId) -> bool {
-        key_of(&self.seal) == Some(key)
+        key_of(&self.seal.0) == Some(key)
     }
 
     /// Seals a connection.
-    pub(super) fn seal(row: &Connection, revision: i64, seals: &Seals) -> Result<Self, SealError> {
+    pub(super) fn seal(
+        row: &Connection,
+        sealed_revision: i64,
+        seals: &Seals,
+    ) -> Result<Self, SealError> {
         let one = |field: &str, secret: Option<&Secret>| {
             let label = label(&seals.provider, row, field);
             secret
                 .map(|secret| seals.sealer.seal(&label, secret.expose().as_bytes()))
                 .transpose()
+                .map(|sealed| sealed.map(Blob))
         };
         let access = row.access();
         let key = match &row.held {
@@ -136,7 +135,7 @@ impl Record {
         };
         let mut record = Self {
             tenant: row.tenant.to_string(),
-            revision,
+            sealed_revision,
             state: row.state.as_str().to_owned(),
             reason: row.reason.map(|reason| word(&reason)),
             credential: word(&row.credential),
@@ -163,10 +162,10 @@ impl Record {
                 "candidate",
                 row.candidate.as_deref().map(candidate::text).as_ref(),
             )?,
-            seal: Vec::new(),
+            seal: Blob::default(),
         };
         let label = label(&seals.provider, row, "row");
-        record.seal = seals.sealer.seal(&label, &record.digest())?;
+        record.seal = Blob(seals.sealer.seal(&label, &record.digest())?);
         Ok(record)
     }
 
@@ -175,7 +174,7 @@ impl Record {
         let mut row = self.plain().ok_or(Unreadable::Column)?;
         let whole = seals
             .sealer
-            .open(&label(&seals.provider, &row, "row"), &self.seal)?;
+            .open(&label(&seals.provider, &row, "row"), &self.seal.0)?;
         if whole.as_slice() != self.digest() {
             return Err(SealError::Refused.into());
         }
@@ -217,9 +216,9 @@ impl Record {
     }
 
     fn held(&self, row: &Connection, seals: &Seals) -> Result<Held, Unreadable> {
-        let one = |field: &str, sealed: &[u8]| {
+        let one = |field: &str, sealed: &Blob| {
             let label = label(&seals.provider, row, field);
-            seals.sealer.open_text(&label, sealed)
+            seals.sealer.open_text(&label, &sealed.0)
         };
         if let Some(key) = &self.api_key {
             return Ok(Held::Key(one("api_key", key)?));
@@ -250,27 +249,9 @@ impl Record {
         };
         let text = seals
             .sealer
-            .open_text(&label(&seals.provider, row, "candidate"), sealed)?;
+            .open_text(&label(&seals.provider, row, "candidate"), &sealed.0)?;
         let candidate = candidate::read(&text).ok_or(Unreadable::Column)?;
         Ok(Some(Box::new(candidate)))
-    }
-
-    /// Puts the row in its place, over the one that was there.
-    pub(super) fn put(&self, transaction: &Transaction<'_>, seals: &Seals) -> rusqlite::Result<()> {
-        transaction
-            .prepare_cached(&format!(
-                "insert or replace into connections (provider, sealed_by, {COLUMNS}) values (?27, ?28, \
-                 ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-                 ?22, ?23, ?24, ?25, ?26)"
-            ))?
-            .execute(params![
-                self.tenant, self.revision, self.state, self.reason, self.credential, self.company_id,
-                self.shared_company, self.scopes, self.epoch, self.generation, self.access, self.access_since,
-                self.access_expires_at, self.access_life_known, self.refresh, self.api_key, self.verdict,
-                self.attempts, self.evidence, self.next_try_at, self.failures, self.refreshed_at,
-                self.consented_at, self.seal, self.consent_until, self.candidate, seals.provider.as_ref(), seals.sealer.first().to_string(),
-            ])
-            .map(drop)
     }
 
     fn digest(&self) -> Vec<u8> {
@@ -278,6 +259,23 @@ impl Record {
             .as_ref()
             .to_vec()
     }
+}
+
+/// The company that a row wants to itself.
+pub(super) fn holds_alone(row: &Connection) -> Option<&CompanyId> {
+    let holds = !matches!(row.state, State::Pending | State::Disconnected);
+    row.company
+        .as_ref()
+        .filter(|_| holds && !row.shared_company)
+}
+
+pub(super) fn sealed(_: &Unreadable, tenant: &TenantName) -> StoreError {
+    StoreError::Sealed(tenant.clone())
+}
+
+/// The machine could not seal: nothing was written.
+pub(super) fn unsealed(error: SealError) -> StoreError {
+    StoreError::Unavailable(error.into())
 }
 
 fn label<'a>(provider: &'a ProviderId, row: &'a Connection, field: &'a str) -> Label<'a> {
@@ -308,7 +306,7 @@ pub(super) fn plain_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("JSON")
 }
 
-/// `SQLite` counts in signed numbers; ours never come near their end.
+/// Databases count in signed numbers; ours never come near their end.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -316,9 +314,4 @@ pub(super) fn signed(number: u64) -> i64 {
 /// `None` for a number that we did not write.
 pub(super) fn unsigned(number: i64) -> Option<u64> {
     u64::try_from(number).ok()
-}
-
-/// A column whose text says nothing we know.
-pub(super) fn unknown(column: usize) -> rusqlite::Error {
-    rusqlite::Error::InvalidColumnType(column, "text".to_owned(), Type::Text)
 }

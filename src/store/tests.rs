@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::contract::{self, full, put, tenant};
 use super::sealing_keys::{KeyError, KeySource, make_key_file};
-use super::{OpenError, OpenFault, Opened, StoreError, StoreOptions, open};
+use super::{Database, OpenError, OpenFault, Opened, StoreError, StoreOptions, open};
 use crate::clock::SystemClock;
 use crate::model::ids::{Owner, ProviderId};
 
@@ -27,7 +27,7 @@ impl Place {
 
     fn options(&self, keys: &[&str]) -> StoreOptions {
         StoreOptions {
-            sqlite: self.path("gateway.db"),
+            database: Database::Sqlite(self.path("gateway.db")),
             sealing_keys: keys
                 .iter()
                 .map(|key| KeySource::File(self.path(key)))

@@ -14,8 +14,6 @@ use crate::refresh::next::Next;
 use crate::store::{Revision, StoreError};
 use crate::telemetry::chain::chain;
 
-/// How often the store is asked for changes: cheap, and well within the second that operators were promised.
-const TICK: Duration = Duration::from_millis(250);
 /// How often a row is looked at that another process works on: this is the watching of R2.
 const WATCH: Duration = Duration::from_millis(500);
 /// How often salvage is looked through for what could not be stored before.
@@ -33,12 +31,11 @@ impl Tokens {
             plan: Plan::default(),
             drain_at: house.clock.boot() + DRAIN_EVERY,
         };
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        while !house.tasks.is_stopping() {
+            rounds.make().await;
             tokio::select! {
-                () = house.tasks.stopping() => return,
-                _ = tick.tick() => rounds.make().await,
+                () = house.tasks.stopping() => {}
+                () = house.store.changes() => {}
             }
         }
     }
@@ -53,6 +50,7 @@ struct Rounds {
 
 impl Rounds {
     async fn make(&mut self) {
+        self.house.settle_high_water().await;
         if let Err(error) = self.notice_changes().await {
             self.house.metrics.store_failed("changes");
             tracing::debug!(
@@ -78,14 +76,16 @@ impl Rounds {
         let asked = self.house.clock.boot();
         let (mark, changed) = self.house.store.changed_since(self.mark).await?;
         self.house.watched.beat(asked);
-        if mark < self.mark {
-            // Put back from a backup: what is shown is no newer than what is there, only numbered higher.
+        let put_back = mark < self.mark;
+        if put_back {
+            // From a backup: what is shown is no newer than what is there, only numbered higher.
             self.house.cache.invalidate_all();
         }
         for tenant in changed {
             self.visit(&tenant).await;
         }
-        self.mark = mark;
+        // Every row may be another one then: all are visited (R14).
+        self.mark = if put_back { Revision(0) } else { mark };
         Ok(())
     }
 

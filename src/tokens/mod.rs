@@ -13,6 +13,7 @@ mod keeper;
 pub mod operate;
 mod pair;
 mod rejected;
+mod restored;
 mod rows;
 mod salvaged;
 pub mod summary;
@@ -37,7 +38,9 @@ use crate::model::connection::{Connection, Reason, State};
 use crate::model::ids::{Epoch, Generation, Owner, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::pleo::Pleo;
+use crate::refresh::NewPair;
 use crate::refresh::policy::Policy;
+use crate::store::high_water::HighWater;
 use crate::store::owners::Owners;
 use crate::store::salvage::Salvage;
 use crate::store::{ConnectionStore, Revision};
@@ -70,6 +73,8 @@ pub struct Parts {
     pub owners: Owners,
     /// Where pairs go whose commit failed.
     pub salvage: Salvage,
+    /// The newest pairs that were seen.
+    pub high_water: HighWater,
     /// `[refresh]`.
     pub policy: Policy,
     /// New sends wait this long at most while a refresh runs (R8).
@@ -111,6 +116,9 @@ pub(crate) struct House {
     watched: Watched,
     client: Breaker,
     waiting: Mutex<HashMap<TenantName, usize>>,
+    high_water: HighWater,
+    /// The newest pair of each tenant that this process has made durable: an old database may lack it (R14).
+    stored: Mutex<HashMap<TenantName, NewPair>>,
     /// Pairs that only memory and salvage hold (R6).
     unstored: AtomicUsize,
     /// An attempt of this process was left open.
@@ -195,6 +203,8 @@ impl Tokens {
             owner: parts.owner,
             owners: parts.owners,
             salvage: parts.salvage,
+            high_water: parts.high_water,
+            stored: Mutex::default(),
             policy: parts.policy,
             hold: parts.hold,
             max_queue_per_tenant: parts.max_queue_per_tenant,

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::entry::Entry;
 use super::rows::ChangeError;
+use super::tend::PROBE_LIMIT;
 use super::{House, Timing};
 use crate::clock::{Boot, Timestamp};
 use crate::model::connection::{Access, Connection, Held, State};
@@ -95,23 +96,21 @@ impl House {
                 .await
             {
                 Err(ChangeError::Refused(Refused::Unverified)) if !pair.verified => {
-                    let probe = self
-                        .pleo
-                        .who_am_i(
-                            Credential::Bearer(&pair.access.token),
-                            super::tend::PROBE_LIMIT,
-                        )
-                        .await;
-                    if !matches!(probe, Probe::Accepted(_)) {
+                    if !self.is_stood_by(&pair.access).await? {
                         return Err(ChangeError::Refused(Refused::Unverified));
                     }
                     pair.verified = true;
                 }
+                // R14: the row has never heard of the attempt that brought the pair, so it is older than that.
+                Err(ChangeError::Refused(Refused::OldEpoch | Refused::Superseded))
+                    if self.is_unheard_of(tenant, &pair).await? =>
+                {
+                    self.high_water
+                        .raise(tenant, (pair.epoch, pair.generation.next()));
+                }
                 Err(ChangeError::Store(StoreError::Unknown(cause))) => {
                     let (seen, timing) = self.look(tenant).await.map_err(ChangeError::Store)?;
-                    let row = seen.row.filter(|row| {
-                        row.epoch == pair.epoch && row.generation == pair.generation.next()
-                    });
+                    let row = seen.row.filter(|row| row.epoch == pair.epoch);
                     let Some(row) = row
                         .filter(|row| row.access().is_some_and(|a| a.token == pair.access.token))
                     else {
@@ -123,6 +122,17 @@ impl House {
                 done => return done,
             }
         }
+    }
+
+    /// True if Pleo accepts this access token. One that has died by its own age is not asked about.
+    async fn is_stood_by(&self, access: &Access) -> Result<bool, ChangeError> {
+        let now = self.store.now().await.map_err(ChangeError::Store)?;
+        if now >= access.expires_at {
+            return Ok(false);
+        }
+        let token = Credential::Bearer(&access.token);
+        let probe = self.pleo.who_am_i(token, PROBE_LIMIT).await;
+        Ok(matches!(probe, Probe::Accepted(_)))
     }
 
     /// Keeps the pair, and leaves storing it to a task of its own: whoever waits for the flight is served at once.

@@ -7,7 +7,7 @@ use super::entry::Entry;
 use super::flight::Seat;
 use super::rows::ChangeError;
 use super::{House, ObtainError, Timing};
-use crate::model::connection::{Access, Connection, CredentialKind, Held, State};
+use crate::model::connection::{Access, Connection, CredentialKind, Held, Reason, State};
 use crate::model::ids::{Generation, TenantName};
 use crate::pleo::introspect::{Credential, Probe};
 use crate::refresh::next::{Next, next};
@@ -100,8 +100,9 @@ impl House {
         purpose: Purpose,
     ) -> Result<Round, ChangeError> {
         let tenant = &row.tenant;
-        if matches!(row.state, State::Refreshing | State::Uncertain)
-            && self.drain_salvage_of(tenant).await
+        let is_restored = row.reason == Some(Reason::Restored);
+        if (is_restored || matches!(row.state, State::Refreshing | State::Uncertain))
+            && (self.drain_salvage_of(tenant).await || self.put_back(row).await)
         {
             return Ok(Round::Again);
         }

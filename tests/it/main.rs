@@ -24,6 +24,7 @@ mod proxy;
 mod refresh_load;
 mod refresh_once;
 mod rejected;
+mod restored;
 mod rotation;
 mod salvage;
 mod secrets;

@@ -15,7 +15,7 @@ use crate::stand::serving::Serving;
 use crate::stand::{Plan, READ, SOON, Stand, until};
 
 /// Somebody who holds the database's write lock.
-struct Hog(Connection);
+pub(crate) struct Hog(Connection);
 
 impl Hog {
     fn of(stand: &Stand) -> Self {
@@ -25,7 +25,7 @@ impl Hog {
         Self(database)
     }
 
-    fn let_go(self) {
+    pub(crate) fn let_go(self) {
         self.0.execute_batch("rollback").unwrap();
     }
 }
@@ -45,7 +45,7 @@ fn salvaged(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A refresh was applied, its answer is in hand, and the store cannot be written.
-async fn pair_in_hand(stand: &Stand, id: u64) -> (Serving, Hog) {
+pub(crate) async fn pair_in_hand(stand: &Stand, id: u64) -> (Serving, Hog) {
     let serving = stand.serve("first").await;
     assert_eq!(serving.get("acme", READ).await.status, 200);
     stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "1s", "commit": true}));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::super::reader::Reader;
 use super::super::report::Finding;
 use super::super::settings::{Database, SecretSource, StoreSettings};
+use crate::store::postgres::{AddressError, ServerAddress};
 
 pub(super) fn read(store: &Reader<'_>) -> Option<StoreSettings> {
     let sqlite = store.defaulted("sqlite", |text| match text {
@@ -33,10 +34,22 @@ fn database(store: &Reader<'_>, sqlite: PathBuf) -> Option<Database> {
             Finding::invalid("there are two databases", remedy),
         );
     }
-    let remedy = "write sqlite = \"data/gateway.db\" instead";
-    let message = "PostgreSQL is not available in this version";
-    store.report("postgres", Finding::invalid(message, remedy));
-    store.secret("postgres").map(Database::Postgres)
+    let text = store.secret("postgres")?;
+    match ServerAddress::parse(&text, store.base()) {
+        Ok(address) => Some(Database::Postgres(address)),
+        Err(error) => {
+            let message = format!("no database can be reached by this: {error}");
+            let remedy = match error {
+                AddressError::Malformed => {
+                    "write it as postgres://user:password@host:5432/database"
+                }
+                AddressError::SslMode => "the server is always verified: use one of those",
+                AddressError::NoHost => "name the server's host, or host=/folder of its socket",
+            };
+            store.report("postgres", Finding::invalid(message, remedy));
+            None
+        }
+    }
 }
 
 fn sealing_keys(store: &Reader<'_>, folder: &Path) -> Vec<SecretSource> {

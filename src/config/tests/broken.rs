@@ -151,16 +151,20 @@ fn every_problem_is_reported_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn postgres_is_said_to_be_missing() {
-    let text = format!("{SOUND}[store]\npostgres = {{ env = \"DB\" }}\nsqlite = \"x\"");
-    let problems = super::read_with(&text, &[("DB", "postgres://u:canary@h/d")]).unwrap_err();
-    let text = problems.render(false);
-    assert!(
-        text.contains("PostgreSQL is not available in this version"),
-        "{text}"
-    );
-    assert!(text.contains("there are two databases"), "{text}");
-    assert!(!text.contains("canary"), "{text}");
+fn a_database_is_one_and_its_url_is_checked_without_being_shown() {
+    let shown = |more: &str, url: &str| {
+        let text = format!("{SOUND}[store]\npostgres = {{ env = \"DB\" }}\n{more}");
+        let problems = super::read_with(&text, &[("DB", url)]).unwrap_err();
+        let text = problems.render(false);
+        assert!(!text.contains("canary"), "{text}");
+        text
+    };
+    let both = shown("sqlite = \"x\"", "postgres://u:canary@h/d");
+    assert!(both.contains("there are two databases"), "{both}");
+    let url = shown("", "postgres//u:canary@h/d");
+    assert!(url.contains("postgres://user:password@host"), "{url}");
+    let mode = shown("", "postgres://u:canary@h/d?sslmode=prefer");
+    assert!(mode.contains("sslmode"), "{mode}");
 }
 
 #[test]

@@ -32,10 +32,11 @@ use crate::net::tls::{Alpn, Roots, client_config};
 use crate::pleo::Pleo;
 use crate::pleo::endpoints::tests::options;
 use crate::refresh::policy::Policy;
-use crate::store::open::{self, Opened, StoreOptions};
+use crate::store::ConnectionStore;
+use crate::store::high_water::HighWater;
+use crate::store::open::{self, Database, Opened, StoreOptions};
 use crate::store::owners::Lock;
 use crate::store::sealing_keys::KeySource;
-use crate::store::ConnectionStore;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::{self, Tokens};
 
@@ -79,7 +80,7 @@ impl House {
         let data = folder.path().join("data");
         let owner = Owner::make();
         let wanted = StoreOptions {
-            sqlite: data.join("gateway.db"),
+            database: Database::Sqlite(data.join("gateway.db")),
             sealing_keys: vec![KeySource::File(data.join("sealing.key"))],
             provider: pleo.options().provider_id(),
             salvage: data.join("salvage"),
@@ -92,6 +93,12 @@ impl House {
             salvage,
             ..
         } = opened;
+        let high_water = HighWater::open(
+            &data.join("high-water"),
+            store.id(),
+            &pleo.options().provider_id(),
+        );
+        let high_water = high_water.unwrap();
         let tasks = Tasks::on(tokio::runtime::Handle::current());
         let tokens = Tokens::new(tokens::Parts {
             store: store.clone(),
@@ -101,6 +108,7 @@ impl House {
             owner,
             owners,
             salvage,
+            high_water,
             policy: Policy::default(),
             hold: Duration::ZERO,
             concurrency: 1,

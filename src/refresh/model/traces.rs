@@ -258,7 +258,8 @@ fn trace_09_an_attempt_of_the_old_epoch_is_in_the_air_during_a_new_consent() {
 #[test]
 fn trace_10_a_restored_row_with_an_expired_token_is_not_presented() {
     let mut scene = Scene::new();
-    scene.at(5000).take(&Event::Restored).unwrap();
+    let seen = (scene.row.epoch, scene.row.generation.next());
+    scene.at(5000).take(&Event::Restored { seen }).unwrap();
     assert_eq!(scene.begin(1).unwrap_err(), Refused::Busy);
     assert_eq!(scene.look(next), Next::GiveUpAnswer);
     scene.take(&Event::GiveUpAnswer).unwrap();

@@ -2,6 +2,7 @@
 //! real binary as commands. Running gateways are in `serving`, callers in `caller`. What is promised is not here.
 
 pub(crate) mod caller;
+pub(crate) mod cluster;
 pub(crate) mod serving;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
+use self::cluster::Cluster;
+
 /// The one caller's key.
 pub(crate) const KEY: &str = "pgw_stand-canary-caller-key-0123456789";
 /// The OAuth client's secret, as the sandbox has it.
@@ -41,6 +44,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) refresh: &'a str,
     /// More of the configuration.
     pub(crate) more: &'a str,
+    /// Where connections are kept; `SQLite` unless told otherwise.
+    pub(crate) store: Store<'a>,
     /// Where refresh tokens are sent; the sandbox unless told otherwise.
     pub(crate) token_url: Option<&'a str>,
 }
@@ -52,7 +57,33 @@ impl Default for Plan<'_> {
             tenants: &["acme"],
             refresh: "",
             more: "",
+            store: Store::Sqlite,
             token_url: None,
+        }
+    }
+}
+
+/// Where a stand keeps its connections.
+#[derive(Clone, Copy)]
+pub(crate) enum Store<'a> {
+    /// In its folder.
+    Sqlite,
+    /// In a new database on the server that all tests share.
+    Postgres,
+    /// At this URL.
+    At(&'a str),
+}
+
+impl Store<'_> {
+    /// The URL, for all but `SQLite`.
+    fn url(self) -> Option<String> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some(tokio::task::block_in_place(|| {
+                let cluster = Cluster::shared();
+                cluster.url(&cluster.database())
+            })),
+            Self::At(url) => Some(url.to_owned()),
         }
     }
 }
@@ -98,6 +129,11 @@ impl Stand {
         let stand = Self { pleo, home, tasks };
         stand.write_private("client.secret", CLIENT_SECRET);
         fs::write(stand.config(), stand.configuration(&plan)).unwrap();
+        if let Some(url) = plan.store.url() {
+            stand.write_private("database.url", &url);
+            // With a server it is never made by itself.
+            stand.run(&["keys", "new"], "").fine();
+        }
         stand
     }
 
@@ -113,12 +149,16 @@ impl Stand {
              authorize_url = \"{origin}/oauth/authorize\"\ntoken_url = \"{token_url}\"\n\
              introspect_url = \"{origin}/v1/introspect\"\napi_url = \"{origin}\"\n\
              redirect_uri = \"http://127.0.0.1:{browsers}/oauth/callback\"\n\
-             [store]\nsqlite = \"data/gateway.db\"\n\
+             [store]\n{store}\n\
              [connect]\nlisten = \"127.0.0.1:{browsers}\"\npublic_url = \"http://127.0.0.1:{browsers}\"\n\
              [admin]\nlisten = \"127.0.0.1:0\"\ntoken = {{ file = \"data/admin.token\" }}\n\
              [refresh]\n{refresh}\n[[listen]]\naddress = \"127.0.0.1:0\"\n",
             client = sandbox::CLIENT_ID,
             refresh = plan.refresh,
+            store = match plan.store {
+                Store::Sqlite => "sqlite = \"data/gateway.db\"",
+                Store::Postgres | Store::At(_) => "postgres = { file = \"database.url\" }",
+            },
         );
         let tenants = json!(plan.tenants);
         let key = hex(digest(&SHA256, KEY.as_bytes()).as_ref());

@@ -25,7 +25,8 @@ use pleo_gateway::refresh::policy::Policy;
 use pleo_gateway::sandbox::{self, CLIENT_ID, CLIENT_SECRET, Minted};
 use pleo_gateway::secret::Secret;
 use pleo_gateway::store::ConnectionStore;
-use pleo_gateway::store::open::{self, StoreOptions};
+use pleo_gateway::store::high_water::HighWater;
+use pleo_gateway::store::open::{self, Database, StoreOptions};
 use pleo_gateway::store::owners::Lock;
 use pleo_gateway::store::sealing_keys::KeySource;
 use pleo_gateway::telemetry::metrics::Metrics;
@@ -84,6 +85,7 @@ pub(super) struct Room {
     pub(super) tokens: Tokens,
     pub(super) store: Arc<Faulty>,
     pub(super) pleo: Arc<Pleo>,
+    pub(super) high_water: HighWater,
     pub(super) tasks: Tasks,
     _lock: Lock,
 }
@@ -114,12 +116,15 @@ impl Bench {
         let data = self.folder.path().join("data");
         let owner = Owner::make();
         let wanted = StoreOptions {
-            sqlite: data.join("gateway.db"),
+            database: Database::Sqlite(data.join("gateway.db")),
             sealing_keys: vec![KeySource::File(data.join("sealing.key"))],
             provider: pleo.options().provider_id(),
             salvage: self.salvage(),
         };
         let opened = open::open(wanted, &owner, clock.clone()).await.unwrap();
+        let mark = data.join("high-water");
+        let high_water = HighWater::open(&mark, opened.store.id(), &pleo.options().provider_id());
+        let high_water = high_water.unwrap();
         let store = Arc::new(Faulty::over(opened.store));
         let tasks = Tasks::on(Handle::current());
         let tokens = Tokens::new(Parts {
@@ -130,6 +135,7 @@ impl Bench {
             owner,
             owners: opened.owners,
             salvage: opened.salvage,
+            high_water: high_water.clone(),
             policy: self.policy.clone(),
             hold: self.hold,
             concurrency: 2,
@@ -141,6 +147,7 @@ impl Bench {
             tokens,
             store,
             pleo,
+            high_water,
             tasks,
             _lock: opened.lock,
         }

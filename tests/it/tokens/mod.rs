@@ -6,5 +6,6 @@ mod consenting;
 mod faults;
 mod operating;
 mod rejecting;
+mod restoring;
 mod storing;
 mod waiting;

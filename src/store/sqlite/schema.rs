@@ -1,35 +1,20 @@
-//! The tables' versions, and the store's own row of secrets: its id, the check value of the sealing key, the key of the
-//! fingerprints. What the tables hold is not here (`rows`).
+//! The tables' versions in `SQLite`, and where the store's own secrets lie. What those are is not here (`own`), nor what
+//! the tables hold (`columns`).
 
 use std::path::Path;
 
-use aws_lc_rs::rand;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use uuid::Uuid;
-use zeroize::Zeroizing;
 
-use super::open::OpenError;
-use super::seal::{Fingerprints, Label, SealError, Sealer, key_of};
-use super::sealing_keys::{self, KeySource};
 use crate::clock::Timestamp;
-use crate::model::ids::{Epoch, Generation, ProviderId};
+use crate::store::OpenError;
+use crate::store::own::{self, FINGERPRINT_KEY, KEY_CHECK, Own, OwnError, STORE_ID, Unlocked};
+use crate::store::sealing_keys::{self, KeySource};
 
 /// Tells our files from other programs' ("PLGW").
 const APPLICATION_ID: i64 = 0x504c_4757;
 
 /// One step of the tables' history; never changed once released.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_start.sql")];
-
-const KEY_CHECK: &str = "key_check";
-const FINGERPRINT_KEY: &str = "fingerprint_key";
-
-/// A store whose sealing key fits.
-#[derive(Debug)]
-pub(super) struct Unlocked {
-    pub(super) id: String,
-    pub(super) sealer: Sealer,
-    pub(super) fingerprints: Fingerprints,
-}
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_start.sql")];
 
 /// Refuses what is not ours before anything is written.
 pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<(), OpenError> {
@@ -59,13 +44,13 @@ pub(super) fn unlock(
     let applied = applied(&transaction).map_err(&failed)?;
     if applied > MIGRATIONS.len() {
         return Err(OpenError::Newer {
-            path: path.to_owned(),
+            store: path.display().to_string(),
             found: applied,
             known: MIGRATIONS.len(),
         });
     }
     migrate(&transaction, applied, now).map_err(&failed)?;
-    let unlocked = match text(&transaction, "store_id").map_err(&failed)? {
+    let unlocked = match text(&transaction, STORE_ID).map_err(&failed)? {
         Some(id) => prove(&transaction, path, id, sources)?,
         None => found(&transaction, path, sources)?,
     };
@@ -75,7 +60,7 @@ pub(super) fn unlock(
 
 /// The id of the store behind a handle.
 pub(super) fn store_id(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    text(connection, "store_id")
+    text(connection, STORE_ID)
 }
 
 fn applied(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
@@ -108,88 +93,44 @@ fn found(
     sources: &[KeySource],
 ) -> Result<Unlocked, OpenError> {
     let failed = OpenError::sqlite(path);
-    let sealer = sealer(sealing_keys::load_or_make(sources)?)?;
-    let id = Uuid::new_v4().to_string();
-    let mut key = Zeroizing::new([0; 32]);
-    rand::fill(key.as_mut_slice()).map_err(|_| SealError::Random)?;
-    put(transaction, "store_id", &id).map_err(&failed)?;
+    let sealer = own::sealer(sealing_keys::load_or_make(sources)?)?;
+    let (unlocked, own) = own::found(sealer)?;
+    put(transaction, STORE_ID, &own.id).map_err(&failed)?;
     put(transaction, "revision", 0).map_err(&failed)?;
-    put_sealed(transaction, path, &sealer, (&id, key.as_slice()))?;
-    Ok(Unlocked {
-        fingerprints: Fingerprints::new(key.as_slice(), &id),
-        sealer,
-        id,
-    })
+    put_own(transaction, &own).map_err(&failed)?;
+    Ok(unlocked)
 }
 
-/// A store that is in use: the keys must open what it keeps for that. If another key seals by now, that one seals the
-/// store's own secrets too.
+/// A store that is in use.
 fn prove(
     transaction: &Transaction<'_>,
     path: &Path,
     id: String,
     sources: &[KeySource],
 ) -> Result<Unlocked, OpenError> {
-    let sealer = sealer(sealing_keys::load(sources)?)?;
-    let check = sealed(transaction, path, KEY_CHECK)?;
-    let known = open(&sealer, path, (&id, KEY_CHECK), &check)?;
-    if known.as_slice() != id.as_bytes() {
-        return Err(OpenError::NotAStore(path.to_owned()));
-    }
-    let key = sealed(transaction, path, FINGERPRINT_KEY)?;
-    let key = open(&sealer, path, (&id, FINGERPRINT_KEY), &key)?;
-    if key_of(&check) != Some(sealer.first()) {
-        put_sealed(transaction, path, &sealer, (&id, &key))?;
-    }
-    Ok(Unlocked {
-        fingerprints: Fingerprints::new(&key, &id),
-        sealer,
+    let sealer = own::sealer(sealing_keys::load(sources)?)?;
+    let own = Own {
         id,
-    })
-}
-
-fn sealer(keys: Vec<sealing_keys::SealingKey>) -> Result<Sealer, OpenError> {
-    Sealer::new(keys).ok_or(OpenError::Key(sealing_keys::KeyError::NoneNamed))
-}
-
-fn put_sealed(
-    transaction: &Transaction<'_>,
-    path: &Path,
-    sealer: &Sealer,
-    (id, key): (&str, &[u8]),
-) -> Result<(), OpenError> {
-    for (name, secret) in [(KEY_CHECK, id.as_bytes()), (FINGERPRINT_KEY, key)] {
-        let record = in_place(id, name, |label| sealer.seal(label, secret))?;
-        put(transaction, name, record).map_err(OpenError::sqlite(path))?;
-    }
-    Ok(())
-}
-
-fn open(
-    sealer: &Sealer,
-    path: &Path,
-    (id, name): (&str, &str),
-    record: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    in_place(id, name, |label| sealer.open(label, record)).map_err(|source| match source {
-        SealError::UnknownKey(wanted) => OpenError::WrongKey {
-            path: path.to_owned(),
+        key_check: sealed(transaction, path, KEY_CHECK)?,
+        fingerprint_key: sealed(transaction, path, FINGERPRINT_KEY)?,
+    };
+    let (unlocked, anew) = own::prove(&own, sealer).map_err(|error| match error {
+        OwnError::WrongKey(wanted) => OpenError::WrongKey {
+            store: path.display().to_string(),
             wanted,
         },
-        SealError::Refused => OpenError::NotAStore(path.to_owned()),
-        SealError::Random => OpenError::Seal(source),
-    })
+        OwnError::NotOurs => OpenError::NotAStore(path.to_owned()),
+        OwnError::Seal(error) => error.into(),
+    })?;
+    if let Some(own) = anew {
+        put_own(transaction, &own).map_err(OpenError::sqlite(path))?;
+    }
+    Ok(unlocked)
 }
 
-/// The place of one of the store's own secrets.
-fn in_place<T>(id: &str, name: &str, work: impl FnOnce(&Label<'_>) -> T) -> T {
-    work(&Label {
-        provider: &ProviderId::new(id),
-        tenant: "",
-        epoch: Epoch(0),
-        generation: Generation(0),
-        field: name,
-    })
+fn put_own(transaction: &Transaction<'_>, own: &Own) -> rusqlite::Result<()> {
+    put(transaction, KEY_CHECK, &own.key_check)?;
+    put(transaction, FINGERPRINT_KEY, &own.fingerprint_key)
 }
 
 fn sealed(transaction: &Transaction<'_>, path: &Path, name: &str) -> Result<Vec<u8>, OpenError> {

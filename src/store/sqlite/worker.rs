@@ -11,7 +11,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{StoreError, schema};
+use super::schema;
+use crate::store::StoreError;
 
 /// How long another process's write is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -198,7 +199,7 @@ pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+pub(in crate::store) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)

@@ -1,24 +1,35 @@
 //! Connections in one `SQLite` file that several processes of this machine may share. One thread writes, one reads. How a
 //! row is sealed is not here (`rows`), nor how a handle is kept (`worker`).
 
+mod columns;
+mod journal;
+mod reseal;
+mod schema;
+mod unlock;
+mod visits;
+mod worker;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::rows::{COLUMNS, Record, Seals, Unreadable, signed, unsigned};
-use super::seal::SealError;
-use super::worker::Worker;
+use self::columns::COLUMNS;
+pub(super) use self::unlock::unlock;
+pub(super) use self::worker::is_busy;
+use self::worker::{Handle, Worker};
+use super::rows::{Record, Seals, holds_alone, sealed, signed, unsealed, unsigned};
 use super::{
-    Change, ConnectLink, ConnectionStore, Revision, SealedPlace, Seen, StoreError, Visit, Written,
-    journal, reseal, visits,
+    Change, ConnectLink, ConnectionStore, OpenError, Revision, SealedPlace, Seen, StoreError,
+    Visit, Written,
 };
 use crate::clock::{SharedClock, Timestamp};
-use crate::model::connection::{Connection, State};
+use crate::model::connection::Connection;
 use crate::model::ids::{CompanyId, TenantName};
 use crate::model::ledger::{AuditEntry, LedgerLine};
 
-/// A store on an `SQLite` file that was opened (`open`).
+/// A store on an `SQLite` file that was unlocked.
 #[derive(Debug)]
 pub(super) struct SqliteStore {
     id: String,
@@ -29,20 +40,24 @@ pub(super) struct SqliteStore {
 }
 
 impl SqliteStore {
-    pub(super) fn new(
+    /// Starts the threads of a file that was unlocked.
+    pub(super) fn start(
+        path: &Path,
         id: String,
         seals: Arc<Seals>,
         clock: SharedClock,
-        writer: Worker,
-        reader: Worker,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, OpenError> {
+        let worker = |name| {
+            Worker::start(name, Handle::new(path.to_owned(), id.clone())).map_err(OpenError::Thread)
+        };
+        let (writer, reader) = (worker("store-write")?, worker("store-read")?);
+        Ok(Self {
             id,
             seals,
             clock,
             writer,
             reader,
-        }
+        })
     }
 
     async fn reading<T: Send + 'static>(
@@ -82,7 +97,7 @@ impl ConnectionStore for SqliteStore {
         let clock = Arc::clone(&self.clock);
         self.reading(move |transaction, seals| {
             let record = record(transaction, seals, &tenant)?;
-            let number = record.as_ref().map_or(0, |record| record.revision);
+            let number = record.as_ref().map_or(0, |record| record.sealed_revision);
             let row = record.map(|record| record.open(seals)).transpose();
             Ok(Seen {
                 now: clock.wall(),
@@ -235,12 +250,7 @@ fn company_taken(
     seals: &Seals,
     row: &Connection,
 ) -> Result<Option<TenantName>, StoreError> {
-    let holds = !matches!(row.state, State::Pending | State::Disconnected);
-    let Some(company) = row
-        .company
-        .as_ref()
-        .filter(|_| holds && !row.shared_company)
-    else {
+    let Some(company) = holds_alone(row) else {
         return Ok(None);
     };
     let sql = "select tenant from connections where provider = ?1 and company_id = ?2 and tenant <> ?3 \
@@ -253,13 +263,13 @@ fn company_taken(
     Ok(tenants(transaction, sql, held)?.into_iter().next())
 }
 
-pub(super) fn put(
+fn put(
     transaction: &Transaction<'_>,
     seals: &Seals,
     (row, revision): (&Connection, i64),
 ) -> Result<(), StoreError> {
     let record = Record::seal(row, revision, seals).map_err(unsealed)?;
-    Ok(record.put(transaction, seals)?)
+    Ok(columns::put(transaction, seals, &record)?)
 }
 
 /// The version of a tenant's row, 0 if there is none.
@@ -284,7 +294,7 @@ fn revision(transaction: &Transaction<'_>) -> Result<i64, StoreError> {
         .query_row([], |row| row.get(0))?)
 }
 
-pub(super) fn record(
+fn record(
     transaction: &Transaction<'_>,
     seals: &Seals,
     tenant: &TenantName,
@@ -292,7 +302,7 @@ pub(super) fn record(
     let sql = format!("select {COLUMNS} from connections where provider = ?1 and tenant = ?2");
     let found = transaction
         .prepare_cached(&sql)?
-        .query_row([seals.provider.as_ref(), tenant.as_ref()], Record::read)
+        .query_row([seals.provider.as_ref(), tenant.as_ref()], columns::read)
         .optional();
     match found {
         Ok(record) => Ok(record),
@@ -321,13 +331,4 @@ fn tenants(
     names
         .map(|name| TenantName::parse(&name?).map_err(|error| StoreError::Corrupt(error.into())))
         .collect()
-}
-
-pub(super) fn sealed(_: &Unreadable, tenant: &TenantName) -> StoreError {
-    StoreError::Sealed(tenant.clone())
-}
-
-/// The machine could not seal: nothing was written.
-pub(super) fn unsealed(error: SealError) -> StoreError {
-    StoreError::Unavailable(error.into())
 }

@@ -5,6 +5,7 @@
 )]
 
 mod admin;
+mod api_keys;
 mod bodies;
 mod clients;
 mod commands;
@@ -30,6 +31,7 @@ mod refresh_once;
 mod rejected;
 mod reload;
 mod restored;
+mod rotation;
 mod salvage;
 mod secrets;
 mod stand;

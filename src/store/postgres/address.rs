@@ -194,7 +194,7 @@ fn split_words(text: &str) -> Option<(Secret, Options)> {
         let (value, length) = value(after.trim_start())?;
         let end = after.trim_start().split_at_checked(length)?;
         if !options.take(key.trim_end(), &value) {
-            kept.push_str(&format!("{}={} ", key.trim_end(), end.0));
+            kept.extend([key.trim_end(), "=", end.0, " "]);
         }
         rest = end.1.trim_start();
     }

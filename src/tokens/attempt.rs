@@ -28,6 +28,14 @@ impl House {
         let Ok(turn) = self.refreshing.acquire().await else {
             return Ok(Round::Rests);
         };
+        // It may have been done by another process while this one waited for its turn: found out cheaply.
+        let (seen, _) = self.look(&row.tenant).await.map_err(ChangeError::Store)?;
+        let as_before = |now: &Connection| {
+            (now.epoch, now.generation, now.state) == (row.epoch, row.generation, row.state)
+        };
+        if !seen.row.is_some_and(|now| as_before(&now)) {
+            return Ok(Round::Again);
+        }
         self.prove_salvage().await.map_err(ChangeError::Store)?;
         if self.drain_salvage_of(&row.tenant).await {
             return Ok(Round::Again);
@@ -115,6 +123,7 @@ impl House {
             Some(Probe::Silent(_)) | None => return Ok(()),
         };
         let event = Event::Probed {
+            epoch: row.epoch,
             generation: row.generation,
             sent_at: timing.now,
             accepted,
@@ -248,6 +257,8 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     async fn may_go(&self) -> bool {
+        self.house.hold(self.tenant);
+        self.house.quiesce(self.tenant).await;
         let Ok((seen, timing)) = self.house.look(self.tenant).await else {
             return false;
         };
@@ -255,7 +266,6 @@ impl Sending<'_> {
         let standing = |attempt: &Attempt| self.house.standing(attempt, timing);
         let may = may_send(&row, self.id, &self.house.moment(timing, &standing));
         if may {
-            self.house.hold(self.tenant);
             *self.sent.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some((timing.now, timing.boot));
         }

@@ -308,6 +308,20 @@ pub(crate) fn bundle(minted: &Minted, with_access: bool) -> Value {
     bundle
 }
 
+/// The sealed pairs in salvage; not what is still being written.
+pub(crate) fn salvaged(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(salvaged(&path));
+        } else if path.extension().is_some_and(|end| end == "pair") {
+            found.push(path);
+        }
+    }
+    found
+}
+
 /// Waits until `look` finds something, and fails the test if that takes longer than `limit`.
 pub(crate) async fn until<T>(
     what: &str,

@@ -64,7 +64,7 @@ impl Frozen {
             (counted(&site) == 1).then_some(())
         })
         .await;
-        first.signal(Signal::STOP);
+        first.freeze().await;
         // It arrives at the frozen one's socket.
         site.relay.release();
         Self {

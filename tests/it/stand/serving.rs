@@ -113,34 +113,19 @@ impl Serving {
         self.metric(&name).await
     }
 
-    /// The process.
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).unwrap();
+    /// The process.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
-    /// Stops it where it is; every thread of it has stopped once this returns.
-    pub(crate) async fn freeze(&self) {
-        self.signal(Signal::STOP);
-        let threads = format!("/proc/{}/task", self.child.id());
-        until("every thread has stopped", SOON, async || {
-            let mut threads = fs::read_dir(&threads).unwrap().flatten();
-            let stopped = threads.all(|thread| {
-                let stat = fs::read_to_string(thread.path().join("stat")).unwrap();
-                stat.rsplit(") ").next().unwrap().starts_with('T')
-            });
-            stopped.then_some(())
-        })
-        .await;
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
     }
 
     /// Asks it to end, and waits until it has.

@@ -193,7 +193,7 @@ impl Server {
         // In hexadecimal, which nothing can break out of, whatever the server takes for an escape.
         let asked = hex(asked.to_string().as_bytes());
         let sql = format!(
-            "select pleo_gateway.{function}(convert_from(decode('{asked}', 'hex'), 'utf8')::jsonb)::text"
+            "select coalesce(pleo_gateway.{function}(convert_from(decode('{asked}', 'hex'), 'utf8')::jsonb), 'null')::text"
         );
         let text = self.ask(sql).await?.ok_or(ServerError::Nonsense)?;
         serde_json::from_str(&text).map_err(|_| ServerError::Nonsense)

@@ -94,7 +94,9 @@ async fn it_keeps_the_contract_over_tls_and_believes_no_other_certificate() {
     let url = cluster.url(&cluster.database());
     let trusted = format!("sslrootcert={}", file("crt"));
     let named = url.replace("127.0.0.1", "db.example");
-    let place = Place::new(format!("{named}?hostaddr=127.0.0.1&{trusted}"));
+    let place = Place::new(format!(
+        "{named}?hostaddr=127.0.0.1&sslmode=verify-full&{trusted}"
+    ));
     place.keeps_the_contract().await;
     let place = Place {
         url: format!("{url}?sslmode=verify-ca&{trusted}"),
@@ -103,7 +105,7 @@ async fn it_keeps_the_contract_over_tls_and_believes_no_other_certificate() {
     assert!(place.store().await.now().await.is_ok());
     for other in [
         format!("{url}?sslmode=require&{trusted}"),
-        format!("{named}?hostaddr=127.0.0.1"),
+        format!("{named}?hostaddr=127.0.0.1&sslmode=verify-full"),
         format!("{url}?sslmode=disable"),
     ] {
         let error = Place::new(other).with(&["key"]).await.unwrap_err();

@@ -17,7 +17,9 @@ use pleo_gateway::access::{PeerFacts, admit};
 use pleo_gateway::app::rooms::Rooms;
 use pleo_gateway::config::{Environment, Settings, parse};
 use pleo_gateway::drain::Tasks;
-use pleo_gateway::model::ids::{CallerName, TenantName};
+use pleo_gateway::model::ids::{CallerName, RouteName, TenantName};
+use pleo_gateway::model::route::{Route, RouteOrigin, Template};
+use pleo_gateway::model::route_table::RouteTable;
 use pleo_gateway::secret::Secret;
 use pleo_gateway::tokens::operate::{Bundle, ImportTerms};
 use tokio::runtime::Runtime;
@@ -48,6 +50,16 @@ fn permit(settings: &Settings, head: &Parts) -> Permit {
     admit(&settings.snapshot, head, peer).unwrap()
 }
 
+/// So many routes, each of a family of its own.
+fn many(count: usize) -> RouteTable {
+    let route = |number| {
+        let path = format!("/v1/family-{number}/items/{{id}}");
+        let template = Template::parse(&path).unwrap();
+        Route::new(RouteName::new(path), template, RouteOrigin::Explicit)
+    };
+    RouteTable::build((0..count).map(route).collect()).unwrap()
+}
+
 fn finding(bench: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
@@ -56,6 +68,13 @@ fn finding(bench: &mut Criterion) {
     bench.bench_function("route_find", |b| {
         b.iter(|| routes.find(&Method::GET, black_box(PATH), &caller));
     });
+    for count in [10, 10_000] {
+        let table = many(count);
+        let path = format!("/v1/family-{}/items/7", count / 2);
+        bench.bench_function(&format!("route_find/{count}"), |b| {
+            b.iter(|| table.find(&Method::GET, black_box(&path), &caller));
+        });
+    }
     let head = head();
     bench.bench_function("admit", |b| b.iter(|| permit(&settings, black_box(&head))));
 }

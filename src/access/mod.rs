@@ -14,6 +14,10 @@ mod tenant;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod obvious;
+#[cfg(test)]
+mod spellings;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
@@ -45,10 +49,7 @@ pub struct PeerFacts<'a> {
 
 /// Stages 1 to 4 of contract.md section 3, without the grant: who calls, for whom, by which route, within which ceiling.
 pub fn admit(snapshot: &Snapshot, head: &Parts, peer: PeerFacts<'_>) -> Result<Permit, Denied> {
-    if matches!(head.method, Method::CONNECT | Method::TRACE) {
-        return Err(Denial::MethodRefused.into());
-    }
-    size::check(&snapshot.limits, head)?;
+    check_head(snapshot, head)?;
     let host = host::named(head)?;
     site::check(snapshot, peer.door, &head.headers, host)?;
     let caller = identify::caller(&snapshot.callers, &head.headers, peer)?;
@@ -62,13 +63,21 @@ pub fn admit(snapshot: &Snapshot, head: &Parts, peer: PeerFacts<'_>) -> Result<P
     call.permit()
 }
 
-/// As [`admit`], for a caller who is taken at their word: what `explain` shows. Looks at no credential and no limit.
+fn check_head(snapshot: &Snapshot, head: &Parts) -> Result<(), Denied> {
+    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        return Err(Denial::MethodRefused.into());
+    }
+    Ok(size::check(&snapshot.limits, head)?)
+}
+
+/// As [`admit`], for a caller who is taken at their word: what `explain` shows. Looks at no credential.
 pub fn admit_as(
     caller: &Arc<Caller>,
     snapshot: &Snapshot,
     head: &Parts,
     door: &Door,
 ) -> Result<Permit, Denied> {
+    check_head(snapshot, head)?;
     let call = Call {
         snapshot,
         head,

@@ -86,6 +86,7 @@ fn failed(error: &OperateError) -> Answer {
         | OperateError::CompanyTaken(_)
         | OperateError::WrongCompany { .. }
         | OperateError::NotUncertain(_)
+        | OperateError::Restored(_)
         | OperateError::Refused
         | OperateError::ReauthorizationRequired => StatusCode::CONFLICT,
         OperateError::NothingToVerify => StatusCode::UNPROCESSABLE_ENTITY,

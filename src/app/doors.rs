@@ -46,14 +46,25 @@ pub(super) async fn open(
     })
 }
 
+/// The certificate of each door that has one.
+#[derive(Debug)]
+pub(super) struct Certificates {
+    doors: Vec<Option<Arc<ServerTls>>>,
+}
+
+impl Certificates {
+    /// Door by door: those of callers in their order, then of browsers, then of operators.
+    pub(super) fn all(&self) -> impl Iterator<Item = Option<&ServerTls>> {
+        self.doors.iter().map(Option::as_deref)
+    }
+}
+
 impl Opened {
-    /// The certificates of all doors.
-    pub(super) fn certificates(&self) -> Vec<Arc<ServerTls>> {
+    pub(super) fn certificates(&self) -> Certificates {
         let desk = [&self.connect, &self.admin];
-        desk.into_iter()
-            .chain(&self.callers)
-            .filter_map(Bound::tls)
-            .collect()
+        Certificates {
+            doors: self.callers.iter().chain(desk).map(Bound::tls).collect(),
+        }
     }
 }
 
@@ -115,13 +126,16 @@ async fn resolve(address: &Address, mode: u32) -> Result<DoorAddress, StartError
 }
 
 fn load_tls(files: Option<&TlsFiles>) -> Result<Option<Arc<ServerTls>>, StartError> {
-    let Some(files) = files else { return Ok(None) };
-    let files = tls::TlsFiles {
+    let loaded = files.map(|files| ServerTls::load(&tls_files(files)));
+    Ok(loaded.transpose()?.map(Arc::new))
+}
+
+pub(super) fn tls_files(files: &TlsFiles) -> tls::TlsFiles {
+    tls::TlsFiles {
         cert_file: files.cert_file.clone(),
         key_file: files.key_file.clone(),
         client_ca_file: files.client_ca_file.clone(),
-    };
-    Ok(Some(Arc::new(ServerTls::load(files)?)))
+    }
 }
 
 /// What callers' links may take. All doors and threads share the counts.

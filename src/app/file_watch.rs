@@ -1,6 +1,6 @@
-//! Notices that the configuration's file has changed, however it was changed: written over, renamed into place, or by the
-//! swap of a folder's symlink, as Kubernetes does it. It looks at what is in the file, once a second. What follows is not
-//! here (`app::reload`).
+//! Notices that files have changed, however they were changed: written over, renamed into place, or by the swap of a
+//! folder's symlink, as Kubernetes does it. It looks at what is in them, once a second. What follows is not here
+//! (`app::reload`).
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,46 +8,56 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use zeroize::Zeroizing;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// One file, looked at now and then.
+/// Some files, looked at now and then.
 #[derive(Debug)]
 pub(super) struct FileWatch {
-    file: PathBuf,
+    files: Vec<PathBuf>,
     tick: Interval,
     /// What was last said to have changed, and what was seen since.
-    told: Option<Vec<u8>>,
-    seen: Option<Vec<u8>>,
+    told: Seen,
+    seen: Seen,
 }
 
+/// The digest of each file's content (keys of certificates are among them); `None` if it could never be read.
+type Seen = Vec<Option<Vec<u8>>>;
+
 impl FileWatch {
-    /// Takes what is in the file now as known.
-    pub(super) fn begin(file: PathBuf) -> Self {
+    /// Takes what is in the files now as known.
+    pub(super) fn begin(files: Vec<PathBuf>) -> Self {
         let mut tick = interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let now = digest_of(&file);
+        let now = look(&files, &Seen::new());
         Self {
-            file,
+            files,
             tick,
             told: now.clone(),
             seen: now,
         }
     }
 
-    /// Resolves when the file has changed and then stayed as it is from one look to the next: half a file is not read.
+    /// Looks at these files from now on. If they are others than before, the first look is a change: what is in them may
+    /// be newer than what was read.
+    pub(super) fn follow(&mut self, files: Vec<PathBuf>) {
+        if files != self.files {
+            self.files = files;
+            self.told.clear();
+        }
+    }
+
+    /// Resolves when a file has changed and then stayed as it is from one look to the next: half a file is not read.
     pub(super) async fn changed(&mut self) {
         loop {
             self.tick.tick().await;
-            let file = self.file.clone();
-            let now = tokio::task::spawn_blocking(move || digest_of(&file))
-                .await
-                .ok()
-                .flatten();
-            let is_new = now.is_some() && now != self.told;
+            let (files, told) = (self.files.clone(), self.told.clone());
+            let look = tokio::task::spawn_blocking(move || look(&files, &told));
+            let Ok(now) = look.await else { continue };
             let is_settled = now == self.seen;
             self.seen.clone_from(&now);
-            if is_new && is_settled {
+            if is_settled && now != self.told {
                 self.told = now;
                 return;
             }
@@ -55,10 +65,13 @@ impl FileWatch {
     }
 }
 
-/// `None` while it cannot be read: a file that is gone for a moment is no change.
-fn digest_of(file: &PathBuf) -> Option<Vec<u8>> {
-    let bytes = fs::read(file).ok()?;
-    Some(digest::digest(&digest::SHA256, &bytes).as_ref().to_vec())
+/// A file that cannot be read, perhaps for a moment, is as it was.
+fn look(files: &[PathBuf], before: &Seen) -> Seen {
+    let digest_of = |(place, file): (usize, &PathBuf)| match fs::read(file).map(Zeroizing::new) {
+        Ok(bytes) => Some(digest::digest(&digest::SHA256, &bytes).as_ref().to_vec()),
+        Err(_) => before.get(place).cloned().flatten(),
+    };
+    files.iter().enumerate().map(digest_of).collect()
 }
 
 #[cfg(test)]
@@ -68,16 +81,19 @@ mod tests {
     #[tokio::test]
     async fn a_file_renamed_into_place_is_a_change_and_one_written_again_is_none() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, new) = (
-            folder.path().join("gateway.toml"),
-            folder.path().join("new"),
-        );
+        let [file, other, new] = ["gateway.toml", "cert.pem", "new"].map(|n| folder.path().join(n));
         fs::write(&file, "one").unwrap();
-        let mut watch = FileWatch::begin(file.clone());
+        let files = vec![file.clone(), other.clone()];
+        let mut watch = FileWatch::begin(files.clone());
         fs::write(&file, "one").unwrap();
         fs::write(&new, "two").unwrap();
         fs::rename(&new, &file).unwrap();
         watch.changed().await;
-        assert_eq!(watch.told, digest_of(&file));
+        assert_eq!(watch.told, look(&files, &Seen::new()));
+        fs::remove_file(&file).unwrap();
+        assert_eq!(look(&files, &watch.told), watch.told, "gone is no change");
+        fs::write(&other, "three").unwrap();
+        watch.changed().await;
+        assert!(watch.told[1].is_some());
     }
 }

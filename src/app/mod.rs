@@ -4,6 +4,8 @@ mod callers;
 mod desk;
 mod doors;
 mod file_watch;
+mod fixed;
+pub mod plan;
 mod reload;
 pub mod rooms;
 pub mod signals;
@@ -29,7 +31,8 @@ use crate::telemetry::{access_log, logs};
 use crate::tokens::Tokens;
 use callers::Callers;
 use desk::Desk;
-use reload::{Fixed, Reload};
+use fixed::Fixed;
+use reload::{Doors, Reload};
 use rooms::{Rooms, StartError};
 
 /// What the access log still has to write when the process ends.
@@ -78,7 +81,7 @@ pub async fn start(
         opened.connect.address().clone(),
         opened.admin.address().clone(),
     );
-    let fixed = Fixed::of(&settings);
+    let (fixed, doors) = (Fixed::of(&settings), Doors::of(&settings));
 
     let rooms = Rooms::open(&settings, "gateway", tasks.clone()).await?;
     rooms.tokens.recover().await;
@@ -117,6 +120,7 @@ pub async fn start(
         file: settings.file,
         environment,
         fixed,
+        doors,
         certificates,
         snapshot,
         metrics,

@@ -1,23 +1,22 @@
 //! Reading the configuration again: all or nothing. A bad file is reported and the old configuration stays; requests under
-//! way keep the snapshot they began with. What needs a restart is said by name.
+//! way keep the snapshot they began with. What needs a restart is said by name (`fixed`), and everything else is taken.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::doors::{Certificates, tls_files};
 use super::file_watch::FileWatch;
+use super::fixed::{Fixed, places};
 use crate::admin::ReloadWish;
 use crate::clock::SharedClock;
-use crate::config::{
-    self, AdminSettings, ConnectSettings, Environment, ListenSettings, LogSettings, PleoSettings,
-    ProxySettings, RefreshSettings, Settings, StoreSettings,
-};
-use crate::model::limits::Limits;
-use crate::model::snapshot::Snapshot;
-use crate::net::tls::ServerTls;
+use crate::config::{self, Environment, ListenSettings, Settings, TlsFiles};
+use crate::model::snapshot::{Door, Snapshot};
+use crate::net::tls::{ServerTls, TlsError, server_config};
 use crate::telemetry::chain::chain;
 use crate::telemetry::metrics::Metrics;
 
@@ -27,98 +26,112 @@ pub(super) struct Reload {
     pub(super) file: PathBuf,
     pub(super) environment: Environment,
     pub(super) fixed: Fixed,
-    pub(super) certificates: Vec<Arc<ServerTls>>,
+    pub(super) doors: Doors,
+    pub(super) certificates: Certificates,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) metrics: Metrics,
     pub(super) clock: SharedClock,
 }
 
-/// What was built once and stays as it is until the next start.
-#[derive(Debug, PartialEq)]
-pub(super) struct Fixed {
+/// The doors as they were opened, and the files that their certificates come from now.
+#[derive(Clone, Debug)]
+pub(super) struct Doors {
     listens: Vec<ListenSettings>,
-    pleo: PleoSettings,
-    store: StoreSettings,
-    proxy: ProxySettings,
-    connect: ConnectSettings,
-    admin: AdminSettings,
-    refresh: RefreshSettings,
-    log: LogSettings,
-    limits: Limits,
+    connect: Option<TlsFiles>,
+    admin: Option<TlsFiles>,
 }
 
-impl Fixed {
+impl Doors {
     pub(super) fn of(settings: &Settings) -> Self {
         Self {
             listens: settings.listens.clone(),
-            pleo: settings.pleo.clone(),
-            store: settings.store.clone(),
-            proxy: settings.proxy.clone(),
-            connect: settings.connect.clone(),
-            admin: settings.admin.clone(),
-            refresh: settings.refresh.clone(),
-            log: settings.log.clone(),
-            limits: of_links(&settings.snapshot.limits),
+            connect: settings.connect.tls.clone(),
+            admin: settings.admin.tls.clone(),
         }
     }
 
-    /// The sections that differ, by name. Doors are told apart: a snapshot of other doors must not be published.
-    fn changed(&self, new: &Self) -> Vec<&'static str> {
-        let sections = [
-            ("[pleo]", self.pleo != new.pleo),
-            ("[store]", self.store != new.store),
-            ("[proxy]", self.proxy != new.proxy),
-            ("[connect]", self.connect != new.connect),
-            ("[admin]", self.admin != new.admin),
-            ("[refresh]", self.refresh != new.refresh),
-            ("[log]", self.log != new.log),
-            ("[limits] of links", self.limits != new.limits),
-        ];
-        sections
-            .into_iter()
-            .filter(|(_, differs)| *differs)
-            .map(|(name, _)| name)
+    /// What each open door adds to a request from now on: as the new configuration says of its address, or as before.
+    fn policies(&self, new: &Settings, before: &[Door]) -> Vec<Door> {
+        let places = places(&self.listens, &new.listens).into_iter();
+        (places.zip(before))
+            .map(|(place, before)| match place {
+                Some(place) => new.snapshot.doors[place].clone(),
+                None => before.clone(),
+            })
             .collect()
+    }
+
+    /// The same doors with the certificates' files of a new configuration.
+    fn following(&self, new: &Settings) -> Self {
+        let mut doors = self.clone();
+        let places = places(&self.listens, &new.listens);
+        for (listen, place) in doors.listens.iter_mut().zip(places) {
+            let tls = place.and_then(|place| new.listens[place].tls.as_ref());
+            take_over(&mut listen.tls, tls);
+        }
+        take_over(&mut doors.connect, new.connect.tls.as_ref());
+        take_over(&mut doors.admin, new.admin.tls.as_ref());
+        doors
+    }
+
+    /// In the order of [`Certificates::all`].
+    fn files(&self) -> impl Iterator<Item = &Option<TlsFiles>> {
+        let of_callers = self.listens.iter().map(|listen| &listen.tls);
+        of_callers.chain([&self.connect, &self.admin])
     }
 }
 
-/// The limits that links are made with; those that requests read anew are left out.
-fn of_links(limits: &Limits) -> Limits {
-    let Limits {
-        max_uri_bytes,
-        request_timeout,
-        max_request_body,
-        replay_buffer,
-        max_in_flight,
-        ..
-    } = Limits::default();
-    Limits {
-        max_uri_bytes,
-        request_timeout,
-        max_request_body,
-        replay_buffer,
-        max_in_flight,
-        ..limits.clone()
+/// A door that was opened in the clear stays so, and one with TLS keeps it: whatever files there are.
+fn take_over(files: &mut Option<TlsFiles>, new: Option<&TlsFiles>) {
+    if let (Some(files), Some(new)) = (files, new) {
+        files.clone_from(new);
     }
+}
+
+/// Reads every certificate; puts none into use.
+fn prepared<'a>(
+    certificates: &'a Certificates,
+    doors: &Doors,
+) -> Result<Vec<(&'a ServerTls, Arc<ServerConfig>)>, TlsError> {
+    (certificates.all().zip(doors.files()))
+        .filter_map(|(tls, files)| tls.zip(files.as_ref()))
+        .map(|(tls, files)| Ok((tls, server_config(&tls_files(files))?)))
+        .collect()
 }
 
 impl Reload {
-    /// Carries out wishes, and reads the file again when it has changed, until the process stops.
-    pub(super) async fn run(self, mut wishes: mpsc::Receiver<ReloadWish>, stop: CancellationToken) {
-        let mut file = FileWatch::begin(self.file.clone());
+    /// Carries out wishes, and reads the files again when they have changed, until the process stops.
+    pub(super) async fn run(
+        mut self,
+        mut wishes: mpsc::Receiver<ReloadWish>,
+        stop: CancellationToken,
+    ) {
+        let mut watch = FileWatch::begin(self.watched());
         loop {
             let wish = tokio::select! {
                 () = stop.cancelled() => return,
                 Some(wish) = wishes.recv() => Some(wish),
-                () = file.changed() => None,
+                () = watch.changed() => None,
             };
             let done = self.once().await;
             self.say(&done);
+            watch.follow(self.watched());
             if let Some(wish) = wish {
                 // Whoever asked may have gone away.
                 let _ = wish.send(done);
             }
         }
+    }
+
+    /// The configuration's file, and those of the certificates.
+    fn watched(&self) -> Vec<PathBuf> {
+        let of_doors = self.doors.files().flatten().flat_map(|files| {
+            let client_ca = files.client_ca_file.as_ref();
+            [&files.cert_file, &files.key_file]
+                .into_iter()
+                .chain(client_ca)
+        });
+        [&self.file].into_iter().chain(of_doors).cloned().collect()
     }
 
     fn say(&self, done: &Result<Vec<&'static str>, String>) {
@@ -138,7 +151,7 @@ impl Reload {
     }
 
     /// The names of what needs a restart, or every problem.
-    async fn once(&self) -> Result<Vec<&'static str>, String> {
+    async fn once(&mut self) -> Result<Vec<&'static str>, String> {
         let (file, environment) = (self.file.clone(), self.environment.clone());
         let read = tokio::task::spawn_blocking(move || config::load(&file, &environment)).await;
         let settings = match read {
@@ -146,40 +159,26 @@ impl Reload {
             Ok(Err(problems)) => return Err(problems.to_string()),
             Err(_) => return Err("the configuration could not be read\n".to_owned()),
         };
-        let new = Fixed::of(&settings);
-        if self.fixed.listens != new.listens {
-            return Err("[[listen]] needs a restart: its addresses, their order and their files are those of the start\n".to_owned());
+        self.take(settings)
+    }
+
+    /// Everything is prepared before anything is put into use.
+    fn take(&mut self, settings: Settings) -> Result<Vec<&'static str>, String> {
+        let restart = self.fixed.changed(&Fixed::of(&settings));
+        let following = self.doors.following(&settings);
+        let prepared = prepared(&self.certificates, &following)
+            .map_err(|error| format!("{}\n", chain(&error)))?;
+        for (tls, config) in prepared {
+            tls.put(config);
         }
-        self.reload_certificates()?;
-        let generation = self.snapshot.load().generation + 1;
+        let before = self.snapshot.load();
+        let doors = self.doors.policies(&settings, &before.doors);
         self.snapshot.store(Arc::new(Snapshot {
-            generation,
+            generation: before.generation + 1,
+            doors,
             ..settings.snapshot
         }));
-        Ok(self.fixed.changed(&new))
-    }
-
-    fn reload_certificates(&self) -> Result<(), String> {
-        self.certificates
-            .iter()
-            .try_for_each(|tls| tls.reload())
-            .map_err(|error| format!("{}\n", chain(&error)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_that_requests_read_anew_need_no_restart() {
-        let mut limits = Limits {
-            max_request_body: 1,
-            max_in_flight: 1,
-            ..Limits::default()
-        };
-        assert_eq!(of_links(&limits), of_links(&Limits::default()));
-        limits.upstream_links = 1;
-        assert_ne!(of_links(&limits), of_links(&Limits::default()));
+        self.doors = following;
+        Ok(restart)
     }
 }

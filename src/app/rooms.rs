@@ -20,6 +20,7 @@ use crate::pleo::Pleo;
 use crate::pleo::endpoints::{self, Endpoints, Environment, PleoOptions};
 use crate::refresh::policy::{self, Policy};
 use crate::store::ConnectionStore;
+use crate::store::high_water::{HighWater, HighWaterError};
 use crate::store::open::{self, OpenError, OpenFault, Opened, StoreOptions};
 use crate::store::owners::Lock;
 use crate::store::sealing_keys::KeySource;
@@ -49,6 +50,7 @@ pub struct Rooms {
     /// What runs, and what shutdown waits for.
     pub tasks: Tasks,
     lock: Lock,
+    high_water: HighWater,
 }
 
 /// Why the rooms, or the doors, could not be opened. Nothing was overwritten.
@@ -57,6 +59,9 @@ pub enum StartError {
     /// The store.
     #[error("the store cannot be opened")]
     Store(#[from] OpenError),
+    /// The high-water file.
+    #[error("the newest pairs that were seen before are not known")]
+    HighWater(#[from] HighWaterError),
     /// A certificate or a set of roots.
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
@@ -114,12 +119,18 @@ impl StartError {
                 OpenFault::Configuration => StartKind::Configuration,
                 OpenFault::Io => StartKind::Io,
             },
-            Self::AuthorizeUrl | Self::Tls(_) | Self::Url(_) => StartKind::Configuration,
+            Self::HighWater(HighWaterError::Private(error)) if error.is_permission() => {
+                StartKind::Permission
+            }
+            Self::AuthorizeUrl
+            | Self::Tls(_)
+            | Self::Url(_)
+            | Self::HighWater(HighWaterError::Database(_)) => StartKind::Configuration,
             Self::Bind(BindError::Denied(_)) | Self::AdminToken(TokenError::Loose(_)) => {
                 StartKind::Permission
             }
             Self::Bind(_) | Self::Resolve { .. } => StartKind::Unavailable,
-            Self::AdminToken(_) => StartKind::Io,
+            Self::AdminToken(_) | Self::HighWater(_) => StartKind::Io,
             Self::Thread(_) => StartKind::Internal,
         }
     }
@@ -140,7 +151,7 @@ impl Rooms {
                 Database::Postgres(address) => open::Database::Postgres(address),
             },
             sealing_keys: settings.store.sealing_keys.iter().map(key_source).collect(),
-            provider,
+            provider: provider.clone(),
             salvage: settings.store.salvage.clone(),
         };
         let owner = Owner::make();
@@ -151,6 +162,7 @@ impl Rooms {
             salvage,
             ..
         } = open::open(store, &owner, clock.clone()).await?;
+        let high_water = HighWater::open(&settings.store.high_water, store.id(), &provider)?;
         let policy = policy_of(&settings.refresh);
         let tokens = Tokens::new(Parts {
             store: store.clone(),
@@ -159,6 +171,7 @@ impl Rooms {
             owner,
             owners,
             salvage,
+            high_water: high_water.clone(),
             policy: policy.clone(),
             hold: settings.refresh.hold,
             concurrency: settings.refresh.concurrency.get(),
@@ -177,6 +190,7 @@ impl Rooms {
             policy,
             tasks,
             lock,
+            high_water,
         })
     }
 
@@ -186,6 +200,7 @@ impl Rooms {
         let limit = self.policy.timeout + BESIDE_THE_CALL;
         let landed = self.tasks.finished(limit).await;
         self.store.close().await;
+        self.high_water.settle();
         // Else its end looks like the death that it is to whoever waits for the attempt that is open.
         if landed && !self.tokens.left_open() {
             self.lock.retire();
@@ -248,6 +263,7 @@ fn key_source(source: &SecretSource) -> KeySource {
 fn policy_of(refresh: &RefreshSettings) -> Policy {
     Policy {
         ahead: refresh.ahead,
+        spread: Policy::spread_of(refresh.ahead, refresh.timeout),
         timeout: refresh.timeout,
         adoption_grace: refresh.adoption_grace,
         default_lifetime: refresh.default_lifetime,

@@ -40,6 +40,8 @@ pub(super) enum Command {
     },
     /// Say what would happen to a request and why; sends nothing
     Explain(ExplainOptions),
+    /// Say what a reload would change, from the configuration in use to that of -c
+    Plan(PlanOptions),
     /// The tenants' Pleo connections
     #[command(subcommand)]
     Connections(Connections),
@@ -58,7 +60,11 @@ pub(super) enum Command {
         once: bool,
     },
     /// JSON Schema of the configuration, for editors
-    Schema,
+    Schema {
+        /// Every key with its default instead, as TOML
+        #[arg(long)]
+        reference: bool,
+    },
     /// Completions for a shell
     Completions {
         /// Which shell
@@ -193,6 +199,16 @@ pub(super) struct ExplainOptions {
     pub(super) method: String,
     /// The request's path and query
     pub(super) path: String,
+    /// For programs
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanOptions {
+    /// The configuration in use; default: as -c has it
+    #[arg(long, value_name = "OLD")]
+    pub(super) against: Option<PathBuf>,
     /// For programs
     #[arg(long)]
     pub(super) json: bool,

@@ -253,7 +253,8 @@ impl From<OperateError> for Failure {
             }
             OperateError::WrongCompany { .. }
             | OperateError::NothingToVerify
-            | OperateError::NotUncertain(_) => Exit::Data,
+            | OperateError::NotUncertain(_)
+            | OperateError::Restored(_) => Exit::Data,
             OperateError::Silent | OperateError::TryAgain { .. } | OperateError::Uninstall(_) => {
                 Exit::TryAgain
             }

@@ -8,8 +8,11 @@ use super::exit::{Exit, Failure};
 use super::print;
 use crate::config;
 
-/// JSON Schema of the configuration.
-pub(super) fn schema() -> Result<(), Failure> {
+/// JSON Schema of the configuration, or its reference.
+pub(super) fn schema(reference: bool) -> Result<(), Failure> {
+    if reference {
+        return print::line(config::reference().trim_end());
+    }
     print::json(&config::schema())
 }
 

@@ -1,6 +1,7 @@
 //! `explain`: what would happen to a request, and why. The verdict is that of the code that serves requests; nothing is
 //! sent.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use crate::access::denial::Denied;
 use crate::access::grant::{self, granted};
 use crate::access::permit::Permit;
 use crate::access::{PeerFacts, admit_as};
-use crate::model::caller::Caller;
-use crate::model::connection::{Connection, State};
+use crate::model::caller::{Caller, Rate};
+use crate::model::connection::{Connection, CredentialKind, State};
 use crate::model::scope::ScopeSet;
 use crate::model::snapshot::Snapshot;
 use crate::telemetry::chain::chain;
@@ -35,8 +36,22 @@ struct Explained {
     scopes_ceiling: Option<ScopeSet>,
     scopes_granted: Option<ScopeSet>,
     connection: Option<&'static str>,
+    credential: Option<CredentialKind>,
     target: Option<String>,
-    max_request_body: Option<u64>,
+    limits: Option<Limited>,
+}
+
+/// What bounds the call. Sizes in bytes, times in seconds; what is off is not there.
+#[derive(Debug, Serialize)]
+struct Limited {
+    timeout: Option<f64>,
+    max_request_body: u64,
+    replay_buffer: usize,
+    caller_rate: Option<String>,
+    tenant_rate: Option<String>,
+    route_rate: Option<String>,
+    caller_max_in_flight: Option<NonZeroU32>,
+    route_max_in_flight: Option<NonZeroU32>,
 }
 
 pub(super) fn run(config: Option<PathBuf>, options: &ExplainOptions) -> Result<(), Failure> {
@@ -75,7 +90,19 @@ async fn explain(session: &Session, options: &ExplainOptions) -> Result<Explaine
         certificate_names: &[],
     };
     match admit_as(&caller, snapshot, &head, facts.door) {
-        Ok(permit) => judged(session, &permit).await,
+        Ok(permit) => {
+            let row = match session.tokens().show(permit.tenant()).await {
+                Ok(row) => Some(row),
+                Err(OperateError::NotConnected(_)) => None,
+                Err(error) => return Err(error.into()),
+            };
+            let judged = judged(snapshot, &permit, row.as_ref());
+            let target = format!("{}{}", session.api_origin(), permit.target());
+            Ok(Explained {
+                target: Some(target),
+                ..judged
+            })
+        }
         Err(denied) => Ok(refused(&caller, &denied)),
     }
 }
@@ -124,15 +151,10 @@ fn refused(caller: &Caller, denied: &Denied) -> Explained {
     }
 }
 
-async fn judged(session: &Session, permit: &Permit) -> Result<Explained, Failure> {
-    let row = match session.tokens().show(permit.tenant()).await {
-        Ok(row) => Some(row),
-        Err(OperateError::NotConnected(_)) => None,
-        Err(error) => return Err(error.into()),
-    };
+fn judged(snapshot: &Snapshot, permit: &Permit, row: Option<&Connection>) -> Explained {
     let route = permit.route();
-    let (verdict, why) = verdict(permit, row.as_ref());
-    Ok(Explained {
+    let (verdict, why) = verdict(permit, row);
+    Explained {
         verdict,
         why,
         caller: permit.caller().name.to_string(),
@@ -141,15 +163,28 @@ async fn judged(session: &Session, permit: &Permit) -> Result<Explained, Failure
         template: Some(route.template.as_str().to_owned()),
         scopes_required: Some(route.scopes.clone()),
         scopes_ceiling: permit.caller().ceiling.clone(),
-        scopes_granted: row.as_ref().and_then(|row| row.scopes.clone()),
-        connection: row.as_ref().map(|row| row.state.as_str()),
-        target: Some(format!("{}{}", session.api_origin(), permit.target())),
-        max_request_body: Some(
-            route
-                .max_request_body
-                .unwrap_or(session.snapshot().limits.max_request_body),
-        ),
-    })
+        scopes_granted: row.and_then(|row| row.scopes.clone()),
+        connection: row.map(|row| row.state.as_str()),
+        credential: row.map(|row| row.credential),
+        target: None,
+        limits: Some(limited(snapshot, permit)),
+    }
+}
+
+fn limited(snapshot: &Snapshot, permit: &Permit) -> Limited {
+    let (limits, route, caller) = (&snapshot.limits, permit.route(), permit.caller());
+    let timeout = route.timeout.unwrap_or(limits.request_timeout);
+    let shown = |rate: Option<Rate>| rate.map(|rate| rate.to_string());
+    Limited {
+        timeout: (!timeout.is_zero()).then_some(timeout.as_secs_f64()),
+        max_request_body: route.max_request_body.unwrap_or(limits.max_request_body),
+        replay_buffer: route.replay_buffer.unwrap_or(limits.replay_buffer),
+        caller_rate: shown(caller.rate),
+        tenant_rate: shown((snapshot.tenants.get(permit.tenant())).and_then(|tenant| tenant.rate)),
+        route_rate: shown(route.rate),
+        caller_max_in_flight: caller.max_in_flight,
+        route_max_in_flight: route.max_in_flight,
+    }
 }
 
 fn verdict(permit: &Permit, row: Option<&Connection>) -> (&'static str, Option<String>) {
@@ -190,18 +225,54 @@ fn tell(explained: &Explained) -> Result<(), Failure> {
         ("scopes ceiling", scopes(&explained.scopes_ceiling)),
         ("scopes granted", scopes(&explained.scopes_granted)),
         ("connection", explained.connection.map(str::to_owned)),
+        ("credential", explained.credential.map(noun)),
         ("target", explained.target.clone()),
-        (
-            "largest body",
-            explained
-                .max_request_body
-                .map(|bytes| format!("{bytes} bytes")),
-        ),
     ];
     for (name, text) in lines {
         if let Some(text) = text {
             print::line(&format!("{name:<16} {text}"))?;
         }
     }
+    explained.limits.as_ref().map_or(Ok(()), tell_limits)
+}
+
+fn noun(credential: CredentialKind) -> String {
+    let noun = match credential {
+        CredentialKind::Oauth => "an OAuth token",
+        CredentialKind::IntegratedKey => "an integrated API key",
+        CredentialKind::StandaloneKey => "a standalone API key",
+    };
+    noun.to_owned()
+}
+
+fn tell_limits(limits: &Limited) -> Result<(), Failure> {
+    let at_once = |most: Option<NonZeroU32>| most.map(|most| format!("{most} at once"));
+    let lines = [
+        (
+            "whole request",
+            limits.timeout.map(|seconds| format!("{seconds} s")),
+        ),
+        (
+            "largest body",
+            Some(format!("{} bytes", limits.max_request_body)),
+        ),
+        (
+            "kept for replay",
+            Some(format!("{} bytes", limits.replay_buffer)),
+        ),
+        ("caller", limits.caller_rate.clone()),
+        ("caller", at_once(limits.caller_max_in_flight)),
+        ("tenant", limits.tenant_rate.clone()),
+        ("route", limits.route_rate.clone()),
+        ("route", at_once(limits.route_max_in_flight)),
+    ];
+    for (name, text) in lines {
+        if let Some(text) = text {
+            print::line(&format!("limit: {name:<16} {text}"))?;
+        }
+    }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

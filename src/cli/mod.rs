@@ -12,6 +12,7 @@ mod explain;
 mod health;
 mod import;
 mod keys;
+mod plan;
 mod print;
 mod sandbox;
 mod serve;
@@ -57,7 +58,8 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Sandbox(options) => sandbox::run(&options),
         Command::Demo { once } => demo::run(once),
         Command::Explain(options) => explain::run(config, &options),
-        Command::Schema => describe::schema(),
+        Command::Plan(options) => plan::run(config, options),
+        Command::Schema { reference } => describe::schema(reference),
         Command::Completions { shell } => describe::completions(shell),
         Command::Man => describe::man(),
         Command::Health { url } => health::run(&url),

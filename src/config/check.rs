@@ -63,7 +63,10 @@ pub(super) fn value(node: &Node, shape: Shape, findings: &Findings) {
             }
         }
         (Shape::Secret, _) => secret(node, findings),
-        (Shape::Text | Shape::Duration { .. } | Shape::Size { .. }, Value::Text(_))
+        (
+            Shape::Text | Shape::Duration { .. } | Shape::Size { .. } | Shape::Rate,
+            Value::Text(_),
+        )
         | (Shape::Size { .. }, Value::Integer(_))
         | (Shape::Boolean, Value::Boolean(_)) => {}
         (shape, found) => {
@@ -113,6 +116,7 @@ fn noun(shape: Shape) -> &'static str {
         Shape::Text | Shape::Word(_) => "a text",
         Shape::Duration { .. } => "a duration",
         Shape::Size { .. } => "a size",
+        Shape::Rate => "a rate",
         Shape::Integer { .. } => "a whole number",
         Shape::Boolean => "true or false",
         Shape::Secret => "a secret's place",
@@ -128,6 +132,7 @@ fn example(shape: Shape) -> String {
         Shape::Word(words) => format!("one of {}", quoted(words)),
         Shape::Duration { .. } => "a text such as \"90s\" or \"3m\"".to_owned(),
         Shape::Size { .. } => "a size such as \"64KiB\"".to_owned(),
+        Shape::Rate => "a text such as \"300/min\"".to_owned(),
         Shape::Integer { min, max } => format!("a number from {min} to {max}"),
         Shape::Boolean => "true or false, without quotes".to_owned(),
         Shape::Secret => SECRET.to_owned(),

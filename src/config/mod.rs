@@ -7,6 +7,7 @@ mod file;
 #[rustfmt::skip]
 mod keys;
 mod reader;
+mod reference;
 mod report;
 mod schema;
 mod secrets;
@@ -26,6 +27,7 @@ use reader::{Desk, Reader};
 use report::{Finding, Findings, Place};
 use secrets::Secrets;
 
+pub use reference::reference;
 pub use report::{ExitKind, Problem, ProblemKind, Problems};
 pub use schema::schema;
 pub use secrets::{SecretFileError, read_secret_file};

@@ -43,7 +43,13 @@ fn shape(shape_of: Shape) -> Value {
     match shape_of {
         Shape::Text => json!({ "type": "string" }),
         Shape::Word(words) => json!({ "type": "string", "enum": words }),
-        Shape::Duration { .. } => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
+        Shape::Duration { zero: true } => {
+            json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" })
+        }
+        Shape::Duration { zero: false } => {
+            json!({ "type": "string", "pattern": "^0*[1-9][0-9]*(ms|s|m|h|d)$" })
+        }
+        Shape::Rate => json!({ "type": "string", "pattern": "^0*[1-9][0-9]*/(s|min|h)$" }),
         Shape::Size { min, max } => json!({ "anyOf": [
             { "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)?$" },
             { "type": "integer", "minimum": min, "maximum": max },

@@ -2,6 +2,10 @@
 
 mod broken;
 mod hidden;
+mod reference;
+mod rendered;
+mod renewal;
+mod schemas;
 mod shipped;
 mod values;
 

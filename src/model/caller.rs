@@ -79,3 +79,15 @@ pub struct Rate {
     /// In how long.
     pub per: std::time::Duration,
 }
+
+/// As the configuration writes it.
+impl std::fmt::Display for Rate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.per.as_secs() {
+            1 => write!(f, "{}/s", self.count),
+            60 => write!(f, "{}/min", self.count),
+            3600 => write!(f, "{}/h", self.count),
+            seconds => write!(f, "{}/{seconds}s", self.count),
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! One generation of the configuration, immutable: a request reads one snapshot from its first byte to its last.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::caller::{Caller, KeyDigest, Tenants};
@@ -41,7 +41,7 @@ impl Snapshot {
 
     /// True if the configuration names the tenant: in an entry of its own, or in a caller's list.
     pub fn names_tenant(&self, tenant: &TenantName) -> bool {
-        self.tenants.contains_key(tenant) || self.callers.tenants.contains(tenant)
+        self.tenants.contains_key(tenant) || self.callers.listed.contains_key(tenant)
     }
 
     /// What a consent asks for: the tenant's own list, or the union of what the routes of its callers need, each within
@@ -95,7 +95,9 @@ pub struct Callers {
     by_certificate: HashMap<String, Arc<Caller>>,
     by_uid: HashMap<u32, Arc<Caller>>,
     anonymous: Option<Arc<Caller>>,
-    tenants: HashSet<TenantName>,
+    /// How many callers list a tenant, and how many are for every tenant.
+    listed: HashMap<TenantName, u32>,
+    for_all: u32,
 }
 
 impl Callers {
@@ -115,8 +117,13 @@ impl Callers {
             if caller.anonymous {
                 index.anonymous = Some(caller.clone());
             }
-            if let Tenants::Named(names) = &caller.tenants {
-                index.tenants.extend(names.iter().cloned());
+            match &caller.tenants {
+                Tenants::All => index.for_all += 1,
+                Tenants::Named(names) => {
+                    for name in names {
+                        *index.listed.entry(name.clone()).or_default() += 1;
+                    }
+                }
             }
             index.all.push(caller);
         }
@@ -126,6 +133,11 @@ impl Callers {
     /// Every caller, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Caller>> {
         self.all.iter()
+    }
+
+    /// How many callers may call for the tenant.
+    pub fn count_for(&self, tenant: &TenantName) -> u32 {
+        self.listed.get(tenant).copied().unwrap_or_default() + self.for_all
     }
 
     /// Whose key has this digest. Looking a digest up leaks nothing of use about the key.

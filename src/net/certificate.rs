@@ -1,7 +1,9 @@
 //! The names in a certificate that TLS has already verified. Reads just as much DER as it takes to find the subject
 //! alternative names; verifies nothing.
 
-/// `dns:…`, `email:…` and `uri:…` names of a DER-encoded certificate, in its order. None if it has none or cannot be
+use std::net::IpAddr;
+
+/// `dns:…`, `email:…`, `uri:…` and `ip:…` names of a DER-encoded certificate, in its order. None if it has none or cannot be
 /// read: a name that is not understood admits nobody.
 pub(super) fn names(certificate: &[u8]) -> Vec<String> {
     alternative_names(certificate).unwrap_or_default()
@@ -14,6 +16,7 @@ const EXTENSIONS: u8 = 0xa3;
 const EMAIL: u8 = 0x81;
 const DNS: u8 = 0x82;
 const URI: u8 = 0x86;
+const IP: u8 = 0x87;
 /// 2.5.29.17, subjectAltName.
 const ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
@@ -41,10 +44,17 @@ fn name((tag, value): (u8, &[u8])) -> Option<String> {
         EMAIL => "email",
         DNS => "dns",
         URI => "uri",
+        IP => return address(value).map(|address| format!("ip:{address}")),
         _ => return None,
     };
     let value = std::str::from_utf8(value).ok()?;
     Some(format!("{kind}:{value}"))
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
+        .ok()
 }
 
 /// What is left to read of a row of tag-length-value elements.
@@ -101,7 +111,12 @@ mod tests {
         let certificate = asked.self_signed(&key).unwrap();
         assert_eq!(
             names(certificate.der()),
-            ["dns:erp.internal", "uri:spiffe://x/erp", "email:erp@x.test"]
+            [
+                "dns:erp.internal",
+                "uri:spiffe://x/erp",
+                "email:erp@x.test",
+                "ip:127.0.0.1"
+            ]
         );
     }
 

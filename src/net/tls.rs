@@ -195,33 +195,24 @@ fn unreadable(file: &Path, wanted: &'static str, source: pem::Error) -> TlsError
     }
 }
 
-/// A door's TLS, which a reload can replace: links made afterwards use the new files.
+/// A door's TLS, which a reload can replace: links made afterwards use the new settings. A ticket of the old ones is of no
+/// use with the new, so that nobody comes back by a certificate that would be refused now.
 #[derive(Debug)]
-pub struct ServerTls {
-    files: TlsFiles,
-    config: ArcSwap<ServerConfig>,
-}
+pub struct ServerTls(ArcSwap<ServerConfig>);
 
 impl ServerTls {
     /// Reads the files and checks them.
-    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
-        let config = ArcSwap::new(server_config(&files)?);
-        Ok(Self { files, config })
+    pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
+        Ok(Self(ArcSwap::new(server_config(files)?)))
     }
 
-    /// Reads the files anew; on error what was there stays in use.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        self.config.store(server_config(&self.files)?);
-        Ok(())
+    /// Puts other settings in the place of these.
+    pub fn put(&self, settings: Arc<ServerConfig>) {
+        self.0.store(settings);
     }
 
     /// The settings for the next link.
     pub fn current(&self) -> Arc<ServerConfig> {
-        self.config.load_full()
-    }
-
-    /// The files it is made of.
-    pub fn files(&self) -> &TlsFiles {
-        &self.files
+        self.0.load_full()
     }
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::RETRY_AFTER;
-
+use http::header::{DATE, RETRY_AFTER};
+use jiff::fmt::rfc2822;
 use tokio::time::Instant;
 
 use super::error::ProxyError;
@@ -40,6 +40,8 @@ struct Book {
     due: HashMap<Subject, Instant>,
     at_once: HashMap<Subject, u32>,
     wait: HashMap<TenantName, Instant>,
+    /// The configuration that the subjects are of.
+    generation: u64,
 }
 
 /// Whose calls are counted.
@@ -47,7 +49,17 @@ struct Book {
 enum Subject {
     Caller(CallerName),
     Tenant(TenantName),
+    /// A caller's part of what a tenant may.
+    Share(CallerName, TenantName),
     Route(RouteName),
+}
+
+/// A rate that one call counts against.
+struct Claim {
+    subject: Subject,
+    rate: Rate,
+    /// Whose share of it, and among how many it is shared; `None` where it is not.
+    share: Option<(Subject, u32)>,
 }
 
 /// A call's places among those at once; free again when this is dropped.
@@ -78,21 +90,25 @@ impl Allowance {
             return Ok(None);
         }
         let by_caller = || Subject::Caller(caller.name.clone());
-        let by_tenant = || Subject::Tenant(permit.tenant().clone());
         let by_route = || Subject::Route(route.name.clone());
-        let rates = [
-            limits[0].map(|rate| (by_caller(), rate)),
-            limits[1].map(|rate| (by_tenant(), rate)),
-            limits[2].map(|rate| (by_route(), rate)),
+        let claims = [
+            limits[0].map(|rate| Claim::alone(by_caller(), rate)),
+            limits[1].map(|rate| Claim {
+                subject: Subject::Tenant(permit.tenant().clone()),
+                rate,
+                share: share(permit, snapshot),
+            }),
+            limits[2].map(|rate| Claim::alone(by_route(), rate)),
         ];
         let seats = [
             at_once[0].map(|most| (by_caller(), most.get())),
             at_once[1].map(|most| (by_route(), most.get())),
         ];
         let mut book = self.book();
+        book.forget_what_is_over(snapshot.generation, now);
         self.obey(&mut book, permit.tenant(), now)?;
         let taken = book.take(
-            rates.into_iter().flatten(),
+            claims.into_iter().flatten(),
             seats.into_iter().flatten(),
             now,
         );
@@ -102,17 +118,13 @@ impl Allowance {
         }))
     }
 
-    /// Remembers a 429 of Pleo's that says when to come again.
+    /// Remembers a 429 of Pleo's: for as long as it says, or for a moment if it does not say.
     pub(super) fn heed(&self, headers: &HeaderMap, tenant: &TenantName, now: Instant) {
-        let said = headers
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok());
-        if let Some(seconds) = said.and_then(|seconds| seconds.trim().parse().ok()) {
-            let wait = Duration::from_secs(seconds).min(LONGEST_WAIT);
-            let mut book = self.book();
-            book.wait.insert(tenant.clone(), now + wait);
-            self.0.told.store(book.wait.len(), Ordering::Relaxed);
-        }
+        let wait = asked_wait(headers).unwrap_or(SOON).min(LONGEST_WAIT);
+        let mut book = self.book();
+        book.wait.retain(|_, until| *until > now);
+        book.wait.insert(tenant.clone(), now + wait);
+        self.0.told.store(book.wait.len(), Ordering::Relaxed);
     }
 
     fn obey(&self, book: &mut Book, tenant: &TenantName, now: Instant) -> Result<(), ProxyError> {
@@ -134,24 +146,47 @@ impl Allowance {
     }
 }
 
+/// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3). A date is held against the answer's own `Date`, so
+/// that our clock need not agree with Pleo's.
+fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let said = text(RETRY_AFTER)?;
+    if let Ok(seconds) = said.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text| Some(rfc2822::parse(text).ok()?.timestamp());
+    let wait = date(said)?.duration_since(date(text(DATE)?)?);
+    Some(wait.try_into().unwrap_or(Duration::ZERO))
+}
+
+/// The caller's share of its tenant's rate, where others may call for that tenant too.
+fn share(permit: &Permit, snapshot: &Snapshot) -> Option<(Subject, u32)> {
+    let callers = snapshot.callers.count_for(permit.tenant());
+    let subject = || Subject::Share(permit.caller().name.clone(), permit.tenant().clone());
+    (callers > 1).then(|| (subject(), callers))
+}
+
+impl Claim {
+    fn alone(subject: Subject, rate: Rate) -> Self {
+        Self {
+            subject,
+            rate,
+            share: None,
+        }
+    }
+}
+
 impl Book {
     /// All or nothing. The error is when to come again.
     fn take(
         &mut self,
-        rates: impl Iterator<Item = (Subject, Rate)>,
+        claims: impl Iterator<Item = Claim>,
         seats: impl Iterator<Item = (Subject, u32)>,
         now: Instant,
     ) -> Result<Vec<Subject>, Duration> {
         let mut dues = Vec::new();
-        for (subject, rate) in rates {
-            let due = self.due.get(&subject).map_or(now, |due| (*due).max(now));
-            let step = rate.per / rate.count.get();
-            // As many as the rate allows in its time may come together.
-            let early = (due + step).saturating_duration_since(now + rate.per);
-            if early > Duration::ZERO {
-                return Err(early);
-            }
-            dues.push((subject, due + step));
+        for claim in claims {
+            self.count(claim, now, &mut dues)?;
         }
         let mut taken = Vec::new();
         for (subject, most) in seats {
@@ -170,6 +205,56 @@ impl Book {
         }
         Ok(taken)
     }
+
+    /// As many as the rate allows in its time may come together. Of a rate that several callers share, half is open to
+    /// whoever comes, and half is kept for those who have not had their share: an equal part of the rate. So a caller
+    /// within its share is never refused for what another one does, and one that is alone gets all of the rate.
+    fn count(
+        &self,
+        claim: Claim,
+        now: Instant,
+        dues: &mut Vec<(Subject, Instant)>,
+    ) -> Result<(), Duration> {
+        let Claim {
+            subject,
+            rate,
+            share,
+        } = claim;
+        let step = rate.per / rate.count.get();
+        let after = self.after(&subject, step, now);
+        let over = |after: Instant, most: Duration| after.saturating_duration_since(now + most);
+        let mut early = over(after, rate.per);
+        if let Some((subject, among)) = share {
+            let share_step = step * among;
+            let share_after = self.after(&subject, share_step, now);
+            let beyond = over(share_after, (rate.per / 2).max(share_step));
+            if beyond.is_zero() {
+                dues.push((subject, share_after));
+            } else {
+                // Until its share or what is open to all has room again.
+                early = over(after, (rate.per / 2).max(step)).min(beyond.max(early));
+            }
+        }
+        if early > Duration::ZERO {
+            return Err(early);
+        }
+        dues.push((subject, after));
+        Ok(())
+    }
+
+    /// When the call after this one would be due.
+    fn after(&self, subject: &Subject, step: Duration, now: Instant) -> Instant {
+        self.due.get(subject).map_or(now, |due| (*due).max(now)) + step
+    }
+
+    /// Nothing stays of callers, tenants and routes that a reload took away.
+    fn forget_what_is_over(&mut self, generation: u64, now: Instant) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.due.retain(|_, due| *due > now);
+            self.at_once.retain(|_, seated| *seated > 0);
+        }
+    }
 }
 
 impl Drop for Seats {
@@ -187,83 +272,4 @@ impl Drop for Seats {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::tenant::Tenant;
-    use crate::proxy::fixture;
-    use std::num::NonZeroU32;
-
-    const FOR_ACME: &[(&str, &str)] = &[("pleo-gateway-tenant", "acme")];
-    const FOR_BETA: &[(&str, &str)] = &[("pleo-gateway-tenant", "beta")];
-
-    fn rate(count: u32, per: Duration) -> Rate {
-        Rate {
-            count: NonZeroU32::new(count).unwrap(),
-            per,
-        }
-    }
-
-    fn refused<T: std::fmt::Debug>(outcome: Result<T, ProxyError>) -> Duration {
-        match outcome {
-            Err(ProxyError::RateLimited { retry_after }) => retry_after,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_rate_refuses_what_is_over_it_and_says_when_to_come_again() {
-        let mut snapshot = fixture::snapshot();
-        let minute = Duration::from_mins(1);
-        let name = TenantName::parse("acme").unwrap();
-        let tenant = Tenant {
-            name: name.clone(),
-            company: None,
-            scopes: None,
-            rate: Some(rate(2, minute)),
-        };
-        snapshot.tenants.insert(name, tenant);
-        let [acme, beta] = [FOR_ACME, FOR_BETA].map(|f| fixture::permit(&snapshot, "/x", f));
-        let allowance = Allowance::default();
-        let now = Instant::now();
-        for _ in 0..2 {
-            allowance.take(&acme, &snapshot, now).unwrap();
-        }
-        assert_eq!(refused(allowance.take(&acme, &snapshot, now)), minute / 2);
-        assert!(allowance.take(&beta, &snapshot, now).is_ok());
-        assert!(allowance.take(&acme, &snapshot, now + minute / 2).is_ok());
-        refused(allowance.take(&acme, &snapshot, now + minute / 2));
-        assert!(allowance.take(&acme, &snapshot, now + minute * 9).is_ok());
-    }
-
-    #[test]
-    fn calls_at_once_are_bounded_until_one_ends() {
-        let snapshot = fixture::snapshot_with(|caller, route| {
-            caller.max_in_flight = NonZeroU32::new(2);
-            route.max_in_flight = NonZeroU32::new(1);
-        });
-        let permit = fixture::permit(&snapshot, "/x", FOR_ACME);
-        let allowance = Allowance::default();
-        let now = Instant::now();
-        let first = allowance.take(&permit, &snapshot, now).unwrap();
-        assert_eq!(refused(allowance.take(&permit, &snapshot, now)), SOON);
-        drop(first);
-        assert!(allowance.take(&permit, &snapshot, now).is_ok());
-    }
-
-    #[test]
-    fn what_pleo_said_about_waiting_is_obeyed_for_that_tenant() {
-        let snapshot = fixture::snapshot();
-        let [acme, beta] = [FOR_ACME, FOR_BETA].map(|f| fixture::permit(&snapshot, "/x", f));
-        let allowance = Allowance::default();
-        let now = Instant::now();
-        let said = |wait: &str| HeaderMap::from_iter([(RETRY_AFTER, wait.parse().unwrap())]);
-        allowance.heed(&said("soon"), acme.tenant(), now);
-        assert!(allowance.take(&acme, &snapshot, now).unwrap().is_none());
-        allowance.heed(&said("7"), acme.tenant(), now);
-        let wait = refused(allowance.take(&acme, &snapshot, now));
-        assert_eq!(wait, Duration::from_secs(7));
-        assert!(allowance.take(&beta, &snapshot, now).is_ok());
-        assert!(allowance.take(&acme, &snapshot, now + wait).is_ok());
-        assert!(allowance.take(&acme, &snapshot, now).unwrap().is_none());
-    }
-}
+mod tests;

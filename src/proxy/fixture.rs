@@ -3,6 +3,7 @@
 use http::request::Parts;
 use http::{Method, Request};
 
+use crate::access::identify::key_digest;
 use crate::access::permit::Permit;
 use crate::access::{PeerFacts, admit};
 use crate::model::caller::{Caller, Tenants};
@@ -71,4 +72,28 @@ pub(super) fn permit(snapshot: &Snapshot, target: &str, fields: &[(&str, &str)])
         certificate_names: &[],
     };
     admit(snapshot, &head(Method::GET, target, fields), peer).unwrap()
+}
+
+/// Callers with the keys `NAME-key` that all call for `acme`, each with a permit for the one route.
+pub(super) fn shared<const N: usize>(names: [&str; N]) -> (Snapshot, [Permit; N]) {
+    let snapshot = snapshot();
+    let callers = names.map(|name| Caller {
+        name: CallerName::new(name),
+        key_digests: vec![key_digest(format!("{name}-key").as_bytes())],
+        anonymous: false,
+        ..Caller::clone(snapshot.callers.anonymous().unwrap())
+    });
+    let snapshot = Snapshot {
+        callers: Callers::new(callers.to_vec()),
+        ..snapshot
+    };
+    let permits = names.map(|name| {
+        let key = format!("{name}-key");
+        permit(
+            &snapshot,
+            "/x",
+            &[("pleo-gateway-tenant", "acme"), ("pleo-gateway-key", &key)],
+        )
+    });
+    (snapshot, permits)
 }

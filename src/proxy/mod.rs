@@ -143,7 +143,7 @@ impl Proxy {
         let bearer = self.obtain(permit).await?;
         let head = headers::clean(head, permit, call.upload.framing(), call.request_id);
         let spare = call.upload.can_be_sent_again().then(|| head.clone());
-        let sent = head.inject(&bearer, call.upload.body());
+        let sent = head.inject(&bearer, call.upload.body().borne_by(&bearer));
         let mut answer = self.forwarder.send(sent, &bearer, journey).await?;
         if forward::doubts_token(&answer) {
             match Box::pin(self.tokens.rejected(permit, &bearer)).await? {
@@ -175,7 +175,11 @@ impl Proxy {
         self.metrics.replayed(ReplayReason::Unauthorized);
         journey.sent_again();
         self.forwarder
-            .send(head.inject(bearer, upload.body()), bearer, journey)
+            .send(
+                head.inject(bearer, upload.body().borne_by(bearer)),
+                bearer,
+                journey,
+            )
             .await
     }
 

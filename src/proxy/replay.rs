@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::headers::{Framing, clean_trailers};
 use crate::net::BoxError;
 use crate::net::body::{IdleTimeout, Stalled};
+use crate::tokens::bearer::{Bearer, Sending};
 
 /// What is read of a body that nobody wants, so that the link can be used again. Bytes, and time.
 const DISCARDED: u64 = 64 << 10;
@@ -36,6 +37,8 @@ pub struct UploadBody<B = Incoming> {
     /// How many of the kept frames were given.
     given: usize,
     left: Option<u64>,
+    /// Until all of it is gone, or it is dropped, a refresh of its bearer waits a little (design.md R8).
+    sending: Option<Sending>,
 }
 
 /// Why a body ended before its end.
@@ -148,6 +151,7 @@ where
             turn,
             given: 0,
             left,
+            sending: None,
         }
     }
 
@@ -247,6 +251,14 @@ where
     }
 }
 
+impl<B> UploadBody<B> {
+    /// The body of a request that is sent with `bearer`.
+    pub(super) fn borne_by(mut self, bearer: &Bearer) -> Self {
+        self.sending = Some(bearer.sending());
+        self
+    }
+}
+
 impl<B> Body for UploadBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -279,6 +291,9 @@ where
                 frame
             }
         };
+        if !matches!(frame, Some(Ok(_))) || (source.ended && this.given >= source.kept()) {
+            this.sending = None;
+        }
         if let (Some(left), Some(Ok(frame))) = (&mut this.left, &frame) {
             *left = left.saturating_sub(frame.data_ref().map_or(0, |bytes| bytes.len() as u64));
         }

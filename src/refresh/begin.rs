@@ -1,7 +1,10 @@
 //! Writing down the intent (R1), and the rules for presenting a refresh token again (R4, R5).
 
-use super::policy::{DEADLINE_MARGIN, Uncertain};
+use std::time::Duration;
+
+use super::policy::{CANDIDATE_HOLDS, DEADLINE_MARGIN, Uncertain};
 use super::{Moment, Refused, Step};
+use crate::clock::Timestamp;
 use crate::model::connection::{
     Attempt, Connection, Evidence, Held, Outcome, Reason, State, Verdict,
 };
@@ -17,6 +20,8 @@ pub(super) fn begin(
     may_begin(row, forced, moment)?;
     let deadline = moment.now + moment.policy.timeout + DEADLINE_MARGIN;
     let mut row = row.clone();
+    row.attempts
+        .dedup_by(|later, earlier| says_no_more(later, earlier));
     let oracle = row.verdict == Verdict::Accepted
         && row
             .access()
@@ -37,10 +42,17 @@ pub(super) fn begin(
     Ok(Step::to(row).noting(moment, Some(attempt), Phase::Begun, None))
 }
 
+/// True if nothing is left of an attempt that the one before it does not say too: both were closed, and the same way.
+/// So a row does not grow with an outage. One that evidence or an operator closed may still be answered.
+fn says_no_more(later: &Attempt, earlier: &Attempt) -> bool {
+    let what = |a: &Attempt| (a.outcome, a.forced, a.oracle);
+    what(later) == what(earlier) && !matches!(later.outcome, None | Some(Outcome::NotApplied))
+}
+
 /// True if the owner of `attempt` may still send it: the last look before the first byte (R2).
 pub fn may_send(row: &Connection, attempt: AttemptId, moment: &Moment<'_>) -> bool {
     row.state == State::Refreshing
-        && row.candidate.is_none()
+        && !consent_is_open(row, moment)
         && !is_rejected(row)
         && row.attempts.last().is_some_and(|current| {
             current.id == attempt
@@ -65,7 +77,7 @@ pub(super) fn may_begin(
     if forced && was_forced(row) {
         return Err(Refused::AlreadyForced);
     }
-    if let Some(at) = row.next_try_at.filter(|at| moment.now < *at) {
+    if let Some(at) = rests_until(row, moment) {
         return Err(Refused::BackingOff(at));
     }
     match row.state {
@@ -78,10 +90,30 @@ pub(super) fn may_begin(
     }
 }
 
+/// Until when the row backs off; `None` if it does not. Where the store's clock was put back since the last attempt, the
+/// time is over that this process has watched on its own (R10): nobody waits for the size of the step.
+pub fn rests_until(row: &Connection, moment: &Moment<'_>) -> Option<Timestamp> {
+    let at = row.next_try_at.filter(|at| moment.now < *at)?;
+    let put_back = row.attempts.last().filter(|a| moment.now < a.begun_at);
+    let Some(last) = put_back else {
+        return Some(at);
+    };
+    let span = last.begun_at.until(at);
+    let left = span.saturating_sub((moment.standing)(last).watched);
+    (!left.is_zero()).then(|| at.min(moment.now + left))
+}
+
 /// R13: from before a code is exchanged until its pair is in use or declined, the old token is not presented: the
-/// exchange may have replaced it.
+/// exchange may have replaced it. While Pleo does not say whose the new pair is, that has an end too.
 fn consent_is_open(row: &Connection, moment: &Moment<'_>) -> bool {
-    row.candidate.is_some() || row.consent_until.is_some_and(|until| moment.now < until)
+    let Some(until) = row.consent_until else {
+        return row.candidate.is_some();
+    };
+    let waits = row
+        .candidate
+        .as_ref()
+        .map_or(Duration::ZERO, |_| CANDIDATE_HOLDS);
+    moment.now < until + waits
 }
 
 /// R12: Pleo refused this generation's token.
@@ -165,6 +197,20 @@ mod tests {
     }
 
     #[test]
+    fn r10_a_clock_that_was_put_back_makes_nobody_back_off_for_the_size_of_the_step() {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        scene.close(1, Outcome::NotSent).unwrap();
+        scene.knows(false, 0);
+        assert!(matches!(
+            scene.at(10).begin(2).unwrap_err(),
+            Refused::BackingOff(until) if until <= at(11)
+        ));
+        scene.knows(false, 1);
+        assert!(scene.begin(2).is_ok());
+    }
+
+    #[test]
     fn r2_there_is_one_attempt_at_a_time() {
         let mut scene = Scene::new();
         scene.begin(1).unwrap();
@@ -242,6 +288,25 @@ mod tests {
         scene.at(895).begin(1).unwrap();
         scene.close(1, Outcome::NoPair).unwrap();
         assert_eq!(scene.at(5000).begin(2).unwrap_err(), Refused::Busy);
+    }
+
+    #[test]
+    fn r5_an_outage_however_long_leaves_a_row_of_the_same_size_and_no_attempt_that_matters_is_forgotten()
+     {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        scene.at(800).take(&super::super::Event::Overdue).unwrap();
+        for round in 2..500 {
+            scene.at(round * 1000).begin(u128::from(round)).unwrap();
+            scene.close(u128::from(round), Outcome::NoPair).unwrap();
+        }
+        let ids: Vec<_> = scene.row.attempts.iter().map(|a| a.id).collect();
+        assert_eq!(ids, [id(1), id(2), id(499)]);
+        scene.at(600_000).begin(500).unwrap();
+        scene.close(500, Outcome::Rejected).unwrap();
+        assert_eq!(scene.row.reason, Some(Reason::AnswerLost));
+        assert_eq!(scene.commit(1, false).unwrap_err(), Refused::Unverified);
+        assert!(scene.commit(1, true).is_ok());
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub(super) fn commit(
         (None, None) => return Err(Refused::State),
     };
     let mut row = row.clone();
-    row.generation = row.generation.next();
+    // Of a restored row the pair may be the older or the newer one by its number.
+    row.generation = row.generation.max(pair.generation).next();
     row.state = State::Active;
     row.reason = None;
     row.held = Held::Pair {
@@ -57,6 +58,10 @@ fn may_commit(row: &Connection, pair: &NewPair, moment: &Moment<'_>) -> Result<(
     if row.epoch != pair.epoch {
         return Err(Refused::OldEpoch);
     }
+    if row.reason == Some(Reason::Restored) {
+        // Its attempts and its number are not those of the pair's time: only Pleo can tell what the pair is worth (R14).
+        return pair.verified.then_some(()).ok_or(Refused::Unverified);
+    }
     if row.generation != pair.generation {
         return Err(Refused::Superseded);
     }
@@ -69,9 +74,6 @@ fn may_commit(row: &Connection, pair: &NewPair, moment: &Moment<'_>) -> Result<(
     let place = row.attempts.iter().position(|a| a.id == pair.attempt);
     match place {
         Some(place) => others_allow(row, place, pair.verified, moment),
-        // A restored row may be older than the attempt: only Pleo can tell what the pair is worth (R14).
-        None if row.reason == Some(Reason::Restored) && pair.verified => Ok(()),
-        None if row.reason == Some(Reason::Restored) => Err(Refused::Unverified),
         None => Err(Refused::Superseded),
     }
 }

@@ -90,7 +90,8 @@ pub(super) fn import(
     if in_use && !import.replace {
         return Err(Refused::WouldReplace);
     }
-    if matches!(import.held, Held::Pair { .. }) && is_in_the_air(row, moment) {
+    // Also before a key: the row forgets its attempts, and the next consent has to know of them.
+    if is_in_the_air(row, moment) {
         return Err(Refused::Busy);
     }
     let mut row = renewed(row, moment.now);
@@ -156,21 +157,10 @@ fn renewed(row: &Connection, now: Timestamp) -> Connection {
 #[cfg(test)]
 mod tests {
     use super::super::Event;
-    use super::super::scene::{Scene, access, at};
+    use super::super::scene::{Scene, at, candidate};
     use super::*;
     use crate::model::connection::Outcome;
     use crate::secret::Secret;
-
-    fn candidate() -> Candidate {
-        Candidate {
-            access: access("access-c", 720),
-            refresh: Secret::new("refresh-c"),
-            scopes: None,
-            expected_company: Some(CompanyId::new("one")),
-            allow_shared_company: false,
-            who: "browser".to_owned(),
-        }
-    }
 
     fn begin_consent(scene: &mut Scene) -> Result<Step, Refused> {
         let until = scene.now + std::time::Duration::from_mins(1);
@@ -213,7 +203,7 @@ mod tests {
         assert_eq!(scene.begin(1).unwrap_err(), Refused::Busy);
         assert_eq!(begin_consent(&mut scene).unwrap_err(), Refused::Busy);
         scene.take(&Event::Offer(Box::new(candidate()))).unwrap();
-        assert_eq!(scene.at(9000).begin(1).unwrap_err(), Refused::Busy);
+        assert_eq!(scene.at(800).begin(1).unwrap_err(), Refused::Busy);
         scene.take(&Event::Decline).unwrap();
         assert_eq!(scene.row.access().unwrap().token.expose(), "access-0");
         assert!(scene.begin(1).is_ok());
@@ -277,6 +267,23 @@ mod tests {
         assert_eq!(scene.row.verdict, Verdict::Untried);
         assert_eq!(scene.row.next_try_at, None);
         assert_eq!(at(720), scene.row.consented_at.unwrap());
+    }
+
+    #[test]
+    fn r13_a_key_does_not_make_the_next_consent_forget_what_is_in_the_air() {
+        let key = Event::Import(Box::new(Import {
+            credential: CredentialKind::IntegratedKey,
+            held: Held::Key(Secret::new("key")),
+            company: None,
+            scopes: None,
+            allow_shared_company: false,
+            replace: true,
+        }));
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        assert_eq!(scene.take(&key).unwrap_err(), Refused::Busy);
+        scene.at(745).take(&key).unwrap();
+        assert!(begin_consent(&mut scene).is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::resolve::give_up_restored;
 use super::{Moment, Refused, Step};
 use crate::clock::Timestamp;
 use crate::model::connection::{Attempt, Connection, Evidence, Outcome, Reason, State, Verdict};
-use crate::model::ids::Generation;
+use crate::model::ids::{Epoch, Generation};
 use crate::model::ledger::{AuditKind, LedgerOutcome, Phase};
 
 /// True while introspection with the access token held can still prove something.
@@ -56,14 +56,14 @@ pub(super) fn is_after_deadlines(
 
 pub(super) fn probed(
     row: &Connection,
-    generation: Generation,
+    asked_with: (Epoch, Generation),
     sent_at: Timestamp,
     accepted: bool,
     moment: &Moment<'_>,
 ) -> Result<Step, Refused> {
     let access = row.access().ok_or(Refused::State)?;
-    // A question older than the token held was about another one, of an earlier epoch perhaps.
-    if row.generation != generation || sent_at < access.since {
+    // A question about another pair, or older than the token held: one that was put back has the number of another.
+    if (row.epoch, row.generation) != asked_with || sent_at < access.since {
         return Err(Refused::Superseded);
     }
     let in_life = sent_at < Policy::oracle_until(access);
@@ -115,6 +115,10 @@ fn accept(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step 
     for attempt in row.attempts.iter_mut().filter(|a| can_have_been_applied(a)) {
         attempt.outcome = Some(Outcome::NotApplied);
     }
+    let words = match row.reason {
+        Some(Reason::Restored) => "Pleo stands by the pair of the old row",
+        _ => "the refresh was not applied",
+    };
     row.state = State::Active;
     row.reason = None;
     row.evidence = Evidence::default();
@@ -126,7 +130,7 @@ fn accept(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step 
             Phase::Resolved,
             Some(LedgerOutcome::ResolvedNotApplied),
         )
-        .audited(AuditKind::Resolved, "the refresh was not applied")
+        .audited(AuditKind::Resolved, words)
 }
 
 fn refuse(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step {
@@ -144,7 +148,12 @@ fn refuse(mut row: Connection, sent_at: Timestamp, moment: &Moment<'_>) -> Step 
         return Step::to(row);
     }
     if row.reason == Some(Reason::Restored) {
-        return give_up_restored(row);
+        return give_up_restored(row).noting(
+            moment,
+            None,
+            Phase::Resolved,
+            Some(LedgerOutcome::ResolvedApplied),
+        );
     }
     row.evidence.applied = true;
     let resolved = row.attempts.last().map(|a| a.id);
@@ -264,6 +273,7 @@ mod tests {
         let mut scene = Scene::new();
         scene.begin(1).unwrap();
         let early = Event::Probed {
+            epoch: Epoch(0),
             generation: Generation(0),
             sent_at: at(719),
             accepted: false,
@@ -291,11 +301,22 @@ mod tests {
         scene.begin(1).unwrap();
         scene.commit(1, false).unwrap();
         scene.row.generation = Generation(0);
-        let old = Event::Probed {
+        let old = |epoch, sent_at| Event::Probed {
+            epoch: Epoch(epoch),
             generation: Generation(0),
-            sent_at: at(719),
+            sent_at,
             accepted: false,
         };
-        assert_eq!(scene.take(&old).unwrap_err(), Refused::Superseded);
+        assert_eq!(
+            scene.take(&old(0, at(719))).unwrap_err(),
+            Refused::Superseded
+        );
+        // Asked with the pair before a consent, after the code that brought this one was sent: both are generation 0.
+        scene.row.epoch = Epoch(1);
+        assert_eq!(
+            scene.take(&old(0, at(721))).unwrap_err(),
+            Refused::Superseded
+        );
+        assert!(scene.take(&old(1, at(721))).is_ok());
     }
 }

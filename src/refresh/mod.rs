@@ -51,7 +51,9 @@ pub enum Event {
     Overdue,
     /// Introspection with the access token held was answered (R5).
     Probed {
-        /// Which generation's token was sent.
+        /// Which epoch's token was sent.
+        epoch: Epoch,
+        /// Which generation's.
         generation: Generation,
         /// When it was sent.
         sent_at: Timestamp,
@@ -65,8 +67,11 @@ pub enum Event {
     Retry,
     /// An operator decides for an uncertain connection: the answer is lost.
     GiveUp,
-    /// The row is older than what this machine has seen before (R14).
-    Restored,
+    /// The row is older than what this machine has seen before: it was put back from a backup (R14).
+    Restored {
+        /// The newest pair that was seen.
+        seen: (Epoch, Generation),
+    },
     /// A connect link was made: the tenant exists from now on.
     Link,
     /// A consent is about to exchange its code (R13).
@@ -117,8 +122,8 @@ pub struct NewPair {
     pub refresh: Option<Secret>,
     /// What was granted, if the answer said so.
     pub scopes: Option<ScopeSet>,
-    /// True if introspection has accepted the new access token: asked for where another attempt was sent too. Ask only
-    /// after [`Refused::Unverified`], and ask again if the row has changed since.
+    /// True if introspection has accepted the new access token: asked for where another attempt was sent too, and of a
+    /// row that was put back from a backup. Ask only after [`Refused::Unverified`], and ask again if the row has changed since.
     pub verified: bool,
     /// Where it came from.
     pub source: PairSource,
@@ -233,7 +238,7 @@ pub enum Refused {
     /// One forced refresh was sent for this generation already (R7).
     #[error("this generation was refreshed by force already")]
     AlreadyForced,
-    /// A later attempt was sent too: ask introspection first.
+    /// A later attempt was sent too, or the row was put back from a backup: ask introspection first.
     #[error("the pair has to be verified first")]
     Unverified,
     /// An active connection is replaced only on request.
@@ -253,14 +258,15 @@ pub fn step(row: &Connection, event: &Event, moment: &Moment<'_>) -> Result<Step
         Event::Commit(pair) => commit::commit(row, pair, moment),
         Event::Overdue => close::overdue(row, moment),
         Event::Probed {
+            epoch,
             generation,
             sent_at,
             accepted,
-        } => evidence::probed(row, *generation, *sent_at, *accepted, moment),
+        } => evidence::probed(row, (*epoch, *generation), *sent_at, *accepted, moment),
         Event::GiveUpAnswer => resolve::give_up_answer(row, moment),
         Event::Retry => resolve::retry(row, moment),
         Event::GiveUp => resolve::give_up(row),
-        Event::Restored => resolve::restored(row),
+        Event::Restored { seen } => resolve::restored(row, *seen, moment),
         Event::Link => Ok(Step::to(row.clone())),
         Event::BeginConsent { until } => consent::begin_consent(row, *until, moment),
         Event::Offer(candidate) => consent::offer(row, candidate),

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::begin::may_begin;
 use super::evidence::{is_after_deadlines, next_probe_at};
-use super::policy::Uncertain;
+use super::policy::{CANDIDATE_HOLDS, Uncertain};
 use super::resolve::may_give_up;
 use super::{Moment, Refused};
 use crate::clock::Timestamp;
 use crate::model::connection::{Connection, CredentialKind, Held, State};
 
-pub use super::begin::may_send;
+pub use super::begin::{may_send, rests_until};
 
 /// What a row asks for next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,11 @@ pub fn next(row: &Connection, moment: &Moment<'_>) -> Next {
     if row.candidate.is_some() && row.consent_until.is_none_or(|until| moment.now >= until) {
         return Next::Verify;
     }
+    apart_from_consent(row, moment)
+}
+
+/// The same, where a consent's pair is left alone for now.
+pub fn apart_from_consent(row: &Connection, moment: &Moment<'_>) -> Next {
     match row.state {
         State::Active => active(row, moment),
         State::Refreshing => row.current().map_or(Next::Rest(None), |current| {
@@ -52,9 +57,7 @@ fn active(row: &Connection, moment: &Moment<'_>) -> Next {
     if row.credential != CredentialKind::Oauth || !matches!(row.held, Held::Pair { .. }) {
         return Next::Rest(None);
     }
-    let due = row
-        .access()
-        .map_or(moment.now, |access| moment.policy.due_at(access));
+    let due = moment.policy.due_at(row).unwrap_or(moment.now);
     if moment.now < due {
         Next::Rest(Some(due))
     } else {
@@ -68,7 +71,11 @@ fn refresh(row: &Connection, moment: &Moment<'_>) -> Next {
         Ok(()) => Next::Refresh,
         Err(Refused::BackingOff(at)) => Next::Rest(Some(at)),
         Err(_) => {
-            let consent = row.consent_until;
+            let holds = row
+                .candidate
+                .as_ref()
+                .map_or(Duration::ZERO, |_| CANDIDATE_HOLDS);
+            let consent = row.consent_until.map(|until| until + holds);
             let deadlines = row.attempts.iter().map(|a| a.deadline);
             rest(deadlines.chain(consent).max().unwrap_or(moment.now), moment)
         }
@@ -140,6 +147,23 @@ mod tests {
     }
 
     #[test]
+    fn beside_a_consent_s_pair_that_nobody_can_compare_the_old_one_is_refreshed_in_the_end() {
+        let mut scene = Scene::new();
+        scene.take(&Event::BeginConsent { until: at(760) }).unwrap();
+        let candidate = super::super::scene::candidate();
+        scene.take(&Event::Offer(Box::new(candidate))).unwrap();
+        assert_eq!(next_of(scene.at(760)), Next::Verify);
+        assert_eq!(scene.look(apart_from_consent), Next::Rest(Some(at(1060))));
+        assert_eq!(scene.at(1059).begin(1).unwrap_err(), Refused::Busy);
+        assert_eq!(scene.at(1060).look(apart_from_consent), Next::Refresh);
+        scene.begin(1).unwrap();
+        assert!(scene.look(|row, moment| may_send(row, super::super::scene::id(1), moment)));
+        scene.commit(1, false).unwrap();
+        assert!(scene.row.candidate.is_some(), "it is kept");
+        assert_eq!(next_of(&scene), Next::Verify);
+    }
+
+    #[test]
     fn a_silent_owner_is_taken_over_then_pleo_is_asked_then_the_answer_given_up() {
         let mut scene = Scene::new();
         scene.begin(1).unwrap();
@@ -172,7 +196,7 @@ mod tests {
     #[test]
     fn a_restored_row_is_asked_about_then_given_up() {
         let mut scene = Scene::new();
-        scene.take(&Event::Restored).unwrap();
+        scene.restored(1);
         assert_eq!(next_of(&scene), Next::Probe);
         assert_eq!(next_of(scene.at(890)), Next::GiveUpAnswer);
     }

@@ -3,8 +3,11 @@
 
 use super::close::{can_have_been_applied, end};
 use super::{Moment, Refused, Step, evidence};
-use crate::model::connection::{Connection, Evidence, Held, Outcome, Reason, State};
-use crate::model::ledger::AuditKind;
+use crate::model::connection::{
+    Connection, CredentialKind, Evidence, Held, Outcome, Reason, State,
+};
+use crate::model::ids::{Epoch, Generation};
+use crate::model::ledger::{AuditKind, LedgerOutcome, Phase};
 
 /// True once nobody can hold the answer of any attempt any more.
 fn answer_is_lost(row: &Connection, moment: &Moment<'_>) -> bool {
@@ -90,27 +93,48 @@ pub(super) fn give_up(row: &Connection) -> Result<Step, Refused> {
 }
 
 /// R14: this machine has seen a newer pair than this row holds. It is never presented; Pleo is asked about it.
-pub(super) fn restored(row: &Connection) -> Result<Step, Refused> {
-    let is_live = matches!(
-        row.state,
-        State::Active | State::Refreshing | State::Uncertain
-    );
-    if !is_live || row.reason == Some(Reason::Restored) || !matches!(row.held, Held::Pair { .. }) {
+///
+/// Its number goes beyond all that was seen, so that whatever becomes of it is not taken for old again, by anybody who
+/// has seen no more. One that holds no pair only gets its new number: the next consent counts from there.
+pub(super) fn restored(
+    row: &Connection,
+    seen: (Epoch, Generation),
+    moment: &Moment<'_>,
+) -> Result<Step, Refused> {
+    if (row.epoch, row.generation) >= seen {
         return Err(Refused::State);
     }
     let mut row = row.clone();
-    row.state = State::Uncertain;
+    (row.epoch, row.generation) = (seen.0, seen.1.next());
+    match row.state {
+        State::Active | State::Refreshing | State::Uncertain
+            if matches!(row.held, Held::Pair { .. }) =>
+        {
+            row.state = State::Uncertain;
+        }
+        // It ended, and was in use again later.
+        State::ReauthorizationRequired if row.credential == CredentialKind::Oauth => {}
+        _ => return Ok(Step::to(row)),
+    }
     row.reason = Some(Reason::Restored);
     row.evidence = Evidence::default();
-    Ok(Step::to(row).audited(
-        AuditKind::Uncertain,
-        "the row is older than what this machine has seen before",
-    ))
+    Ok(Step::to(row)
+        .noting(
+            moment,
+            None,
+            Phase::Resolved,
+            Some(LedgerOutcome::Uncertain),
+        )
+        .audited(
+            AuditKind::Uncertain,
+            "the row is older than what was seen before: put back from a backup",
+        ))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Scene;
+    use super::super::begin::may_send;
+    use super::super::scene::{Scene, id};
     use super::super::{Event, NewPair};
     use super::*;
     use crate::model::connection::Verdict;
@@ -130,11 +154,22 @@ mod tests {
     #[test]
     fn r14_a_restored_row_is_never_presented() {
         let mut scene = Scene::new();
-        scene.take(&Event::Restored).unwrap();
+        scene.restored(4);
         assert_eq!(scene.row.state, State::Uncertain);
         assert_eq!(scene.at(5000).begin(1).unwrap_err(), Refused::Busy);
         assert_eq!(scene.take(&Event::Retry).unwrap_err(), Refused::State);
         scene.take(&Event::GiveUpAnswer).unwrap();
+        assert_eq!(scene.row.reason, Some(Reason::Restored));
+    }
+
+    #[test]
+    fn r14_an_attempt_that_stands_in_a_restored_row_is_not_sent_and_its_end_changes_nothing() {
+        let mut scene = Scene::new();
+        scene.begin(1).unwrap();
+        scene.restored(4);
+        assert!(!scene.look(|row, moment| may_send(row, id(1), moment)));
+        scene.close(1, Outcome::NotSent).unwrap();
+        assert_eq!(scene.row.state, State::Uncertain);
         assert_eq!(scene.row.reason, Some(Reason::Restored));
     }
 
@@ -146,7 +181,7 @@ mod tests {
         ] {
             let mut scene = Scene::new();
             scene.row.verdict = Verdict::Untried;
-            scene.take(&Event::Restored).unwrap();
+            scene.restored(4);
             scene.at(721).probed(accepted).unwrap();
             assert_eq!(scene.take(&Event::GiveUpAnswer).unwrap_err(), Refused::Busy);
             scene.at(726).probed(accepted).unwrap();
@@ -155,17 +190,91 @@ mod tests {
     }
 
     #[test]
-    fn r14_salvage_brings_a_restored_row_back_once_pleo_accepts_it() {
+    fn r14_a_row_that_came_back_is_newer_than_all_that_was_seen_and_may_be_refreshed() {
         let mut scene = Scene::new();
-        scene.take(&Event::Restored).unwrap();
-        let pair = scene.pair(7);
-        let unverified = scene.take(&Event::Commit(Box::new(pair.clone())));
-        assert_eq!(unverified.unwrap_err(), Refused::Unverified);
-        let verified = NewPair {
+        let seen = (Epoch(2), Generation(7));
+        scene.take(&Event::Restored { seen }).unwrap();
+        scene.at(721).probed(true).unwrap();
+        scene.at(726).probed(true).unwrap();
+        assert!((scene.row.epoch, scene.row.generation) > seen);
+        assert_eq!(
+            scene.take(&Event::Restored { seen }).unwrap_err(),
+            Refused::State
+        );
+        scene.begin(1).unwrap();
+        assert!(scene.commit(1, false).is_ok());
+    }
+
+    #[test]
+    fn r14_who_has_seen_more_starts_the_asking_anew() {
+        let mut scene = Scene::new();
+        scene.restored(4);
+        scene.at(721).probed(true).unwrap();
+        scene.restored(9);
+        scene.at(726).probed(true).unwrap();
+        assert_eq!(scene.row.state, State::Uncertain);
+        assert_eq!(scene.row.generation, Generation(10));
+    }
+
+    #[test]
+    fn r14_a_newer_pair_brings_a_restored_row_back_once_pleo_accepts_it() {
+        // Of the generation seen, of one that nobody has seen, and after the row was given up.
+        for (generation, ended) in [(3, false), (4, false), (9, false), (3, true)] {
+            let mut scene = Scene::new();
+            scene.restored(4);
+            if ended {
+                scene.at(5000).take(&Event::GiveUpAnswer).unwrap();
+            }
+            let pair = NewPair {
+                generation: Generation(generation),
+                ..scene.pair(7)
+            };
+            let unverified = scene.take(&Event::Commit(Box::new(pair.clone())));
+            assert_eq!(unverified.unwrap_err(), Refused::Unverified);
+            let verified = NewPair {
+                verified: true,
+                ..pair
+            };
+            scene.take(&Event::Commit(Box::new(verified))).unwrap();
+            assert_eq!((scene.row.state, scene.row.reason), (State::Active, None));
+            assert!(scene.row.generation > Generation(generation.max(5)));
+        }
+    }
+
+    #[test]
+    fn r14_a_pair_of_an_epoch_before_the_one_seen_stays_forgotten() {
+        let mut scene = Scene::new();
+        let pair = NewPair {
             verified: true,
-            ..pair
+            ..scene.pair(7)
         };
-        scene.take(&Event::Commit(Box::new(verified))).unwrap();
-        assert_eq!((scene.row.state, scene.row.reason), (State::Active, None));
+        let seen = (Epoch(1), Generation(0));
+        scene.take(&Event::Restored { seen }).unwrap();
+        let late = scene.take(&Event::Commit(Box::new(pair)));
+        assert_eq!(late.unwrap_err(), Refused::OldEpoch);
+    }
+
+    #[test]
+    fn r14_an_old_row_without_a_pair_only_counts_on_from_what_was_seen() {
+        let seen = (Epoch(1), Generation(9));
+        for state in [State::Pending, State::Disconnected] {
+            let mut scene = Scene::new();
+            scene.row.state = state;
+            scene.row.held = Held::Nothing;
+            scene.take(&Event::Restored { seen }).unwrap();
+            assert_eq!((scene.row.state, scene.row.reason), (state, None));
+            assert!((scene.row.epoch, scene.row.generation) > seen);
+        }
+        let mut ended = Scene::new();
+        ended
+            .take(&Event::Restored {
+                seen: (Epoch(0), Generation(1)),
+            })
+            .unwrap();
+        ended.take(&Event::GiveUp).unwrap();
+        ended.row.reason = Some(Reason::Revoked);
+        ended.take(&Event::Restored { seen }).unwrap();
+        assert_eq!(ended.row.state, State::ReauthorizationRequired);
+        assert_eq!(ended.row.reason, Some(Reason::Restored));
     }
 }

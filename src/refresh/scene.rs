@@ -9,8 +9,10 @@ use uuid::Uuid;
 use super::policy::Policy;
 use super::{Event, Moment, NewPair, PairSource, Refused, Standing, Step, step};
 use crate::clock::Timestamp;
-use crate::model::connection::{Access, Attempt, Connection, Held, Outcome, State, Verdict};
-use crate::model::ids::{AttemptId, Generation, Owner, TenantName};
+use crate::model::connection::{
+    Access, Attempt, Candidate, Connection, Held, Outcome, State, Verdict,
+};
+use crate::model::ids::{AttemptId, CompanyId, Generation, Owner, TenantName};
 use crate::secret::Secret;
 
 /// A moment, in seconds.
@@ -46,6 +48,18 @@ pub(super) fn active() -> Connection {
         },
         verdict: Verdict::Accepted,
         ..Connection::pending(tenant)
+    }
+}
+
+/// What a consent for company "one" brought.
+pub(super) fn candidate() -> Candidate {
+    Candidate {
+        access: access("access-c", 720),
+        refresh: Secret::new("refresh-c"),
+        scopes: None,
+        expected_company: Some(CompanyId::new("one")),
+        allow_shared_company: false,
+        who: "browser".to_owned(),
     }
 }
 
@@ -164,10 +178,17 @@ impl Scene {
         self.take(&Event::Commit(Box::new(pair)))
     }
 
+    /// The row turns out to be older than this generation, which was seen before.
+    pub(super) fn restored(&mut self, generation: u64) {
+        let seen = (self.row.epoch, Generation(generation));
+        self.take(&Event::Restored { seen }).unwrap();
+    }
+
     /// Introspection with the token held is answered at once.
     pub(super) fn probed(&mut self, accepted: bool) -> Result<Step, Refused> {
         self.take(&Event::Probed {
-            generation: Generation(0),
+            epoch: self.row.epoch,
+            generation: self.row.generation,
             sent_at: self.now,
             accepted,
         })

@@ -5,6 +5,7 @@ mod candidate;
 #[cfg(test)]
 mod contract;
 mod guests;
+pub mod high_water;
 mod lines;
 pub mod open;
 mod own;
@@ -135,6 +136,12 @@ pub trait ConnectionStore: Send + Sync + fmt::Debug {
 
     /// One tenant's row.
     async fn read(&self, tenant: &TenantName) -> Result<Seen, StoreError>;
+
+    /// What of a row is legible without its seals, and proven by none: only good for ending a connection whose row cannot
+    /// be opened.
+    async fn legible(&self, tenant: &TenantName) -> Result<Seen, StoreError> {
+        self.read(tenant).await
+    }
 
     /// Every row of this provider, by tenant. Rows that cannot be opened are told by name and do not hide the others.
     async fn list(&self) -> Result<Vec<Result<Connection, TenantName>>, StoreError>;

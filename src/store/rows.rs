@@ -173,8 +173,8 @@ impl Record {
         Ok(row)
     }
 
-    /// All but the secrets.
-    fn plain(&self) -> Option<Connection> {
+    /// All but the secrets, proven by no seal.
+    pub(super) fn plain(&self) -> Option<Connection> {
         let tenant = TenantName::parse(&self.tenant).ok()?;
         Some(Connection {
             epoch: Epoch(unsigned(self.epoch)?),

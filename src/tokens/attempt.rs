@@ -28,6 +28,14 @@ impl House {
         let Ok(turn) = self.refreshing.acquire().await else {
             return Ok(Round::Rests);
         };
+        // It may have been done by another process while this one waited for its turn: found out cheaply.
+        let (seen, _) = self.look(&row.tenant).await.map_err(ChangeError::Store)?;
+        let as_before = |now: &Connection| {
+            (now.epoch, now.generation, now.state) == (row.epoch, row.generation, row.state)
+        };
+        if !seen.row.is_some_and(|now| as_before(&now)) {
+            return Ok(Round::Again);
+        }
         self.prove_salvage().await.map_err(ChangeError::Store)?;
         if self.drain_salvage_of(&row.tenant).await {
             return Ok(Round::Again);
@@ -68,14 +76,22 @@ impl House {
         self.metrics
             .refreshed(counted(&answer), started.until(self.clock.boot()));
         self.finish(&begun, id, answer, sending.sent_at()).await?;
+        if self.is_unstored(&row.tenant) {
+            // Served from memory: whoever waits for this flight does not wait for the store.
+            return Ok(Round::Rests);
+        }
         self.learn_what_is_missing(&row.tenant).await
     }
 
     /// Another process was quicker, or the row has moved since it was looked at.
     async fn after_losing(&self, row: &Connection, why: Refused) -> Result<Round, ChangeError> {
         let (seen, _) = self.look(&row.tenant).await.map_err(ChangeError::Store)?;
-        let is_open = |row: Connection| row.state == State::Refreshing;
-        let moved = why == Refused::Superseded || seen.row.is_some_and(is_open);
+        // The other may be done by now: then its pair is what whoever waits here has come for.
+        let moves = |now: Connection| {
+            now.state == State::Refreshing
+                || (now.epoch, now.generation) != (row.epoch, row.generation)
+        };
+        let moved = why == Refused::Superseded || seen.row.is_some_and(moves);
         Ok(if moved { Round::Again } else { Round::Rests })
     }
 
@@ -107,6 +123,7 @@ impl House {
             Some(Probe::Silent(_)) | None => return Ok(()),
         };
         let event = Event::Probed {
+            epoch: row.epoch,
             generation: row.generation,
             sent_at: timing.now,
             accepted,
@@ -240,6 +257,8 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     async fn may_go(&self) -> bool {
+        self.house.hold(self.tenant);
+        self.house.quiesce(self.tenant).await;
         let Ok((seen, timing)) = self.house.look(self.tenant).await else {
             return false;
         };
@@ -247,7 +266,6 @@ impl Sending<'_> {
         let standing = |attempt: &Attempt| self.house.standing(attempt, timing);
         let may = may_send(&row, self.id, &self.house.moment(timing, &standing));
         if may {
-            self.house.hold(self.tenant);
             *self.sent.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some((timing.now, timing.boot));
         }

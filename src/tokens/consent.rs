@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::rows::{ChangeError, LOOK_AGAIN};
 use super::tend::PROBE_LIMIT;
-use super::{House, Tokens};
+use super::{House, Timing, Tokens};
 use crate::clock::Timestamp;
 use crate::model::connection::{Candidate, Connection, State};
 use crate::model::ids::{CompanyId, TenantName};
@@ -194,11 +194,23 @@ impl House {
         Ok(adopted(row))
     }
 
-    /// The keeper's way to a candidate whose company could not be compared yet.
-    pub(super) async fn verify_candidate(&self, tenant: &TenantName) -> Result<(), ChangeError> {
-        match self.decide_candidate(tenant).await {
+    /// The way of flights to a candidate whose company could not be compared yet. While Pleo is silent, it is asked ever
+    /// more seldom, and the row is tended apart from it.
+    pub(super) async fn verify_candidate(
+        &self,
+        row: &Connection,
+        timing: Timing,
+    ) -> Result<(), ChangeError> {
+        match self.decide_candidate(&row.tenant).await {
             Err(ConsentError::Store(error)) => Err(ChangeError::Store(error)),
-            Err(ConsentError::Unverified) => Err(ChangeError::Refused(Refused::Unverified)),
+            Err(ConsentError::Unverified) => {
+                if let Some(entry) = self.cache.get(&row.tenant) {
+                    let waited =
+                        (row.consent_until).map_or(Duration::ZERO, |at| at.until(timing.now));
+                    entry.leave_candidate(self.clock.boot(), waited);
+                }
+                Ok(())
+            }
             Ok(_) | Err(_) => Ok(()),
         }
     }

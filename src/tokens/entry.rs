@@ -1,6 +1,6 @@
 //! What this process remembers of a connection: enough to serve a call without the store. No lock, no I/O.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::bearer::Bearer;
@@ -15,6 +15,26 @@ use crate::store::Revision;
 const ASK_EVERY: Duration = Duration::from_millis(250);
 /// How long Pleo is left alone after it gave no answer to "who am I".
 const SILENCE_LASTS: Duration = Duration::from_secs(2);
+/// The longest that a consent's pair is left alone about which Pleo gave no answer.
+const LONGEST_SILENCE: Duration = Duration::from_mins(1);
+/// How long "the token is dead" is believed.
+const DEAD_FOR: Duration = Duration::from_secs(30);
+/// So much later than now a token was obtained only if the clock was put back since.
+const CLOCKS_AGREE: Duration = Duration::from_secs(5);
+/// No count of jumps: the life was never certain.
+const NEVER_SURE: u32 = u32::MAX;
+
+/// How lives are reckoned on this machine's clock (R10).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reckoning {
+    pub(super) timing: Timing,
+    /// From when on a refresh is due, by the store's time.
+    pub(super) due_at: Option<Timestamp>,
+    /// Until when the row backs off, by the store's time.
+    pub(super) rests_until: Option<Timestamp>,
+    /// How many jumps between the clocks there were.
+    pub(super) jumps: u32,
+}
 
 /// One connection as this process last saw it. Immutable but for its marks.
 #[derive(Debug)]
@@ -54,6 +74,12 @@ struct Marks {
     silent_until: AtomicU64,
     /// Nobody is asked to refresh again before this.
     asked_until: AtomicU64,
+    /// Until then introspection's word that the token is dead is believed.
+    dead_until: AtomicU64,
+    /// Pleo is not asked before this whose a consent's pair is.
+    candidate_at: AtomicU64,
+    /// How many jumps there were when the life was last certain.
+    sure_in: AtomicU32,
     /// A refresh is about to be sent: new sends wait (R8).
     held: AtomicBool,
     /// A call was served since this pair came: the keeper keeps it fresh.
@@ -61,38 +87,74 @@ struct Marks {
 }
 
 impl Entry {
-    /// A row as seen at `timing`. Lives are counted on the machine's clock from the moment of seeing (R10).
-    pub(super) fn of(
-        row: &Connection,
-        revision: Revision,
-        timing: Timing,
-        due_at: Option<Timestamp>,
-    ) -> Self {
+    /// A row as seen at a moment. Lives are counted on the machine's clock from the moment of seeing (R10).
+    pub(super) fn of(row: &Connection, revision: Revision, reckoning: Reckoning) -> Self {
+        let timing = reckoning.timing;
         let here = |at: Timestamp| timing.boot + timing.now.until(at);
         let forever = Boot(Duration::MAX);
+        let from_the_future = (row.access()).is_some_and(|a| a.since > timing.now + CLOCKS_AGREE);
+        let sure_in = if from_the_future {
+            NEVER_SURE
+        } else {
+            reckoning.jumps
+        };
         let bearer = Bearer::of(row).filter(|_| row.state != State::Disconnected);
         Self {
             state: row.state,
             row: RowMarks {
                 reason: row.reason,
                 oauth: row.credential == CredentialKind::Oauth,
-                rests_until: row.next_try_at.map(here),
+                rests_until: reckoning.rests_until.map(here),
                 pair: (row.epoch, row.generation),
                 revision,
                 unstored: false,
             },
             bearer,
             alive_until: row.access().map_or(forever, |a| here(a.expires_at)),
-            due_at: due_at.map_or(forever, here),
+            due_at: reckoning.due_at.map_or(forever, here),
             scopes: row.scopes.clone(),
             company: row.company.clone(),
-            marks: Marks::default(),
+            marks: Marks {
+                sure_in: AtomicU32::new(sure_in),
+                ..Marks::default()
+            },
         }
     }
 
     /// The bearer, if it still lives.
     pub(super) fn live(&self, now: Boot) -> Option<&Bearer> {
-        self.bearer.as_ref().filter(|_| now < self.alive_until)
+        self.bearer
+            .as_ref()
+            .filter(|_| now < self.alive_until && !is_before(now, &self.marks.dead_until))
+    }
+
+    /// True if the clocks have jumped since the token's life was certain: Pleo is asked before it is used (R10).
+    pub(super) fn is_doubtful(&self, jumps: u32) -> bool {
+        self.marks.sure_in.load(Ordering::Relaxed) != jumps && self.row.oauth
+    }
+
+    /// Pleo was asked about the token, or nothing better can be had.
+    pub(super) fn be_sure(&self, jumps: u32) {
+        self.marks.sure_in.store(jumps, Ordering::Relaxed);
+    }
+
+    /// Introspection refused the token, and its one forced refresh brought no other (R7): nobody tries it for a while.
+    pub(super) fn believe_dead(&self, now: Boot) {
+        mark(&self.marks.dead_until, now + DEAD_FOR);
+    }
+
+    /// Pleo did not say whose a consent's pair is, which has waited for so long: it is asked ever more seldom.
+    pub(super) fn leave_candidate(&self, now: Boot, waited: Duration) {
+        let pause = (waited / 4).clamp(SILENCE_LASTS, LONGEST_SILENCE);
+        mark(&self.marks.candidate_at, now + pause);
+    }
+
+    /// Until when a consent's pair is left alone, if it is.
+    pub(super) fn candidate_left_until(&self, now: Boot) -> Option<Boot> {
+        let at = Boot(Duration::from_millis(
+            self.marks.candidate_at.load(Ordering::Relaxed),
+        ));
+        (now < at).then_some(at)
     }
 
     /// Marks a use; the store of a shared cache line is saved where it is marked already.
@@ -170,8 +232,8 @@ impl Entry {
         }
     }
 
-    /// Carries over what this process knows better than the row: an earlier end for the same pair, and what has
-    /// happened with it.
+    /// Carries over what this process knows better than the row: how long the same pair lives, counted since it was
+    /// first seen, whatever was done to the wall clock since (R10); and what has happened with it.
     pub(super) fn succeed(&mut self, old: &Self) {
         if self.row.pair != old.row.pair {
             return;
@@ -182,9 +244,13 @@ impl Entry {
         copy(&self.marks.asked_until, &old.marks.asked_until);
         copy(&self.marks.silent_until, &old.marks.silent_until);
         copy(&self.marks.stands_until, &old.marks.stands_until);
+        copy(&self.marks.candidate_at, &old.marks.candidate_at);
         if self.bearer.is_some() && old.bearer.is_some() {
-            self.alive_until = self.alive_until.min(old.alive_until);
-            self.due_at = self.due_at.min(old.due_at);
+            self.bearer.clone_from(&old.bearer);
+            self.alive_until = old.alive_until;
+            self.due_at = old.due_at;
+            copy(&self.marks.dead_until, &old.marks.dead_until);
+            self.be_sure(old.marks.sure_in.load(Ordering::Relaxed));
             self.marks.used.store(old.is_used(), Ordering::Relaxed);
             self.hold(old.is_held());
         }

@@ -5,6 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+
+use super::jumps::Whose;
 use super::tend::Purpose;
 use super::{House, Timing, Tokens};
 use crate::clock::Boot;
@@ -20,22 +24,38 @@ const WATCH: Duration = Duration::from_millis(500);
 const DRAIN_EVERY: Duration = Duration::from_secs(5);
 /// The longest a row is left alone.
 const AT_LEAST: Duration = Duration::from_hours(1);
+/// A turn lasts this long at least, however quick Pleo is; and at first that long, ever shorter for as long as the start
+/// is said to take: what is due after a start does not come at once (R15).
+const SPACED: Duration = Duration::from_millis(50);
+const SPACED_AT_FIRST: Duration = Duration::from_secs(1);
+const START: Duration = Duration::from_mins(1);
 
 impl Tokens {
     /// Keeps every connection until the process stops. Run as one task.
     pub async fn keep(&self) {
         let house = &self.0;
+        let now = house.clock.boot();
         let mut rounds = Rounds {
             house: house.clone(),
             mark: Revision(0),
             plan: Plan::default(),
-            drain_at: house.clock.boot() + DRAIN_EVERY,
+            waiting: BTreeSet::new(),
+            draining: None,
+            began: now,
+            drain_at: now + DRAIN_EVERY,
         };
-        while !house.tasks.is_stopping() {
-            rounds.make().await;
+        rounds.make().await;
+        let mut changes = house.store.changes();
+        loop {
             tokio::select! {
-                () = house.tasks.stopping() => {}
-                () = house.store.changes() => {}
+                () = house.tasks.stopping() => return,
+                () = &mut changes => {
+                    rounds.make().await;
+                    changes = house.store.changes();
+                }
+                Ok(turn) = house.ahead.clone().acquire_owned(), if !rounds.waiting.is_empty() => {
+                    rounds.start_next(turn).await;
+                }
             }
         }
     }
@@ -45,11 +65,16 @@ struct Rounds {
     house: Arc<House>,
     mark: Revision,
     plan: Plan,
+    /// Who wants a refresh and waits for a turn: first those in use, and of these the one whose token dies first.
+    waiting: BTreeSet<(bool, Boot, TenantName)>,
+    draining: Option<JoinHandle<()>>,
+    began: Boot,
     drain_at: Boot,
 }
 
 impl Rounds {
     async fn make(&mut self) {
+        self.house.settle_high_water().await;
         if let Err(error) = self.notice_changes().await {
             self.house.metrics.store_failed("changes");
             tracing::debug!(
@@ -59,12 +84,17 @@ impl Rounds {
             return;
         }
         let now = self.house.clock.boot();
-        if now >= self.drain_at {
-            self.house.drain_salvage(None).await;
+        if now >= self.drain_at && self.draining.as_ref().is_none_or(JoinHandle::is_finished) {
+            // A store that stalls is not to stop the watching.
+            let house = self.house.clone();
+            let drain = async move {
+                house.drain_salvage(None).await;
+            };
+            self.draining = Some(self.house.tasks.spawn(drain));
             self.drain_at = now + DRAIN_EVERY;
         }
         for tenant in self.plan.due(now) {
-            self.visit(&tenant).await;
+            self.visit(&tenant, None).await;
         }
         for (state, count) in self.plan.counts() {
             self.house.metrics.set_connections(state, count);
@@ -73,21 +103,33 @@ impl Rounds {
 
     async fn notice_changes(&mut self) -> Result<(), StoreError> {
         let asked = self.house.clock.boot();
+        let wall = self.house.clock.wall();
+        let after = self.house.clock.boot();
+        self.house.jumps.note(Whose::Machine, asked, wall, after);
         let (mark, changed) = self.house.store.changed_since(self.mark).await?;
         self.house.watched.beat(asked);
-        if mark < self.mark {
-            // Put back from a backup: what is shown is no newer than what is there, only numbered higher.
+        let put_back = mark < self.mark;
+        if put_back {
+            // From a backup: what is shown is no newer than what is there, only numbered higher.
             self.house.cache.invalidate_all();
         }
         for tenant in changed {
-            self.visit(&tenant).await;
+            self.visit(&tenant, None).await;
         }
-        self.mark = mark;
+        // Every row may be another one then: all are visited (R14).
+        self.mark = if put_back { Revision(0) } else { mark };
         Ok(())
     }
 
-    /// Looks at one row: shows it, starts what it asks for, and plans the next look.
-    async fn visit(&mut self, tenant: &TenantName) {
+    /// It is the next one's turn, if it still wants a refresh.
+    async fn start_next(&mut self, turn: OwnedSemaphorePermit) {
+        if let Some((_, _, tenant)) = self.waiting.pop_first() {
+            self.visit(&tenant, Some(turn)).await;
+        }
+    }
+
+    /// Looks at one row: shows it, starts what it asks for (a refresh only with a turn), and plans the next look.
+    async fn visit(&mut self, tenant: &TenantName, turn: Option<OwnedSemaphorePermit>) {
         let Ok((seen, timing)) = self.house.look(tenant).await else {
             self.plan.look_at(tenant, self.house.clock.boot() + WATCH);
             return;
@@ -102,12 +144,21 @@ impl Rounds {
         let expiry = row.access().map(|access| access.expires_at);
         self.house.metrics.set_expiry(tenant, expiry);
         self.plan.note(tenant, row.state);
-        if let Some(at) = self.decide(&row, timing) {
+        let at = self.decide(&row, timing, turn);
+        // A consent's pair that is left alone for now is come back to.
+        let entry = self.house.cache.get(tenant);
+        let left = entry.and_then(|entry| entry.candidate_left_until(timing.boot));
+        if let Some(at) = at.into_iter().chain(left).min() {
             self.plan.look_at(tenant, at);
         }
     }
 
-    fn decide(&self, row: &Connection, timing: Timing) -> Option<Boot> {
+    fn decide(
+        &mut self,
+        row: &Connection,
+        timing: Timing,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> Option<Boot> {
         let open = matches!(row.state, State::Refreshing | State::Uncertain);
         match self.house.asked(row, timing) {
             Next::Rest(None) => open.then_some(timing.boot + WATCH),
@@ -116,7 +167,16 @@ impl Rounds {
             Next::Refresh if !self.is_wanted(row, timing) => {
                 Some(timing.boot + self.keepalive_in(row, timing))
             }
-            Next::Refresh | Next::TakeOver | Next::Probe | Next::GiveUpAnswer | Next::Verify => {
+            Next::Refresh => {
+                let Some(turn) = turn else {
+                    self.wait_for_turn(row);
+                    return open.then_some(timing.boot + WATCH);
+                };
+                let least = self.spacing(timing.boot);
+                self.house.fly_ahead(&row.tenant, turn, least);
+                Some(timing.boot + WATCH)
+            }
+            Next::TakeOver | Next::Probe | Next::GiveUpAnswer | Next::Verify => {
                 self.house.board(&row.tenant, Purpose::Due);
                 Some(timing.boot + WATCH)
             }
@@ -134,11 +194,25 @@ impl Rounds {
     }
 
     fn keepalive_in(&self, row: &Connection, timing: Timing) -> Duration {
-        let since = row.refreshed_at.or(row.consented_at).unwrap_or(timing.now);
-        timing
-            .now
-            .until(since + self.house.policy.keepalive)
-            .min(AT_LEAST)
+        let at = self.house.policy.keepalive_at(row, timing.now);
+        timing.now.until(at).min(AT_LEAST)
+    }
+
+    fn wait_for_turn(&mut self, row: &Connection) {
+        let (idle, dies) = (self.house.cache.get(&row.tenant))
+            .map_or((true, Boot(Duration::MAX)), |entry| {
+                (!entry.is_used(), entry.alive_until)
+            });
+        self.waiting.insert((idle, dies, row.tenant.clone()));
+    }
+
+    /// How long a turn that begins now lasts at least.
+    fn spacing(&self, now: Boot) -> Duration {
+        let left = START.saturating_sub(self.began.until(now));
+        SPACED
+            + SPACED_AT_FIRST
+                .saturating_sub(SPACED)
+                .mul_f64(left.as_secs_f64() / START.as_secs_f64())
     }
 }
 

@@ -5,16 +5,20 @@ mod attempt;
 pub mod bearer;
 mod breaker;
 pub mod consent;
+mod doubt;
 mod entry;
 mod flight;
+mod jumps;
 mod keeper;
 pub mod operate;
 mod pair;
 mod rejected;
+mod restored;
 mod rows;
 mod salvaged;
 pub mod summary;
 mod tend;
+mod unreadable;
 mod wait;
 mod watched;
 
@@ -25,17 +29,20 @@ use std::time::Duration;
 
 use moka::ops::compute::Op;
 use moka::sync::Cache;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::grant::{GrantDenial, granted};
 use crate::access::permit::Permit;
 use crate::clock::{Boot, SharedClock, Timestamp};
 use crate::drain::Tasks;
-use crate::model::connection::{Connection, Reason, State};
+use crate::model::connection::{Attempt, Connection, Reason, State};
 use crate::model::ids::{Epoch, Generation, Owner, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::pleo::Pleo;
+use crate::refresh::NewPair;
+use crate::refresh::next::rests_until;
 use crate::refresh::policy::Policy;
+use crate::store::high_water::HighWater;
 use crate::store::owners::Owners;
 use crate::store::salvage::Salvage;
 use crate::store::{ConnectionStore, Revision};
@@ -43,8 +50,9 @@ use crate::telemetry::metrics::{Lookup, Metrics};
 
 use bearer::Bearer;
 use breaker::Breaker;
-use entry::Entry;
+use entry::{Entry, Reckoning};
 use flight::Flights;
+use jumps::Jumps;
 use rejected::Inquiry;
 pub use rows::ChangeError;
 use tend::{Purpose, Tended};
@@ -68,6 +76,8 @@ pub struct Parts {
     pub owners: Owners,
     /// Where pairs go whose commit failed.
     pub salvage: Salvage,
+    /// The newest pairs that were seen.
+    pub high_water: HighWater,
     /// `[refresh]`.
     pub policy: Policy,
     /// New sends wait this long at most while a refresh runs (R8).
@@ -98,7 +108,10 @@ pub(crate) struct House {
     salvage: Salvage,
     policy: Policy,
     hold: Duration,
+    /// Turns of attempts.
     refreshing: Semaphore,
+    /// Turns of flights that nobody waits for: so many, at most, stand before one that somebody waits for (R15).
+    ahead: Arc<Semaphore>,
     max_queue_per_tenant: usize,
     tasks: Tasks,
     metrics: Metrics,
@@ -107,8 +120,12 @@ pub(crate) struct House {
     flights: Flights<TenantName, Tended>,
     inquiries: Flights<(TenantName, Epoch, Generation), Inquiry>,
     watched: Watched,
+    jumps: Jumps,
     client: Breaker,
     waiting: Mutex<HashMap<TenantName, usize>>,
+    high_water: HighWater,
+    /// The newest pair of each tenant that this process has made durable: an old database may lack it (R14).
+    stored: Mutex<HashMap<TenantName, NewPair>>,
     /// Pairs that only memory and salvage hold (R6).
     unstored: AtomicUsize,
     /// An attempt of this process was left open.
@@ -181,6 +198,8 @@ impl Tokens {
             flights: Flights::new(parts.tasks.clone()),
             inquiries: Flights::new(parts.tasks.clone()),
             refreshing: Semaphore::new(parts.concurrency.max(1)),
+            ahead: Arc::new(Semaphore::new(parts.concurrency.max(1))),
+            jumps: Jumps::default(),
             cache: Cache::new(MOST_TENANTS),
             waiting: Mutex::default(),
             watched: Watched::default(),
@@ -193,6 +212,8 @@ impl Tokens {
             owner: parts.owner,
             owners: parts.owners,
             salvage: parts.salvage,
+            high_water: parts.high_water,
+            stored: Mutex::default(),
             policy: parts.policy,
             hold: parts.hold,
             max_queue_per_tenant: parts.max_queue_per_tenant,
@@ -206,14 +227,15 @@ impl Tokens {
     pub fn obtain_now(&self, permit: &Permit) -> Option<Result<Bearer, ObtainError>> {
         let entry = self.0.cache.get(permit.tenant())?;
         let now = self.0.clock.boot();
-        let bearer = entry.live(now).filter(|_| !entry.is_held())?;
+        let doubtful = entry.is_doubtful(self.0.jumps.count());
+        let bearer = (entry.live(now)).filter(|_| !entry.is_held() && !doubtful)?;
         if !knows_enough(&entry, permit) {
             return None;
         }
         self.0.metrics.token_lookup(Lookup::Hit);
         entry.use_it();
         if entry.ask_once(now) {
-            self.0.board(permit.tenant(), Purpose::Due);
+            self.0.refresh_ahead(permit.tenant());
         }
         Some(check(permit, &entry).map(|()| bearer.clone()))
     }
@@ -281,8 +303,42 @@ impl Tokens {
 impl House {
     /// Shows a row to this process's callers, unless a newer one is shown already.
     pub(super) fn show(&self, row: &Connection, revision: Revision, timing: Timing) {
-        let due = row.access().map(|access| self.policy.due_at(access));
-        self.put(row, Entry::of(row, revision, timing, due));
+        self.put(row, Entry::of(row, revision, self.reckoning(row, timing)));
+    }
+
+    /// How a row's times are counted here, seen at `timing`.
+    fn reckoning(&self, row: &Connection, timing: Timing) -> Reckoning {
+        let standing = |attempt: &Attempt| self.standing(attempt, timing);
+        let stands_back = self.policy.stands_back(row, &self.owner);
+        Reckoning {
+            timing,
+            due_at: self.policy.due_at(row).map(|at| at + stands_back),
+            rests_until: rests_until(row, &self.moment(timing, &standing)),
+            jumps: self.jumps.count(),
+        }
+    }
+
+    /// Starts a flight that nobody waits for, if it is its turn; the keeper comes back to those whose turn it is not.
+    fn refresh_ahead(self: &Arc<Self>, tenant: &TenantName) {
+        if let Ok(turn) = self.ahead.clone().try_acquire_owned() {
+            self.fly_ahead(tenant, turn, Duration::ZERO);
+        }
+    }
+
+    /// Starts a flight that nobody waits for. Its turn lasts until it has landed, and for `least` at least.
+    fn fly_ahead(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        turn: OwnedSemaphorePermit,
+        least: Duration,
+    ) {
+        let seat = self.board(tenant, Purpose::Due);
+        let tasks = self.tasks.clone();
+        self.tasks.spawn(async move {
+            let paced = tokio::time::timeout(least, tasks.stopping());
+            let _ = tokio::join!(seat.landed(), paced);
+            drop(turn);
+        });
     }
 
     fn put(&self, row: &Connection, mut entry: Entry) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::rows::ChangeError;
 use super::tend::{PROBE_LIMIT, Purpose, Tended};
 use super::{House, ObtainError, Tokens};
-use crate::model::connection::{Access, Connection, CredentialKind, Held, State};
+use crate::model::connection::{Access, Connection, CredentialKind, Held, Reason, State};
 use crate::model::ids::{CompanyId, TenantName};
 use crate::model::ledger::LedgerLine;
 use crate::model::scope::ScopeSet;
@@ -83,6 +83,13 @@ pub enum OperateError {
     /// There is nothing to decide.
     #[error("the connection of tenant {0} is not uncertain")]
     NotUncertain(TenantName),
+    /// The row was put back from a backup.
+    #[error(
+        "the connection of tenant {0} was put back from a backup: its refresh token may be spent, and presenting it would \
+         end the authorisation. Pleo is being asked; `resolve {0} --give-up` ends the wait, a new consent or \
+         `import {0} --replace` replaces the old tokens"
+    )]
+    Restored(TenantName),
     /// A person has to consent again.
     #[error("a person has to consent again")]
     ReauthorizationRequired,
@@ -203,7 +210,14 @@ impl Tokens {
         uninstall: bool,
     ) -> Result<Connection, OperateError> {
         let house = &self.0;
-        let row = house.row(tenant).await?;
+        let row = match house.row(tenant).await {
+            // Nothing is left to tell Pleo with, but it can be ended.
+            Err(OperateError::Store(StoreError::Sealed(_))) if !uninstall => {
+                let ended = house.end_unreadable(tenant).await;
+                return ended.map_err(|error| failed(tenant, error));
+            }
+            row => row?,
+        };
         if uninstall && row.state != State::Disconnected {
             self.land(tenant, Purpose::Due).await?;
             let row = house.row(tenant).await?;
@@ -228,9 +242,17 @@ impl Tokens {
     ) -> Result<Connection, OperateError> {
         self.0.row(tenant).await?;
         let event = if retry { Event::Retry } else { Event::GiveUp };
-        match self.0.apply(tenant, &event).await {
+        // A process that has just begun has to watch the attempts' deadlines pass itself (R2).
+        match self.0.apply_once_settled(tenant, &event).await {
             Err(ChangeError::Refused(Refused::State)) => {
-                Err(OperateError::NotUncertain(tenant.clone()))
+                let row = self.0.row(tenant).await?;
+                let is_restored =
+                    row.state == State::Uncertain && row.reason == Some(Reason::Restored);
+                Err(if is_restored {
+                    OperateError::Restored(tenant.clone())
+                } else {
+                    OperateError::NotUncertain(tenant.clone())
+                })
             }
             done => done.map_err(|error| failed(tenant, error)),
         }
@@ -243,7 +265,15 @@ impl Tokens {
 
     /// Every connection; a tenant's name where its row cannot be opened.
     pub async fn list(&self) -> Result<Vec<Result<Connection, TenantName>>, OperateError> {
-        self.0.store.list().await.map_err(OperateError::Store)
+        let house = &self.0;
+        let mut rows = house.store.list().await.map_err(OperateError::Store)?;
+        for row in rows.iter_mut().flatten() {
+            let pair = (row.epoch, row.generation);
+            if house.high_water.above(&row.tenant, pair).is_some() {
+                *row = house.row(&row.tenant).await?;
+            }
+        }
+        Ok(rows)
     }
 
     /// A connection's ledger, oldest first.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::entry::Entry;
 use super::rows::ChangeError;
+use super::tend::PROBE_LIMIT;
 use super::{House, Timing};
 use crate::clock::{Boot, Timestamp};
 use crate::model::connection::{Access, Connection, Held, State};
@@ -22,6 +23,10 @@ use crate::telemetry::chain::chain;
 
 /// The longest life that is believed: beyond it `expires_in` makes no sense.
 const LONGEST_LIFE: Duration = Duration::from_hours(24 * 366);
+
+/// How long a commit may stall before the pair is kept in salvage and served (R6): well within `hold`.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(1);
+const STALLED: &str = "the store stalls";
 
 impl House {
     /// Commits the answer to an attempt. While only the store is in the way, the pair is served from memory and kept
@@ -48,11 +53,14 @@ impl House {
             verified: false,
             source: PairSource::Answer,
         };
-        match self.commit(&begun.tenant, pair.clone()).await {
+        // A commit that stalls is carried out all the same: then the one from salvage finds it done.
+        let committed = timeout(COMMIT_PATIENCE, self.commit(&begun.tenant, pair.clone())).await;
+        let stalled = |_| Err(ChangeError::Store(StoreError::Unknown(STALLED.into())));
+        match committed.unwrap_or_else(stalled) {
             Err(ChangeError::Store(error)) => {
                 tracing::error!(tenant = %begun.tenant, error = chain(&error), "a new pair could not be stored: kept in memory and salvage");
                 self.metrics.store_failed("commit");
-                self.salvage_and_retry(begun, pair).await;
+                self.salvage_and_retry(begun, pair, sent).await;
                 Ok(())
             }
             Err(ChangeError::Refused(refused @ (Refused::OldEpoch | Refused::Superseded))) => {
@@ -95,23 +103,21 @@ impl House {
                 .await
             {
                 Err(ChangeError::Refused(Refused::Unverified)) if !pair.verified => {
-                    let probe = self
-                        .pleo
-                        .who_am_i(
-                            Credential::Bearer(&pair.access.token),
-                            super::tend::PROBE_LIMIT,
-                        )
-                        .await;
-                    if !matches!(probe, Probe::Accepted(_)) {
+                    if !self.is_stood_by(&pair.access).await? {
                         return Err(ChangeError::Refused(Refused::Unverified));
                     }
                     pair.verified = true;
                 }
+                // R14: the row has never heard of the attempt that brought the pair, so it is older than that.
+                Err(ChangeError::Refused(Refused::OldEpoch | Refused::Superseded))
+                    if self.is_unheard_of(tenant, &pair).await? =>
+                {
+                    self.high_water
+                        .raise(tenant, (pair.epoch, pair.generation.next()));
+                }
                 Err(ChangeError::Store(StoreError::Unknown(cause))) => {
                     let (seen, timing) = self.look(tenant).await.map_err(ChangeError::Store)?;
-                    let row = seen.row.filter(|row| {
-                        row.epoch == pair.epoch && row.generation == pair.generation.next()
-                    });
+                    let row = seen.row.filter(|row| row.epoch == pair.epoch);
                     let Some(row) = row
                         .filter(|row| row.access().is_some_and(|a| a.token == pair.access.token))
                     else {
@@ -125,10 +131,26 @@ impl House {
         }
     }
 
+    /// True if Pleo accepts this access token. One that has died by its own age is not asked about.
+    async fn is_stood_by(&self, access: &Access) -> Result<bool, ChangeError> {
+        let now = self.store.now().await.map_err(ChangeError::Store)?;
+        if now >= access.expires_at {
+            return Ok(false);
+        }
+        let token = Credential::Bearer(&access.token);
+        let probe = self.pleo.who_am_i(token, PROBE_LIMIT).await;
+        Ok(matches!(probe, Probe::Accepted(_)))
+    }
+
     /// Keeps the pair, and leaves storing it to a task of its own: whoever waits for the flight is served at once.
-    async fn salvage_and_retry(self: &Arc<Self>, begun: &Connection, pair: NewPair) {
+    async fn salvage_and_retry(
+        self: &Arc<Self>,
+        begun: &Connection,
+        pair: NewPair,
+        sent: Option<(Timestamp, Boot)>,
+    ) {
         self.unstored.fetch_add(1, Ordering::Relaxed);
-        self.serve_unstored(begun, &pair);
+        self.serve_unstored(begun, &pair, sent);
         let kept = self.keep_in_salvage(begun, &pair).await;
         let (house, begun) = (self.clone(), begun.clone());
         self.tasks.spawn(async move {
@@ -167,7 +189,7 @@ impl House {
     }
 
     /// R6: the only pair that is visible before it is durable.
-    fn serve_unstored(&self, begun: &Connection, pair: &NewPair) {
+    fn serve_unstored(&self, begun: &Connection, pair: &NewPair, sent: Option<(Timestamp, Boot)>) {
         let mut row = begun.clone();
         row.generation = row.generation.next();
         row.attempts.clear();
@@ -184,12 +206,9 @@ impl House {
         }
         row.state = State::Active;
         row.next_try_at = None;
-        let timing = Timing {
-            now: self.clock.wall(),
-            boot: self.clock.boot(),
-        };
-        let due = self.policy.due_at(&pair.access);
-        let mut entry = Entry::of(&row, Revision::default(), timing, Some(due));
+        let (now, boot) = sent.unwrap_or((self.clock.wall(), self.clock.boot()));
+        let reckoning = self.reckoning(&row, Timing { now, boot });
+        let mut entry = Entry::of(&row, Revision::default(), reckoning);
         entry.row.unstored = true;
         self.put(&row, entry);
     }

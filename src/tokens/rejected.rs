@@ -108,6 +108,7 @@ impl House {
         };
         let accepted = inquiry == Inquiry::Stands;
         let event = Event::Probed {
+            epoch: row.epoch,
             generation: row.generation,
             sent_at: timing.now,
             accepted,
@@ -140,6 +141,7 @@ impl House {
                 break;
             }
         }
+        self.believe_dead(tenant, (bearer.epoch(), bearer.generation()));
         match self.trouble_of(tenant) {
             ObtainError::Unavailable { state, .. } if state == State::Refreshing => {
                 self.wait_for_newer(tenant, bearer, state).await

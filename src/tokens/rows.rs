@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::jumps::Whose;
 use super::{House, Timing};
 use crate::model::connection::{Attempt, Connection};
 use crate::model::ids::TenantName;
@@ -31,13 +32,32 @@ pub enum ChangeError {
 }
 
 impl House {
-    /// The row now, and this process's clock at the moment of asking.
+    /// The row now, and this process's clock at the moment of asking. The one door to rows: one that was put back from a
+    /// backup is known as such, durably, before anybody decides anything on it (R14).
     pub(super) async fn look(&self, tenant: &TenantName) -> Result<(Seen, Timing), StoreError> {
+        loop {
+            let (seen, timing) = self.read(tenant).await?;
+            let Some(row) = &seen.row else {
+                return Ok((seen, timing));
+            };
+            let pair = (row.epoch, row.generation);
+            let Some(mark) = self.high_water.above(tenant, pair) else {
+                self.high_water.raise(tenant, pair);
+                return Ok((seen, timing));
+            };
+            self.declare_restored(row, seen.revision, mark, timing)
+                .await?;
+        }
+    }
+
+    async fn read(&self, tenant: &TenantName) -> Result<(Seen, Timing), StoreError> {
         let boot = self.clock.boot();
         let seen = self.store.read(tenant).await?;
         if let Some(row) = &seen.row {
             self.watched.note(&row.attempts, boot);
         }
+        let after = self.clock.boot();
+        self.jumps.note(Whose::Store, boot, seen.now, after);
         let timing = Timing {
             now: seen.now,
             boot,
@@ -64,9 +84,7 @@ impl House {
     ) -> Result<Connection, ChangeError> {
         loop {
             let (seen, timing) = self.look(tenant).await.map_err(ChangeError::Store)?;
-            let row = seen
-                .row
-                .unwrap_or_else(|| Connection::pending(tenant.clone()));
+            let row = (seen.row).unwrap_or_else(|| self.first_row(tenant, timing));
             if !fits(&row) {
                 return Err(ChangeError::Refused(Refused::Superseded));
             }
@@ -76,21 +94,36 @@ impl House {
             if step.row == row && step.audit.is_empty() && seen.revision != Revision::default() {
                 return Ok(row);
             }
-            let change = self.change(step, seen.revision, timing);
-            let (row, audit) = (change.row.clone(), change.audit.clone());
-            match self.store.write(change).await {
-                Ok(Written::Done(revision)) => {
-                    for entry in &audit {
-                        crate::telemetry::audit::say(entry);
-                    }
-                    self.show(&row, revision, timing);
-                    return Ok(row);
-                }
+            let row = step.row.clone();
+            match self.write(step, seen.revision, timing).await {
+                Ok(Written::Done(_)) => return Ok(row),
                 Ok(Written::Conflict) => {}
                 Ok(Written::CompanyTaken(other)) => return Err(ChangeError::CompanyTaken(other)),
                 Err(error) => return Err(ChangeError::Store(error)),
             }
         }
+    }
+
+    /// Writes a step; once it is durable it is told, shown, and seen.
+    pub(super) async fn write(
+        &self,
+        step: Step,
+        expected: Revision,
+        timing: Timing,
+    ) -> Result<Written, StoreError> {
+        let change = self.change(step, expected, timing);
+        let (row, audit) = (change.row.clone(), change.audit.clone());
+        let written = self.store.write(change).await?;
+        if let Written::Done(revision) = &written {
+            for entry in &audit {
+                crate::telemetry::audit::say(entry);
+            }
+            self.show(&row, *revision, timing);
+            self.high_water
+                .raise(&row.tenant, (row.epoch, row.generation));
+            self.remember(&row);
+        }
+        Ok(written)
     }
 
     /// Applies an event that has to wait for attempts in the air (R13): a process that has just begun watches them first.
@@ -182,7 +215,7 @@ impl House {
         }
     }
 
-    fn change(&self, step: Step, expected: Revision, timing: Timing) -> Change {
+    pub(super) fn change(&self, step: Step, expected: Revision, timing: Timing) -> Change {
         let Step { row, ledger, audit } = step;
         let audit = audit
             .into_iter()

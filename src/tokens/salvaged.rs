@@ -121,7 +121,8 @@ impl House {
         };
         seen.row.is_some_and(|row| {
             let held = (row.epoch, row.generation);
-            held > brought || (held == brought && row.state == State::ReauthorizationRequired)
+            (held > brought && row.state != State::Pending)
+                || (held == brought && row.state == State::ReauthorizationRequired)
         })
     }
 

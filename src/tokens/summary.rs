@@ -35,10 +35,7 @@ impl Summary {
             row.state,
             State::Active | State::Refreshing | State::Uncertain
         );
-        let due = row
-            .access()
-            .filter(|_| active)
-            .map(|access| policy.due_at(access));
+        let due = policy.due_at(row).filter(|_| active);
         Self {
             tenant: row.tenant.clone(),
             state: row.state,

@@ -7,10 +7,10 @@ use super::entry::Entry;
 use super::flight::Seat;
 use super::rows::ChangeError;
 use super::{House, ObtainError, Timing};
-use crate::model::connection::{Access, Connection, CredentialKind, Held, State};
+use crate::model::connection::{Connection, CredentialKind, Held, Reason, State};
 use crate::model::ids::{Generation, TenantName};
 use crate::pleo::introspect::{Credential, Probe};
-use crate::refresh::next::{Next, next};
+use crate::refresh::next::{Next, apart_from_consent, next, rests_until};
 use crate::refresh::{Event, Refused};
 use crate::telemetry::chain::chain;
 
@@ -100,8 +100,9 @@ impl House {
         purpose: Purpose,
     ) -> Result<Round, ChangeError> {
         let tenant = &row.tenant;
-        if matches!(row.state, State::Refreshing | State::Uncertain)
-            && self.drain_salvage_of(tenant).await
+        let is_restored = row.reason == Some(Reason::Restored);
+        if (is_restored || matches!(row.state, State::Refreshing | State::Uncertain))
+            && (self.drain_salvage_of(tenant).await || self.put_back(row).await)
         {
             return Ok(Round::Again);
         }
@@ -118,30 +119,44 @@ impl House {
             Next::TakeOver => moved(self.apply(tenant, &Event::Overdue).await),
             Next::GiveUpAnswer => moved(self.apply(tenant, &Event::GiveUpAnswer).await),
             Next::Probe => self.probe(row).await,
-            Next::Verify => self.verify_candidate(tenant).await.map(|()| Round::Again),
+            Next::Verify => self
+                .verify_candidate(row, timing)
+                .await
+                .map(|()| Round::Again),
+            Next::Rest(_) if self.is_doubtful(tenant) => self.verify_life(row, timing).await,
             Next::Rest(_) if has_to_learn(row, timing, purpose) => self.learn(row).await,
             Next::Rest(until) => self.rest(row, timing, until).await,
         }
     }
 
-    /// What the row asks for; and a refresh, where this machine's clock says that one is due although the store's time,
-    /// which was put back since, says that it is not (R10).
+    /// What the row asks for. Whether a pair that this process knows is due, its own clock decides (R10): a hand on the
+    /// wall clock makes nothing due, and nothing wait.
     pub(super) fn asked(&self, row: &Connection, timing: Timing) -> Next {
         let standing = |attempt: &_| self.standing(attempt, timing);
-        let asked = next(row, &self.moment(timing, &standing));
-        let is_early = |access: &Access| timing.now < self.policy.due_at(access);
-        let is_due_here = || {
-            let pair = (row.epoch, row.generation);
-            (self.cache.get(&row.tenant))
-                .is_some_and(|entry| entry.row.pair == pair && timing.boot >= entry.due_at)
+        let moment = self.moment(timing, &standing);
+        let pair = (row.epoch, row.generation);
+        let known = (self.cache.get(&row.tenant)).filter(|entry| entry.row.pair == pair);
+        let left = known
+            .as_ref()
+            .and_then(|e| e.candidate_left_until(timing.boot));
+        let asked = match left {
+            Some(_) => apart_from_consent(row, &moment),
+            None => next(row, &moment),
         };
-        let put_back = matches!(asked, Next::Rest(Some(_)))
-            && row.state == State::Active
-            && row.credential == CredentialKind::Oauth
-            && row.next_try_at.is_none_or(|at| timing.now >= at)
-            && row.access().is_some_and(is_early)
-            && is_due_here();
-        if put_back { Next::Refresh } else { asked }
+        let is_plain = row.state == State::Active && row.credential == CredentialKind::Oauth;
+        let (Some(entry), Some(due)) = (known.filter(|_| is_plain), self.policy.due_at(row)) else {
+            return asked;
+        };
+        let is_due = timing.boot >= entry.due_at;
+        match asked {
+            Next::Refresh if !is_due => {
+                Next::Rest(Some(timing.now + timing.boot.until(entry.due_at)))
+            }
+            Next::Rest(_) if is_due && timing.now < due && rests_until(row, &moment).is_none() => {
+                Next::Refresh
+            }
+            asked => asked,
+        }
     }
 
     /// True if a refresh was asked for that the row does not ask for by itself.
@@ -214,6 +229,7 @@ impl House {
             Some(Probe::Silent(_)) | None => return Ok(Round::Rests),
         };
         let event = Event::Probed {
+            epoch: row.epoch,
             generation: row.generation,
             sent_at: timing.now,
             accepted,
@@ -270,7 +286,7 @@ impl House {
         }
     }
 
-    fn is_unstored(&self, tenant: &TenantName) -> bool {
+    pub(super) fn is_unstored(&self, tenant: &TenantName) -> bool {
         (self.cache.get(tenant)).is_some_and(|entry| entry.row.unstored)
     }
 

@@ -11,6 +11,9 @@ use crate::model::connection::State;
 use crate::model::ids::TenantName;
 use crate::telemetry::metrics::Lookup;
 
+/// Uploads that are under way when a refresh is about to be sent are waited for at most this long (R8).
+const LONGEST_QUIESCE: Duration = Duration::from_secs(1);
+
 impl House {
     /// What this process knows once the tenant's flight has landed, or at once if its trouble is known.
     pub(super) async fn settled(
@@ -51,7 +54,8 @@ impl House {
             if entry.live(now).is_none() {
                 return Err(entry.trouble(now));
             }
-            if knows_enough(&entry, permit) {
+            let doubtful = round == 0 && entry.is_doubtful(self.jumps.count());
+            if knows_enough(&entry, permit) && !doubtful {
                 return Ok(entry);
             }
         }
@@ -72,6 +76,17 @@ impl House {
         let _ = tokio::time::timeout(self.hold, seat.landed()).await;
         self.metrics.held(since.until(self.clock.boot()));
         self.alive(permit)
+    }
+
+    /// R8: lets the requests go first that are being sent with the old token, for half of `hold` at most: the other half
+    /// is the refresh's.
+    pub(super) async fn quiesce(&self, tenant: &TenantName) {
+        let entry = self.cache.get(tenant);
+        let now = self.clock.boot();
+        if let Some(old) = entry.as_ref().and_then(|entry| entry.live(now)) {
+            let limit = LONGEST_QUIESCE.min(self.hold / 2);
+            let _ = tokio::time::timeout(limit, old.quiet()).await;
+        }
     }
 
     /// What a call can be served with at once, whatever is under way.

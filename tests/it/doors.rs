@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::harness::SOON;
 use crate::harness::authority::Authority;
-use crate::harness::client::{answer, call};
+use crate::harness::client::answer;
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::Link;
 use crate::harness::program::run;
@@ -257,74 +257,4 @@ fn a_door_is_drained_before_the_gateway_ends() {
     answer(&mut link, "GET").unwrap().expect(200);
     assert!(link.is_closed());
     assert!(gateway.program.ended().success());
-}
-
-#[test]
-fn a_reload_changes_what_is_allowed_and_a_bad_file_changes_nothing() {
-    let upstream = Upstream::fine();
-    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
-    let file = gateway.setup.file();
-    let text = gateway.setup.text();
-    let token = std::fs::read_to_string(gateway.setup.folder().join("data/admin.token")).unwrap();
-    let bearer = format!("Bearer {}", token.trim());
-    let reload = || {
-        call(
-            &gateway.admin,
-            "POST",
-            "/-/reload",
-            &[("authorization", &bearer)],
-            b"",
-        )
-    };
-    call(&gateway.admin, "POST", "/-/reload", &[], b"").expect(401);
-
-    std::fs::write(&file, text.replace("[limits]", "[limts]")).unwrap();
-    let problems = reload().expect(422).text();
-    assert!(problems.contains("limits"), "{problems}");
-    gateway.get("/v2/employees").expect(200);
-
-    // A snapshot knows its doors by their place: one of other doors would let callers in where they must not come.
-    let more = format!("{text}\n[[listen]]\naddress = \"127.0.0.1:0\"\ntenant = \"acme\"\n");
-    std::fs::write(&file, more).unwrap();
-    let problems = reload().expect(422).text();
-    assert!(
-        problems.contains("[[listen]] needs a restart"),
-        "{problems}"
-    );
-
-    std::fs::write(&file, format!("{text}\n[log]\nformat = \"text\"\n")).unwrap();
-    let answer = reload().expect(200).text();
-    assert!(
-        answer.contains("[log]"),
-        "what needs a restart is named: {answer}"
-    );
-
-    std::fs::write(
-        &file,
-        text.replace("catalogue = \"*\"", "catalogue = \"vendors/*\""),
-    )
-    .unwrap();
-    reload().expect(200);
-    gateway.get("/v2/employees").refused(403, "route-denied");
-    std::fs::write(&file, text).unwrap();
-    gateway.reload();
-    crate::harness::eventually("the reload by signal", || {
-        (gateway.get("/v2/employees").status == 200).then_some(())
-    });
-}
-
-#[test]
-fn a_changed_file_is_read_again_by_itself() {
-    let upstream = Upstream::fine();
-    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
-    gateway.get("/v2/employees").expect(200);
-    let text = gateway.setup.text();
-    let less = text.replace("catalogue = \"*\"", "catalogue = \"vendors/*\"");
-    // as editors and Kubernetes do it: a new file in the old one's place
-    let new = gateway.setup.folder().join("new.toml");
-    std::fs::write(&new, less).unwrap();
-    std::fs::rename(&new, gateway.setup.file()).unwrap();
-    crate::harness::eventually("the changed file to be read", || {
-        (gateway.get("/v2/employees").status == 403).then_some(())
-    });
 }

@@ -1,51 +1,19 @@
 //! A pair that cannot be stored is not lost: served from memory, kept sealed in salvage, stored later (design.md R6).
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Method;
-use rusqlite::Connection;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::stand::caller::Link;
+use crate::stand::hog::Hog;
 use crate::stand::serving::Serving;
-use crate::stand::{Plan, READ, SOON, Stand, until};
-
-/// Somebody who holds the database's write lock.
-struct Hog(Connection);
-
-impl Hog {
-    fn of(stand: &Stand) -> Self {
-        let database = Connection::open(stand.home().join("data/gateway.db")).unwrap();
-        database.busy_timeout(SOON).unwrap();
-        database.execute_batch("begin immediate").unwrap();
-        Self(database)
-    }
-
-    fn let_go(self) {
-        self.0.execute_batch("rollback").unwrap();
-    }
-}
-
-/// The sealed pairs in salvage; not what is still being written.
-fn salvaged(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(salvaged(&path));
-        } else if path.extension().is_some_and(|end| end == "pair") {
-            found.push(path);
-        }
-    }
-    found
-}
+use crate::stand::{Plan, READ, SOON, Stand, salvaged, until};
 
 /// A refresh was applied, its answer is in hand, and the store cannot be written.
-async fn pair_in_hand(stand: &Stand, id: u64) -> (Serving, Hog) {
+pub(crate) async fn pair_in_hand(stand: &Stand, id: u64) -> (Serving, Hog) {
     let serving = stand.serve("first").await;
     assert_eq!(serving.get("acme", READ).await.status, 200);
     stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "1s", "commit": true}));

@@ -6,6 +6,7 @@ use super::super::secrets;
 use super::super::settings::{Address, ListenSettings, TlsFiles};
 use super::super::units::{self, Remedy};
 use crate::model::snapshot::Door;
+use crate::net::tls::{self, TlsError};
 
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -59,23 +60,64 @@ fn mode(text: &str) -> Result<u32, Remedy> {
         .ok_or("write an octal mode, such as \"0600\" or \"0660\"")
 }
 
-/// A listener's certificate; both files have to be there, and the key closed to others.
+/// A listener's certificate; the files have to be there and belong together, and the key be closed to others.
 pub(super) fn tls_files(reader: &Reader<'_>) -> Option<TlsFiles> {
-    let cert_file = reader.existing_file("cert_file");
-    let key_file = reader.existing_file("key_file");
-    if let Some(Err(error)) = key_file.as_deref().map(secrets::check_secret_file) {
-        reader.report("key_file", secrets::finding(&error));
-    }
-    Some(TlsFiles {
-        cert_file: cert_file?,
-        key_file: key_file?,
+    let files = TlsFiles {
+        cert_file: reader.existing_file("cert_file")?,
+        key_file: reader.existing_file("key_file")?,
         client_ca_file: if reader.knows("client_ca_file") {
             reader.existing_file("client_ca_file")
         } else {
             None
         },
-    })
+    };
+    if let Err(error) = secrets::check_secret_file(&files.key_file) {
+        reader.report("key_file", secrets::finding(&error));
+    } else {
+        certificate(reader, &files);
+    }
+    Some(files)
 }
+
+/// Says of the files what the first link would find out. Those that are not there were reported.
+fn certificate(reader: &Reader<'_>, files: &TlsFiles) {
+    let named = [
+        Some(&files.cert_file),
+        Some(&files.key_file),
+        files.client_ca_file.as_ref(),
+    ];
+    if !named.into_iter().flatten().all(|file| file.is_file()) {
+        return;
+    }
+    let tried = tls::TlsFiles {
+        cert_file: files.cert_file.clone(),
+        key_file: files.key_file.clone(),
+        client_ca_file: files.client_ca_file.clone(),
+    };
+    let Err(error) = tls::server_config(&tried) else {
+        return;
+    };
+    let (file, remedy) = match &error {
+        TlsError::Pair { cert_file, .. } => (
+            Some(cert_file),
+            "name the key that belongs to the first certificate",
+        ),
+        TlsError::Pem { file, .. }
+        | TlsError::Root { file, .. }
+        | TlsError::Verifier { file, .. }
+        | TlsError::Empty(file) => (Some(file), PEM),
+        TlsError::Provider(_) => (None, PEM),
+    };
+    let key = match file {
+        Some(file) if *file == files.key_file => "key_file",
+        Some(file) if Some(file) == files.client_ca_file.as_ref() => "client_ca_file",
+        _ => "cert_file",
+    };
+    reader.report(key, Finding::invalid(error.to_string(), remedy));
+}
+
+const PEM: &str =
+    "put PEM there: blocks of BEGIN CERTIFICATE, or one of BEGIN PRIVATE KEY for a key";
 
 /// `[proxy].public_url`, or the first door's address.
 pub(super) fn public_url(proxy: &Reader<'_>, listens: &[Listen<'_>]) -> String {

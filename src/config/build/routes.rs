@@ -21,6 +21,16 @@ use crate::model::scope::ScopeSet;
 type Callers<'a> = [(Reader<'a>, Caller)];
 
 pub(super) fn read(root: &Reader<'_>, callers: &Callers<'_>) -> RouteTable {
+    let proxy = root.table("proxy");
+    let observe = proxy.flag("observe");
+    if observe {
+        let remedy = "write observe = false once you know what your callers need";
+        proxy.warn(
+            "observe",
+            "no route enforces scopes: what lacks them passes",
+            remedy,
+        );
+    }
     let mut routes = Vec::new();
     let mut places: HashMap<RouteName, Reader<'_>> = HashMap::new();
     for reader in root.tables("routes") {
@@ -38,7 +48,10 @@ pub(super) fn read(root: &Reader<'_>, callers: &Callers<'_>) -> RouteTable {
                 );
             }
         }
-        routes.extend(read);
+        routes.extend(read.into_iter().map(|route| Route {
+            observe: route.observe || observe,
+            ..route
+        }));
     }
     RouteTable::build(routes).unwrap_or_else(|conflicts| {
         for conflict in conflicts {

@@ -3,33 +3,141 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::super::{Problem, ProblemKind};
+use rcgen::{CertificateParams, KeyPair};
+use tempfile::TempDir;
+
+use super::super::{Problem, ProblemKind, Problems, Settings, parse};
 use super::{SOUND, read};
 
 const CASES: &str = include_str!("broken.txt");
 
-#[test]
-fn every_broken_file_is_reported_with_place_key_and_remedy() {
-    let cases: Vec<&str> = (CASES.split("\n\n"))
-        .filter(|case| !case.starts_with('#'))
-        .collect();
-    assert!(cases.len() > 50);
-    for case in cases {
+/// A broken file, with the variables and the files around it.
+pub(super) struct Case {
+    /// Before the file's own text.
+    begin: &'static str,
+    variables: Vec<(String, String)>,
+    added: String,
+    wanted: String,
+    folder: TempDir,
+}
+
+impl Case {
+    /// One of `broken.txt`.
+    fn parse(case: &str) -> Self {
         let (text, wanted) = case.split_once("\n--- ").unwrap();
-        let parts: Vec<&str> = wanted.trim_end().split(" | ").collect();
-        let [place, message, remedy] = parts[..] else {
-            panic!("{case}");
-        };
-        let problems = read(&format!("{SOUND}{text}")).unwrap_err();
-        let found = problems
+        let (variables, added): (Vec<&str>, Vec<&str>) =
+            text.lines().partition(|line| line.starts_with("$ "));
+        let variables = variables.iter().map(|line| {
+            let (name, value) = line[2..].split_once('=').unwrap();
+            (name.to_owned(), value.to_owned())
+        });
+        Self {
+            begin: SOUND,
+            variables: variables.collect(),
+            added: added.join("\n"),
+            wanted: wanted.trim_end().to_owned(),
+            folder: folder(),
+        }
+    }
+
+    /// A file in full.
+    pub(super) fn whole(text: &str, variables: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            begin: "",
+            variables: variables.iter().map(owned).collect(),
+            added: text.to_owned(),
+            wanted: String::new(),
+            folder: folder(),
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        format!("{}{}", self.begin, self.added)
+    }
+
+    /// What is broken, as it stands in `broken.txt`.
+    pub(super) fn title(&self) -> String {
+        let variables = self
+            .variables
             .iter()
-            .any(|p| at(p) == place && p.message.contains(message) && p.remedy.contains(remedy));
-        assert!(found && problems.len() == 1, "{case}\ngot:\n{problems}");
-        assert!(problems.render(false).contains(remedy), "{case}");
+            .map(|(name, value)| format!("$ {name}={value}\n"));
+        format!("{}{}", variables.collect::<String>(), self.added.trim_end())
+    }
+
+    pub(super) fn read(&self) -> Result<Settings, Problems> {
+        let environment = self.variables.iter().cloned().collect();
+        parse(
+            &self.folder.path().join("gateway.toml"),
+            &self.text(),
+            &environment,
+        )
+    }
+
+    /// The folder has another name each time.
+    pub(super) fn hide_folder(&self, text: &str) -> String {
+        text.replace(self.folder.path().to_str().unwrap(), "/etc/gateway")
     }
 }
 
+/// Where a broken file lies: `open` is a secret that others can read, `empty` one with nothing in it, `cert.pem` and
+/// `key.pem` belong together, `other.pem` is another key, `text.pem` is no PEM.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str, mode: u32| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let (own, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let asked = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    write("cert.pem", &asked.self_signed(&own).unwrap().pem(), 0o644);
+    write("key.pem", &own.serialize_pem(), 0o600);
+    write("other.pem", &other.serialize_pem(), 0o600);
+    write("text.pem", "canary\n", 0o600);
+    write("open", "canary\n", 0o644);
+    write("empty", "\n", 0o600);
+    folder
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    (CASES.split("\n\n"))
+        .filter(|case| !case.starts_with('#'))
+        .map(Case::parse)
+        .collect()
+}
+
+#[test]
+fn every_broken_file_is_reported_with_place_key_and_remedy() {
+    let cases = cases();
+    assert!(cases.len() > 95, "{}", cases.len());
+    for case in cases {
+        let parts: Vec<&str> = case.wanted.split(" | ").collect();
+        let [place, message, remedy] = parts[..] else {
+            panic!("{}", case.title());
+        };
+        let problems = case.read().unwrap_err();
+        let found = problems
+            .iter()
+            .any(|p| at(p) == place && p.message.contains(message) && p.remedy.contains(remedy));
+        let title = case.title();
+        assert!(found && problems.len() == 1, "{title}\ngot:\n{problems}");
+        assert!(problems.render(false).contains(remedy), "{title}");
+    }
+}
+
+/// Where it is; a problem of a variable is at the variable.
 fn at(problem: &Problem) -> String {
+    if let Some(variable) = &problem.variable {
+        return format!(
+            "{variable} {}",
+            if problem.key.is_empty() {
+                "-"
+            } else {
+                &problem.key
+            }
+        );
+    }
     let (line, column) = (problem.line.unwrap_or(0), problem.column.unwrap_or(0));
     let key = if problem.key.is_empty() {
         "-"

@@ -32,6 +32,7 @@ use crate::net::tls::{Alpn, Roots, client_config};
 use crate::pleo::Pleo;
 use crate::pleo::endpoints::tests::options;
 use crate::refresh::policy::Policy;
+use crate::store::high_water::HighWater;
 use crate::store::open::{self, Database, Opened, StoreOptions};
 use crate::store::owners::Lock;
 use crate::store::sealing_keys::KeySource;
@@ -92,6 +93,12 @@ impl House {
             salvage,
             ..
         } = opened;
+        let high_water = HighWater::open(
+            &data.join("high-water"),
+            store.id(),
+            &pleo.options().provider_id(),
+        );
+        let high_water = high_water.unwrap();
         let tasks = Tasks::on(tokio::runtime::Handle::current());
         let tokens = Tokens::new(tokens::Parts {
             store: store.clone(),
@@ -101,6 +108,7 @@ impl House {
             owner,
             owners,
             salvage,
+            high_water,
             policy: Policy::default(),
             hold: Duration::ZERO,
             concurrency: 1,

@@ -74,7 +74,7 @@ impl Certificate {
 fn bound(tls: Option<TlsFiles>) -> Bound {
     let options = DoorOptions {
         address: DoorAddress::Tcp("127.0.0.1:0".parse().unwrap()),
-        tls: tls.map(|files| Arc::new(ServerTls::load(files).unwrap())),
+        tls: tls.map(|files| Arc::new(ServerTls::load(&files).unwrap())),
         half_close: false,
         index: 7,
     };

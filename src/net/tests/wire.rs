@@ -176,7 +176,7 @@ fn a_key_that_does_not_fit_the_chain_is_refused() {
         key_file: other.files().key_file,
         ..one.files()
     };
-    let error = ServerTls::load(files).unwrap_err();
+    let error = ServerTls::load(&files).unwrap_err();
     assert!(
         matches!(error, crate::net::tls::TlsError::Pair { .. }),
         "{error}"

@@ -1,10 +1,10 @@
 //! What a process does: the real functions, called as the room `tokens` calls them.
 
-use super::ghost::{Fate, Request};
-use super::moves::{Move, outcome_of};
-use super::process::{Flight, Life, Phase};
-use super::world::{World, id_of};
-use crate::model::connection::{Access, Outcome};
+use super::ghost::{Fate, Loss, Request};
+use super::moves::outcome_of;
+use super::process::{Flight, Phase};
+use super::world::{WITHOUT_END, World, id_of};
+use crate::model::connection::Outcome;
 use crate::model::ids::{Epoch, Generation};
 use crate::refresh::{Event, NewPair, PairSource, Refused, step};
 use crate::secret::Secret;
@@ -15,6 +15,10 @@ use std::time::Duration;
 pub(super) enum Deed {
     /// Writes the intent.
     Begin,
+    /// Writes it because a 401 asked for it (R7).
+    Force,
+    /// Writes it because an operator asked for it.
+    BeginEarly,
     /// Looks once more and sends.
     Send,
     /// The dial fails.
@@ -45,6 +49,12 @@ pub(super) enum Deed {
     HearNoise,
     /// Says that the answer is lost.
     GiveUpAnswer,
+    /// Asks Pleo about a consent's pair and decides.
+    Verify { is_right_company: bool },
+    /// An operator decides for it.
+    Retry,
+    /// An operator gives the answer up.
+    GiveUp,
 }
 
 /// What introspection is heard to say.
@@ -58,7 +68,8 @@ pub(super) enum Heard {
 impl World {
     pub(super) fn carry_out(&mut self, p: usize, deed: Deed) -> Result<(), String> {
         match deed {
-            Deed::Begin => return self.begin(p),
+            Deed::Begin | Deed::BeginEarly => return self.begin(p, false),
+            Deed::Force => return self.begin(p, true),
             Deed::Send => return self.send(p),
             Deed::FailToSend | Deed::StandBack => self.move_to(p, Phase::Closing(Outcome::NotSent)),
             Deed::Receive => self.receive(p),
@@ -82,6 +93,15 @@ impl World {
             }
             Deed::TakeOver => return self.must(p, &Event::Overdue),
             Deed::GiveUpAnswer => return self.must(p, &Event::GiveUpAnswer),
+            Deed::Verify { is_right_company } => return self.verify(p, is_right_company),
+            Deed::Retry => {
+                self.loss = self.loss.or(Some(Loss::Operator));
+                return self.must(p, &Event::Retry);
+            }
+            Deed::GiveUp => {
+                self.loss = self.loss.or(Some(Loss::Operator));
+                return self.must(p, &Event::GiveUp);
+            }
             Deed::HearNoise => return self.probe(p, false),
             Deed::Probe(heard) => {
                 let truth = self.introspection_accepts();
@@ -111,24 +131,30 @@ impl World {
     }
 
     /// A step that `next` asked for: to refuse it would be to ask again for ever.
-    fn must(&mut self, p: usize, event: &Event) -> Result<(), String> {
+    pub(super) fn must(&mut self, p: usize, event: &Event) -> Result<(), String> {
         let step = self
             .look(p, |row, moment| step(row, event, moment))
             .map_err(|refused| format!("asked for, then refused: {event:?}: {refused}"))?;
-        self.adopt(step)
+        self.adopt(event, step)
     }
 
-    fn begin(&mut self, p: usize) -> Result<(), String> {
+    fn begin(&mut self, p: usize, forced: bool) -> Result<(), String> {
         self.check_begin()?;
-        let attempt = self.begun;
+        let attempt = self.free_number().ok_or("a row that grows")?;
+        for process in &mut self.processes {
+            process.watched[attempt] = 0;
+        }
+        let id = id_of(attempt);
         self.must(
             p,
             &Event::Begin {
-                attempt: id_of(attempt),
-                forced: false,
+                attempt: id,
+                forced,
             },
         )?;
-        self.begun += 1;
+        if self.attempts_left != WITHOUT_END {
+            self.attempts_left -= 1;
+        }
         self.processes[p].flight = Some(Flight {
             attempt,
             phase: Phase::Begun,
@@ -137,14 +163,17 @@ impl World {
         Ok(())
     }
 
-    fn send(&mut self, p: usize) -> Result<(), String> {
+    pub(super) fn send(&mut self, p: usize) -> Result<(), String> {
         let attempt = self.attempt_of(p);
+        let token = self.held().ok_or("nothing to present")?;
         self.check_send(attempt)?;
+        self.check_forced(attempt)?;
         let begun_at = self.row.attempts.last().map_or(self.now, |a| a.begun_at);
         let age = begun_at.until(self.now).min(Duration::from_secs(20));
         self.requests.push(Request {
             attempt,
-            token: self.row.generation.0,
+            token,
+            held_as: (self.row.epoch.0, self.row.generation.0),
             deadline: self.real + Duration::from_secs(25) - age,
             fate: Fate::Travelling,
             waiting: None,
@@ -181,7 +210,7 @@ impl World {
         };
         self.processes[p].flight = None;
         match self.look(p, |row, moment| step(row, &event, moment)) {
-            Ok(step) => self.adopt(step),
+            Ok(step) => self.adopt(&event, step),
             Err(Refused::Superseded) => Ok(()),
             Err(refused) => Err(format!("an owner may not close its attempt: {refused}")),
         }
@@ -196,7 +225,8 @@ impl World {
             Err(Refused::Unverified) => {}
             other => return self.after_commit(r, p, other),
         }
-        if !self.pleo.accepts(self.requests[r].token + 1) {
+        let brought = self.requests[r].brought();
+        if !brought.is_some_and(|token| self.pleo.accepts(token)) {
             self.requests[r].salvage = None;
             return Ok(true);
         }
@@ -216,7 +246,7 @@ impl World {
     ) -> Result<Result<(), String>, Refused> {
         let event = Event::Commit(Box::new(self.pair_of(r, source, verified)));
         let step = self.look(p, |row, moment| step(row, &event, moment))?;
-        Ok(self.adopt(step))
+        Ok(self.adopt(&event, step))
     }
 
     fn after_commit(
@@ -242,8 +272,12 @@ impl World {
         }
     }
 
-    /// True if a pair in the salvage folder can come out of it now, one way or another.
+    /// True if a pair in the salvage folder can come out of it now, one way or another. One that is newer than the row
+    /// stays: the row was put back from a backup.
     pub(super) fn can_be_drained(&self, p: usize, r: usize) -> bool {
+        if self.requests[r].held_as > (self.row.epoch.0, self.row.generation.0) {
+            return false;
+        }
         let event = Event::Commit(Box::new(self.pair_of(r, PairSource::Salvage, false)));
         let tried = self.look(p, |row, moment| step(row, &event, moment));
         !matches!(tried, Err(Refused::Busy))
@@ -251,17 +285,13 @@ impl World {
 
     fn pair_of(&self, r: usize, source: PairSource, verified: bool) -> NewPair {
         let request = &self.requests[r];
+        let (epoch, generation) = request.held_as;
         NewPair {
             attempt: id_of(request.attempt),
-            epoch: Epoch(0),
-            generation: Generation(request.token),
-            access: Access {
-                token: Secret::new("access"),
-                since: self.now,
-                expires_at: self.now + Duration::from_hours(1),
-                life_known: true,
-            },
-            refresh: Some(Secret::new((request.token + 1).to_string())),
+            epoch: Epoch(epoch),
+            generation: Generation(generation),
+            access: self.new_access(),
+            refresh: request.brought().map(|token| Secret::new(token.text())),
             scopes: None,
             verified,
             source,
@@ -270,28 +300,11 @@ impl World {
 
     fn probe(&mut self, p: usize, accepted: bool) -> Result<(), String> {
         let event = Event::Probed {
+            epoch: self.row.epoch,
             generation: self.row.generation,
             sent_at: self.now,
             accepted,
         };
         self.must(p, &event)
-    }
-
-    /// What a process that is awake would do in a good world, if anything.
-    pub(super) fn good_deed(&self, p: usize) -> Option<Deed> {
-        if self.processes[p].life != Life::Awake {
-            return None;
-        }
-        self.deeds(p)
-            .into_iter()
-            .find(|deed| Move::Do(p, *deed).fault().is_none())
-    }
-
-    /// True if that is done at once: a process that is awake does not dawdle, but for what the store or introspection
-    /// may keep it waiting for.
-    pub(super) fn is_urgent(&self, p: usize) -> bool {
-        let stalled = self.processes[p].flight.is_some_and(|f| f.stalled);
-        let silent = |deed| matches!(deed, Deed::Probe(_));
-        !stalled && self.good_deed(p).is_some_and(|deed| !silent(deed))
     }
 }

@@ -1,6 +1,6 @@
-//! What may go wrong in one exploration, and how often.
+//! What may go wrong in one exploration, or be wished for, and how often.
 
-/// A kind of misfortune.
+/// A kind of misfortune, or of wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fault {
     /// A process ends at once, at any point.
@@ -23,38 +23,107 @@ pub(super) enum Fault {
     StoreAtClose,
     /// For a while no read of the store succeeds.
     StoreAway,
-    /// A 401 that means nothing.
+    /// Introspection refuses a good token.
     Noise,
     /// A cache accepts a dead token.
     StaleCache,
     /// The store's clock steps forward.
     ClockStep,
+    /// Pleo falls silent, for as long as it likes.
+    Silence,
+    /// A 401 asks for a refresh (R7).
+    Forced,
+    /// An operator asks for a refresh.
+    Asked,
+    /// The customer ends the authorisation at Pleo.
+    Revoked,
+    /// A person consents again.
+    Consent,
+    /// An operator imports a pair over the one in use.
+    Import,
+    /// An operator ends the connection.
+    Disconnect,
+    /// The row is put back from a backup, and that is noticed.
+    Restored,
 }
 
-const KINDS: usize = 13;
+const KINDS: usize = 21;
 
-/// What is still allowed to happen: of each kind so many, and so many in all.
+/// What goes wrong by itself.
+pub(super) const MISFORTUNES: &[Fault] = &[
+    Fault::Crash,
+    Fault::Freeze,
+    Fault::LostRequest,
+    Fault::LostAnswer,
+    Fault::FalseAnswer,
+    Fault::TooMany,
+    Fault::NotSent,
+    Fault::StoreAtCommit,
+    Fault::StoreAtClose,
+    Fault::StoreAway,
+    Fault::Noise,
+    Fault::StaleCache,
+    Fault::ClockStep,
+    Fault::Silence,
+];
+
+/// What customers and operators do.
+pub(super) const WISHES: &[Fault] = &[
+    Fault::Forced,
+    Fault::Asked,
+    Fault::Revoked,
+    Fault::Consent,
+    Fault::Import,
+    Fault::Disconnect,
+    Fault::Restored,
+];
+
+/// What is still allowed to happen: of each kind so many, so many misfortunes and so many wishes in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Budget {
     of_each: [u8; KINDS],
-    in_all: u8,
+    misfortunes: u8,
+    wishes: u8,
 }
 
 impl Budget {
-    /// One of each kind, and no more than so many in all.
-    pub(super) fn one_of_each(in_all: u8) -> Self {
+    /// One of each of these kinds, and no more than so many in all.
+    pub(super) fn one_of_each(kinds: &[&[Fault]], misfortunes: u8, wishes: u8) -> Self {
+        let mut of_each = [0; KINDS];
+        for kind in kinds.iter().copied().flatten() {
+            of_each[*kind as usize] = 1;
+        }
         Self {
-            of_each: [1; KINDS],
-            in_all,
+            of_each,
+            misfortunes,
+            wishes,
+        }
+    }
+
+    /// Whatever a story needs.
+    pub(super) fn plenty() -> Self {
+        Self {
+            of_each: [9; KINDS],
+            misfortunes: 99,
+            wishes: 99,
         }
     }
 
     pub(super) fn allows(&self, fault: Fault) -> bool {
-        self.in_all > 0 && self.of_each[fault as usize] > 0
+        let left = if WISHES.contains(&fault) {
+            self.wishes
+        } else {
+            self.misfortunes
+        };
+        left > 0 && self.of_each[fault as usize] > 0
     }
 
     pub(super) fn spend(&mut self, fault: Fault) {
-        self.in_all -= 1;
         self.of_each[fault as usize] -= 1;
+        if WISHES.contains(&fault) {
+            self.wishes -= 1;
+        } else {
+            self.misfortunes -= 1;
+        }
     }
 }

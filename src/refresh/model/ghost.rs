@@ -1,16 +1,17 @@
-//! What nobody in the world knows: where every request and its answer really is.
+//! What nobody in the world knows: where every request and its answer really is, and what may be said to excuse an end.
 
+use super::pleo::{Answer, Token};
 use crate::clock::Timestamp;
 
-use super::pleo::Answer;
-
 /// A request that left.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
     /// The attempt's number.
     pub(super) attempt: usize,
     /// Which token it presents.
-    pub(super) token: u64,
+    pub(super) token: Token,
+    /// Of which epoch and generation that was, in the row.
+    pub(super) held_as: (u64, u64),
     /// By the clock on the wall of the world: nothing of it moves after this.
     pub(super) deadline: Timestamp,
     pub(super) fate: Fate,
@@ -27,8 +28,18 @@ pub(super) enum Fate {
     Travelling,
     /// It will never be applied.
     Gone,
-    /// It was applied: the token it presented is replaced.
-    Applied,
+    /// It was applied and brought this pair: the token it presented is replaced.
+    Applied(Token),
+}
+
+impl Request {
+    /// The pair that Pleo gave for it.
+    pub(super) fn brought(&self) -> Option<Token> {
+        match self.fate {
+            Fate::Applied(token) => Some(token),
+            Fate::Travelling | Fate::Gone => None,
+        }
+    }
 }
 
 /// Why an authorisation may end although the protocol was kept.
@@ -40,4 +51,12 @@ pub(super) enum Loss {
     SilentHolder,
     /// The store's clock stepped past the deadline of an owner that is known dead: nobody watches for that one.
     StepOverTheDead,
+    /// A consent replaced the pair at Pleo and came to nothing here: it died, took too long, or was for another company.
+    Consent,
+    /// An operator decided.
+    Operator,
+    /// The customer ended it at Pleo.
+    Revoked,
+    /// The row was put back from a backup.
+    Restored,
 }

@@ -11,13 +11,17 @@
 //!   followed, as [`ghost::Loss::StepOverTheDead`];
 //! - evidence that is wrong twice in a row; a wall clock that steps back.
 
+mod choices;
 mod deeds;
 mod faults;
 mod ghost;
 mod moves;
+mod people;
 mod pleo;
 mod process;
 mod properties;
+mod reaches;
+mod sameness;
 mod search;
 mod time;
 mod traces;

@@ -1,22 +1,23 @@
-//! What can happen next in a world. How it happens is in `deeds` (processes) and here (everything else).
-
-use super::faults::Fault;
-use super::ghost::{Fate, Loss};
-use super::pleo::Answer;
-use super::process::{Life, Phase};
-use super::time::{MARGIN, Pace};
-use super::world::World;
-use crate::model::connection::{Outcome, State, Verdict};
-use crate::refresh::next::{Next, may_send, next};
+//! What can happen in a world, and how it happens where no process or person does it.
 
 use super::deeds::{Deed, Heard};
-use super::world::id_of;
+use super::faults::Fault;
+use super::ghost::{Fate, Loss, Request};
+use super::people::Act;
+use super::pleo::Answer;
+use super::process::{Life, Phase, Stage};
+use super::properties::REPLAYED;
+use super::time::Pace;
+use super::world::World;
+use crate::model::connection::Outcome;
 
 /// One thing that can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Move {
     /// A process does something.
     Do(usize, Deed),
+    /// A person does.
+    Act(Act),
     Crash(usize),
     Restart(usize),
     Freeze(usize),
@@ -29,6 +30,10 @@ pub(super) enum Move {
     Refuse(usize),
     /// This request never arrives.
     Drop(usize),
+    /// Pleo answers nothing any more.
+    FallSilent,
+    /// It does again.
+    Speak,
     /// Time passes, to the next moment or to the last that anybody can name.
     Pass(Pace, Until),
 }
@@ -44,24 +49,37 @@ impl Move {
     /// What it costs.
     pub(super) fn fault(self) -> Option<Fault> {
         match self {
+            Self::Act(act) => act.fault(),
             Self::Crash(_) => Some(Fault::Crash),
             Self::Freeze(_) => Some(Fault::Freeze),
             Self::ArriveUnheard(_) => Some(Fault::LostAnswer),
             Self::Refuse(_) => Some(Fault::TooMany),
             Self::Drop(_) => Some(Fault::LostRequest),
+            Self::FallSilent => Some(Fault::Silence),
             Self::Pass(Pace::StoreAway, _) => Some(Fault::StoreAway),
             Self::Pass(Pace::StoreOnly, _) => Some(Fault::ClockStep),
-            Self::Do(_, Deed::FailToSend) => Some(Fault::NotSent),
-            Self::Do(_, Deed::HearFalseAnswer) => Some(Fault::FalseAnswer),
-            Self::Do(_, Deed::FailToCommit) => Some(Fault::StoreAtCommit),
-            Self::Do(_, Deed::FailToClose) => Some(Fault::StoreAtClose),
-            Self::Do(_, Deed::Probe(Heard::Noise) | Deed::HearNoise) => Some(Fault::Noise),
-            Self::Do(_, Deed::Probe(Heard::StaleCache)) => Some(Fault::StaleCache),
-            Self::Do(_, _)
-            | Self::Restart(_)
+            Self::Do(_, deed) => deed.fault(),
+            Self::Restart(_)
             | Self::Thaw(_)
             | Self::Arrive(_)
+            | Self::Speak
             | Self::Pass(Pace::All, _) => None,
+        }
+    }
+}
+
+impl Deed {
+    fn fault(self) -> Option<Fault> {
+        match self {
+            Self::FailToSend => Some(Fault::NotSent),
+            Self::HearFalseAnswer => Some(Fault::FalseAnswer),
+            Self::FailToCommit => Some(Fault::StoreAtCommit),
+            Self::FailToClose => Some(Fault::StoreAtClose),
+            Self::Probe(Heard::Noise) | Self::HearNoise => Some(Fault::Noise),
+            Self::Probe(Heard::StaleCache) => Some(Fault::StaleCache),
+            Self::Force => Some(Fault::Forced),
+            Self::BeginEarly => Some(Fault::Asked),
+            _ => None,
         }
     }
 }
@@ -74,7 +92,7 @@ impl World {
             self.moves_of_process(p, &mut moves);
         }
         for (i, request) in self.requests.iter().enumerate() {
-            if request.fate == Fate::Travelling {
+            if self.may_arrive(request) {
                 moves.extend([
                     Move::Arrive(i),
                     Move::ArriveUnheard(i),
@@ -83,8 +101,14 @@ impl World {
                 ]);
             }
         }
+        moves.extend(self.acts().into_iter().map(Move::Act));
+        moves.push(if self.silent {
+            Move::Speak
+        } else {
+            Move::FallSilent
+        });
         let spans = self.spans().len();
-        let at_once = !self.dawdles && (0..self.processes.len()).any(|p| self.is_urgent(p));
+        let at_once = !self.start.dawdles && (0..self.processes.len()).any(|p| self.is_urgent(p));
         for pace in [Pace::All, Pace::StoreAway, Pace::StoreOnly] {
             if spans > 0 && (pace != Pace::All || !at_once) {
                 moves.push(Move::Pass(pace, Until::Next));
@@ -95,6 +119,14 @@ impl World {
         }
         moves.retain(|m| m.fault().is_none_or(|fault| self.budget.allows(fault)));
         moves
+    }
+
+    /// Pleo may come to a request that nobody waits for any more only where answers may be lost.
+    pub(super) fn may_arrive(&self, request: &Request) -> bool {
+        let heard = self.is_carried_out(request.attempt, Phase::Sent);
+        request.fate == Fate::Travelling
+            && !self.silent
+            && (heard || self.start.budget.allows(Fault::LostAnswer))
     }
 
     fn moves_of_process(&self, p: usize, moves: &mut Vec<Move>) {
@@ -109,79 +141,33 @@ impl World {
         }
     }
 
-    /// What a process that is awake can do now; what it would do in a good world comes first.
-    pub(super) fn deeds(&self, p: usize) -> Vec<Deed> {
-        let Some(flight) = self.processes[p].flight else {
-            return self.deeds_on_ground(p);
-        };
-        match flight.phase {
-            Phase::Begun => {
-                let may = self.look(p, |row, m| may_send(row, id_of(flight.attempt), m));
-                if may {
-                    vec![Deed::Send, Deed::FailToSend]
-                } else {
-                    vec![Deed::StandBack]
-                }
-            }
-            Phase::Sent => self.deeds_while_waiting(flight.attempt),
-            Phase::Holding if flight.stalled => vec![Deed::Commit],
-            Phase::Holding => vec![Deed::Commit, Deed::FailToCommit],
-            Phase::Closing(outcome) if flight.stalled => vec![Deed::Close(outcome)],
-            Phase::Closing(outcome) => vec![Deed::Close(outcome), Deed::FailToClose],
+    /// What a process that is awake, or a consent in one, would do in a good world, if anything.
+    pub(super) fn good_move(&self, p: usize) -> Option<Move> {
+        if self.processes[p].life != Life::Awake {
+            return None;
         }
-    }
-
-    fn deeds_while_waiting(&self, attempt: usize) -> Vec<Deed> {
-        let Some(request) = self.request_of(attempt).map(|r| &self.requests[r]) else {
-            return Vec::new();
-        };
-        if request.waiting.is_some() {
-            return vec![Deed::Receive];
-        }
-        let mut deeds = Vec::new();
-        if self.real >= request.deadline - MARGIN {
-            deeds.push(Deed::TimeOut);
-        }
-        deeds.push(Deed::HearFalseAnswer);
+        let deeds = self.deeds(p).into_iter().map(|deed| Move::Do(p, deed));
+        let acts = self.acts_of_consent().into_iter().map(Move::Act);
+        let own = self.consent.is_some_and(|c| c.by == p);
         deeds
+            .chain(acts.filter(|_| own))
+            .find(|good| good.fault().is_none())
     }
 
-    fn deeds_on_ground(&self, p: usize) -> Vec<Deed> {
-        let machine = self.machine(p);
-        let mut deeds: Vec<Deed> = (0..self.requests.len())
-            .filter(|r| self.requests[*r].salvage == Some(machine))
-            .filter(|r| self.can_be_drained(p, *r))
-            .map(Deed::Drain)
-            .collect();
-        // Local salvage is drained before every step of resolution.
-        if !deeds.is_empty() {
-            return deeds;
-        }
-        match self.look(p, next) {
-            Next::Refresh if self.begun < self.most_attempts => deeds.push(Deed::Begin),
-            Next::TakeOver => deeds.push(Deed::TakeOver),
-            Next::Probe => {
-                let truth = self.introspection_accepts();
-                let lie = if truth {
-                    Heard::Noise
-                } else {
-                    Heard::StaleCache
-                };
-                deeds.extend([Deed::Probe(Heard::Truth), Deed::Probe(lie)]);
-            }
-            Next::GiveUpAnswer => deeds.push(Deed::GiveUpAnswer),
-            Next::Refresh | Next::Rest(_) | Next::Verify => {}
-        }
-        if self.row.state == State::Active && self.row.verdict != Verdict::Refused {
-            deeds.push(Deed::HearNoise);
-        }
-        deeds
-    }
-
-    /// True if introspection with the access token held is accepted.
-    pub(super) fn introspection_accepts(&self) -> bool {
-        let alive = self.row.generation.0 > 0 || self.real < self.first_dies;
-        alive && self.pleo.accepts(self.row.generation.0)
+    /// True if that is done at once: a process that is awake does not dawdle, but for what the store, Pleo or a person
+    /// may keep it waiting for.
+    fn is_urgent(&self, p: usize) -> bool {
+        let stalled = self.processes[p].flight.is_some_and(|f| f.stalled);
+        let may_wait = |good| {
+            matches!(
+                good,
+                Move::Do(
+                    _,
+                    Deed::Probe(_) | Deed::Verify { .. } | Deed::Retry | Deed::GiveUp
+                ) | Move::Act(Act::Abandon | Act::Exchange { .. })
+            )
+        };
+        !stalled && self.good_move(p).is_some_and(|good| !may_wait(good))
     }
 
     /// It happens. `Err` if that breaks a promise.
@@ -189,8 +175,17 @@ impl World {
         if let Some(fault) = what.fault() {
             self.budget.spend(fault);
         }
+        self.happen(what)?;
+        self.forget_requests();
+        self.check_visible()
+    }
+
+    fn happen(&mut self, what: Move) -> Result<(), String> {
         match what {
             Move::Do(p, deed) => return self.carry_out(p, deed),
+            Move::Act(act) => return self.act(act),
+            Move::FallSilent => self.silent = true,
+            Move::Speak => self.silent = false,
             Move::Crash(p) => self.crash(p),
             Move::Restart(p) => self.processes[p] = self.processes[p].again(),
             Move::Freeze(p) => self.processes[p].life = Life::Frozen,
@@ -215,47 +210,57 @@ impl World {
     }
 
     fn crash(&mut self, p: usize) {
+        if self.consent.is_some_and(|c| c.by == p) {
+            self.consent = None;
+        }
         let process = &mut self.processes[p];
         process.life = Life::Down;
         let Some(flight) = process.flight.take() else {
             return;
         };
-        if let Some(r) = self.request_of(flight.attempt) {
-            let request = &mut self.requests[r];
-            let held = flight.phase == Phase::Holding || request.waiting == Some(Answer::Pair);
-            request.waiting = None;
-            if held && request.salvage.is_none() {
-                self.loss = Some(Loss::Answer);
-            }
+        let Some(r) = self.request_of(flight.attempt) else {
+            return;
+        };
+        let request = &mut self.requests[r];
+        let waited = matches!(request.waiting.take(), Some(Answer::Pair(_)));
+        let held = flight.phase == Phase::Holding || waited;
+        if held && request.salvage.is_none() {
+            self.lose_answer(r);
+        }
+    }
+
+    /// Nobody has the pair that this request brought. That matters if nobody has put it into the row before.
+    fn lose_answer(&mut self, r: usize) {
+        if self.is_of_held(&self.requests[r]) {
+            self.loss = self.loss.or(Some(Loss::Answer));
         }
     }
 
     fn arrive(&mut self, r: usize, heard: bool) -> Result<(), String> {
-        self.requests[r].fate = Fate::Gone;
-        let was_ended = self.pleo.ended;
-        let answer = self.pleo.refresh(self.requests[r].token);
-        if answer == Answer::Pair {
-            self.requests[r].fate = Fate::Applied;
+        let token = self.requests[r].token;
+        let was_ended = self.pleo.has_ended(token.grant);
+        let answer = self.pleo.refresh(token);
+        self.requests[r].fate = match answer {
+            Answer::Pair(new) => Fate::Applied(new),
+            Answer::Rejected | Answer::TooMany => Fate::Gone,
+        };
+        let is_heard = heard && self.answer(r, answer);
+        if matches!(answer, Answer::Pair(_)) && !is_heard {
+            self.lose_answer(r);
         }
-        let taken = heard && self.answer(r, answer);
-        if answer == Answer::Pair && !taken {
-            self.loss = Some(Loss::Answer);
-        }
-        if self.pleo.ended && !was_ended && self.loss.is_none() {
-            return Err("the authorisation ended although no answer was lost".to_owned());
+        let matters = self.held().is_some_and(|held| held.grant == token.grant)
+            || self.consent.is_some_and(|c| c.stage != Stage::Begun);
+        if self.pleo.has_ended(token.grant) && !was_ended && matters && self.loss.is_none() {
+            return Err(REPLAYED.to_owned());
         }
         Ok(())
     }
 
     /// The answer reaches its owner's socket, if that is still open.
     fn answer(&mut self, r: usize, answer: Answer) -> bool {
-        let request = &mut self.requests[r];
-        let listens = self.processes.iter().any(|p| {
-            p.flight
-                .is_some_and(|f| f.attempt == request.attempt && f.phase == Phase::Sent)
-        });
+        let listens = self.is_carried_out(self.requests[r].attempt, Phase::Sent);
         if listens {
-            request.waiting = Some(answer);
+            self.requests[r].waiting = Some(answer);
         }
         listens
     }
@@ -264,7 +269,7 @@ impl World {
 /// How the owner names an answer without a pair.
 pub(super) fn outcome_of(answer: Answer) -> Option<Outcome> {
     match answer {
-        Answer::Pair => None,
+        Answer::Pair(_) => None,
         Answer::Rejected => Some(Outcome::Rejected),
         Answer::TooMany => Some(Outcome::RefusedForNow),
     }

@@ -1,5 +1,7 @@
 //! A process: which attempt it carries out and how far that has come, and what it has watched.
 
+use super::pleo::Token;
+use crate::clock::Timestamp;
 use crate::model::connection::Outcome;
 use crate::model::ids::Owner;
 
@@ -10,12 +12,12 @@ pub(super) struct Process {
     pub(super) owner: Owner,
     pub(super) life: Life,
     pub(super) flight: Option<Flight>,
-    /// For how many seconds it has watched each attempt, by number.
+    /// For how many half seconds it has watched each attempt, by number.
     pub(super) watched: [u16; MAX_ATTEMPTS],
 }
 
-/// More attempts than any exploration begins.
-pub(super) const MAX_ATTEMPTS: usize = 8;
+/// More attempts than are ever remembered at once.
+pub(super) const MAX_ATTEMPTS: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Life {
@@ -25,7 +27,7 @@ pub(super) enum Life {
 }
 
 /// The attempt that a process carries out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Flight {
     /// The attempt's number.
     pub(super) attempt: usize,
@@ -46,16 +48,34 @@ pub(super) enum Phase {
     Closing(Outcome),
 }
 
-impl std::hash::Hash for Phase {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        let number = match self {
+impl Phase {
+    pub(super) fn number(self) -> u8 {
+        match self {
             Self::Begun => 0,
             Self::Sent => 1,
             Self::Holding => 2,
-            Self::Closing(outcome) => 3 + *outcome as u8,
-        };
-        number.hash(state);
+            Self::Closing(outcome) => 3 + outcome as u8,
+        }
     }
+}
+
+/// A consent that a process carries out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Consent {
+    pub(super) by: usize,
+    /// By the world's clock: the code is not exchanged later.
+    pub(super) until: Timestamp,
+    pub(super) stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Stage {
+    /// Nothing begins any more; the code was not sent yet.
+    Begun,
+    /// Pleo gave this pair.
+    Exchanged(Token),
+    /// The pair is durable; its company has still to be compared.
+    Offered,
 }
 
 impl Process {

@@ -1,158 +1,237 @@
-//! The promises. Each check runs at the step that could break it.
+//! The promises. Each has its name here, and is checked at the step that could break it.
 
 use super::ghost::{Fate, Loss, Request};
-use super::process::Life;
+use super::process::{Phase, Stage};
 use super::world::{GRACE, World, id_of};
 use crate::model::connection::{Reason, State};
 use crate::model::ledger::AuditKind;
-use crate::refresh::{Refused, Step};
+use crate::refresh::{Event, Refused, Step};
+
+pub(super) const ONE_SENDER: &str = "two senders of one token";
+pub(super) const BEFORE_DEADLINE: &str = "presented before an earlier attempt's deadline";
+pub(super) const AGAIN: &str = "a token was presented again that is known to be taken, or may be";
+pub(super) const AFTER_REFUSAL: &str = "begun after a refusal while the answer may still come";
+pub(super) const FORCED_TWICE: &str = "two forced refreshes of one generation were sent";
+pub(super) const DURING_CONSENT: &str = "a token was presented while a consent replaces it";
+pub(super) const IN_THE_AIR: &str = "a code was exchanged while an old token was in the air";
+pub(super) const RESTORED: &str = "a token put back from a backup was presented";
+pub(super) const REPLAYED: &str =
+    "a replaced token ended the authorisation, and no answer was lost";
+pub(super) const OUTAGE: &str = "a connection ended although no answer was lost: an outage of Pleo, \
+     or a 401 that means nothing, has cost it";
+pub(super) const REASON: &str = "the end of a connection is not called what it was";
+pub(super) const ONCE: &str = "an end is not told exactly once";
+pub(super) const DURABLE: &str = "a pair was seen before it was durable";
+pub(super) const THROWN_AWAY: &str = "a late answer was thrown away";
+pub(super) const STANDS: &str = "the row contradicts itself";
+pub(super) const ENDS: &str = "it never comes to a good end";
+
+/// A promise that is broken, and where.
+pub(super) fn broken(promise: &str, how: impl std::fmt::Display) -> String {
+    format!("{promise} ({how})")
+}
+
+/// True, or this promise is broken.
+fn hold(promise: &str, holds: bool) -> Result<(), String> {
+    holds.then_some(()).ok_or_else(|| promise.to_owned())
+}
 
 impl World {
-    /// After a single refusal nothing begins before every answer was waited for (R5).
+    /// Nothing begins on a row that was put back, nor after a single refusal before every answer was waited for (R5).
     pub(super) fn check_begin(&self) -> Result<(), String> {
-        let token = self.row.generation.0;
+        hold(RESTORED, self.row.reason != Some(Reason::Restored))?;
         let refused = self.row.evidence.refused_at.is_some();
         let early = self
             .requests
             .iter()
-            .filter(|r| r.token == token && self.real < r.deadline + GRACE)
+            .filter(|r| self.is_of_held(r) && self.real < r.deadline + GRACE)
             .any(|r| !self.is_stepped_over(r));
-        if self.row.state == State::Uncertain && refused && early {
-            return Err("begun after a refusal while the answer may still come".to_owned());
-        }
-        Ok(())
+        let waits = self.row.state == State::Uncertain && refused && early;
+        hold(AFTER_REFUSAL, !waits)
     }
 
     /// A token is presented only where no earlier presentation of it can still be applied, or be answered with a pair
     /// that somebody will bring (R4, R5). There is one sender at a time.
     pub(super) fn check_send(&mut self, attempt: usize) -> Result<(), String> {
-        let token = self.row.generation.0;
-        if self.proven {
-            return Err("presented although evidence has proven it dead".to_owned());
-        }
-        let earlier = self.requests.iter().filter(|r| r.token == token);
-        let mut silent_holder = false;
-        let mut stepped_over = false;
-        for request in earlier {
-            if request.attempt == attempt {
-                return Err("one attempt is sent twice".to_owned());
-            }
-            if self.real < request.deadline && self.is_stepped_over(request) {
-                stepped_over = true;
+        hold(RESTORED, self.row.reason != Some(Reason::Restored))?;
+        hold(AGAIN, !self.proven)?;
+        self.check_consent_is_over()?;
+        let mut excuse = None;
+        for request in self.requests.iter().filter(|r| self.is_of_held(r)) {
+            hold(ONE_SENDER, request.attempt != attempt)?;
+            if self.real < request.deadline {
+                hold(BEFORE_DEADLINE, self.is_stepped_over(request))?;
+                excuse = Some(Loss::StepOverTheDead);
                 continue;
             }
-            if self.real < request.deadline {
-                return Err("presented before an earlier attempt's deadline".to_owned());
-            }
+            let is_sending = self.is_carried_out(request.attempt, Phase::Sent);
+            hold(
+                ONE_SENDER,
+                !is_sending || request.waiting.is_some() || self.has_timed_out(request),
+            )?;
             match request.fate {
-                Fate::Travelling => return Err("presented while it can be applied".to_owned()),
-                Fate::Applied if self.pair_is_held(request) => {
-                    if self.real < request.deadline + GRACE {
-                        return Err("presented while its answer can be adopted".to_owned());
-                    }
-                    silent_holder = true;
+                Fate::Travelling => return Err(broken(AGAIN, "it can still be applied")),
+                Fate::Applied(_) if self.loss == Some(Loss::Operator) => {}
+                Fate::Applied(_) if self.pair_is_held(request) => {
+                    hold(AGAIN, self.real >= request.deadline + GRACE)?;
+                    excuse = excuse.or(Some(Loss::SilentHolder));
                 }
-                Fate::Applied if self.loss.is_none() => {
-                    return Err("presented although it was applied and committed".to_owned());
-                }
-                Fate::Gone | Fate::Applied => {}
+                Fate::Applied(_) => hold(AGAIN, self.loss.is_some())?,
+                Fate::Gone => {}
             }
         }
-        let loss = match (silent_holder, stepped_over) {
-            (true, _) => Some(Loss::SilentHolder),
-            (_, true) => Some(Loss::StepOverTheDead),
-            (false, false) => None,
+        self.loss = self.loss.or(excuse);
+        let dead = self.held().is_none_or(|token| !self.pleo.accepts(token));
+        hold(AGAIN, !dead || self.loss.is_some())
+    }
+
+    /// An owner that stands still past its deadline has not closed its socket yet: it will find that out.
+    fn has_timed_out(&self, request: &Request) -> bool {
+        self.real >= request.deadline
+    }
+
+    /// R13: from before a code is exchanged until its pair is in use or declined, unless the consent takes too long.
+    fn check_consent_is_over(&mut self) -> Result<(), String> {
+        hold(DURING_CONSENT, self.row.candidate.is_none())?;
+        let Some(consent) = self.consent else {
+            return Ok(());
         };
-        self.loss = self.loss.or(loss);
+        let in_time = self.real < consent.until && self.now == self.real;
+        hold(DURING_CONSENT, !in_time)?;
+        if consent.stage != Stage::Begun {
+            self.loss = self.loss.or(Some(Loss::Consent));
+        }
+        Ok(())
+    }
+
+    /// A code is exchanged only when no request of the old authorisation can be applied any more: it would count as the
+    /// replay of a replaced token (R13).
+    pub(super) fn check_exchange(&self) -> Result<(), String> {
+        let in_the_air = |r: &Request| {
+            r.fate == Fate::Travelling
+                && r.token.grant == self.pleo.latest()
+                && !self.is_stepped_over(r)
+        };
+        hold(IN_THE_AIR, !self.requests.iter().any(in_the_air))
+    }
+
+    /// At most one forced refresh is sent per generation (R7).
+    pub(super) fn check_forced(&mut self, attempt: usize) -> Result<(), String> {
+        let id = id_of(attempt);
+        if self.row.attempts.iter().any(|a| a.id == id && a.forced) {
+            hold(FORCED_TWICE, !self.forced)?;
+            self.forced = true;
+        }
         Ok(())
     }
 
     /// True if the store's clock is ahead and this request's owner is gone.
     fn is_stepped_over(&self, request: &Request) -> bool {
         let attempt = id_of(request.attempt);
-        self.now > self.real
-            && self
-                .row
-                .attempts
-                .iter()
-                .filter(|a| a.id == attempt)
-                .any(|a| {
-                    self.processes
-                        .iter()
-                        .all(|p| p.owner != a.owner || p.life == Life::Down)
-                })
+        let mut own = self.row.attempts.iter().filter(|a| a.id == attempt);
+        self.now > self.real && own.any(|a| self.is_gone(a))
     }
 
-    /// A pair that Pleo stands by is never turned away, unless the row has it already (R6).
+    /// A pair that Pleo stands by is never turned away, unless the row has it already (R6), or its epoch is over (R13).
     pub(super) fn check_thrown_away(&self, r: usize, refused: Refused) -> Result<(), String> {
-        let pair = self.requests[r].token + 1;
-        if self.pleo.accepts(pair) && self.row.generation.0 != pair {
-            return Err(format!("a good pair was thrown away: {refused}"));
+        let request = &self.requests[r];
+        let good = request.brought().filter(|token| self.pleo.accepts(*token));
+        let is_lost = good.is_some()
+            && request.held_as.0 == self.row.epoch.0
+            && self.held() != good
+            && self.loss != Some(Loss::Restored);
+        if is_lost {
+            return Err(broken(THROWN_AWAY, refused));
         }
         Ok(())
     }
 
     /// The row becomes what the step says.
-    pub(super) fn adopt(&mut self, step: Step) -> Result<(), String> {
-        if step.row.generation != self.row.generation {
-            self.told = 0;
-            self.proven = false;
-        }
-        let persons = step
-            .audit
-            .iter()
-            .filter(|(kind, _)| *kind == AuditKind::ReauthorizationRequired)
-            .count();
+    pub(super) fn adopt(&mut self, event: &Event, step: Step) -> Result<(), String> {
+        let brings = matches!(
+            event,
+            Event::Commit(_) | Event::Accept { .. } | Event::Import(_)
+        );
+        let before = self.held();
         let ended = step.row.state == State::ReauthorizationRequired
             && self.row.state != State::ReauthorizationRequired;
-        if persons != usize::from(ended) {
-            return Err("an end is told exactly once".to_owned());
-        }
-        self.row = step.row;
-        self.proven |= self.row.evidence.applied;
+        let moved = (step.row.epoch, step.row.generation) != (self.row.epoch, self.row.generation);
+        let is_new_epoch = step.row.epoch != self.row.epoch;
+        let kinds = step.audit.iter().map(|(kind, _)| *kind);
+        let persons = kinds
+            .filter(|kind| *kind == AuditKind::ReauthorizationRequired)
+            .count();
+        hold(ONCE, persons == usize::from(ended))?;
         if ended {
             self.told += 1;
-            self.check_end()?;
+            self.check_end(&step)?;
         }
+        self.row = step.row;
+        hold(
+            DURABLE,
+            brings || self.held().is_none() || self.held() == before,
+        )?;
+        if moved {
+            (self.told, self.proven, self.forced) = (0, false, false);
+        }
+        if is_new_epoch {
+            // Of a consent that took so long that an attempt was sent meanwhile (residual).
+            self.loss = self.check_exchange().err().and(Some(Loss::Consent));
+        }
+        self.proven |= self.row.evidence.applied;
         self.check_row()
     }
 
-    /// A connection ends only because an answer was lost, or because who has it was silent for too long: that one is still
-    /// taken when it comes.
-    fn check_end(&self) -> Result<(), String> {
-        let token = self.row.generation.0;
+    /// A connection ends only because an answer was lost, or because who has it was silent for too long (that one is still
+    /// taken when it comes), or because people ended it; and that is what is said.
+    fn check_end(&self, step: &Step) -> Result<(), String> {
         let silent = |r: &Request| {
-            r.token == token && self.pair_is_held(r) && self.real >= r.deadline + GRACE
+            self.is_of_held(r) && self.pair_is_held(r) && self.real >= r.deadline + GRACE
         };
-        if self.loss.is_none() && !self.requests.iter().any(silent) {
-            return Err("a connection was given up although no answer was lost".to_owned());
+        let is_lost = self.requests.iter().any(silent);
+        hold(OUTAGE, self.loss.is_some() || is_lost)?;
+        let fits = match step.row.reason {
+            Some(Reason::AnswerLost) => self.loss != Some(Loss::Restored),
+            Some(Reason::Revoked) => matches!(self.loss, Some(Loss::Revoked | Loss::Consent)),
+            Some(Reason::Restored) => self.loss == Some(Loss::Restored),
+            _ => false,
+        };
+        if !fits {
+            let words = format!("{:?} is called {:?}", self.loss, step.row.reason);
+            return Err(broken(REASON, words));
         }
-        if self.row.reason != Some(Reason::AnswerLost) {
-            return Err(format!("a lost answer is called {:?}", self.row.reason));
-        }
-        if self.told > 1 {
-            return Err("a lost answer is told twice".to_owned());
-        }
-        Ok(())
+        hold(ONCE, self.told == 1)
     }
 
-    /// What is shown is what is durable, and the state fits the attempts.
+    /// The state fits the pair and the attempts.
     fn check_row(&self) -> Result<(), String> {
         let row = &self.row;
-        let held = row.refresh_token().map(|t| t.expose().to_owned());
-        let active = matches!(
+        let live = matches!(
             row.state,
             State::Active | State::Refreshing | State::Uncertain
         );
-        if active && held != Some(row.generation.0.to_string()) {
-            return Err("the pair held is not its generation's".to_owned());
-        }
-        if row.generation.0 > self.pleo.current {
-            return Err("a pair that Pleo never gave".to_owned());
-        }
         let open = row.attempts.iter().any(|a| a.outcome.is_none());
-        if row.state == State::Active && open {
-            return Err("active with an open attempt".to_owned());
+        let rests = row.state == State::Active;
+        hold(STANDS, live == self.held().is_some() && !(rests && open))
+    }
+
+    /// What a process serves from memory (R6) lies in salvage, or in the row, or is no good any more (R3).
+    pub(super) fn check_visible(&self) -> Result<(), String> {
+        for (p, process) in self.processes.iter().enumerate() {
+            let unstored = process
+                .flight
+                .filter(|f| f.stalled && f.phase == Phase::Holding);
+            let Some(r) = unstored.and_then(|f| self.request_of(f.attempt)) else {
+                continue;
+            };
+            let request = &self.requests[r];
+            let is_durable = request.salvage == Some(self.machine(p))
+                || request.held_as < (self.row.epoch.0, self.row.generation.0)
+                || request
+                    .brought()
+                    .is_none_or(|token| !self.pleo.accepts(token))
+                || self.held().is_none();
+            hold(DURABLE, is_durable)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ghost::Fate;
-use super::process::{Life, Phase};
+use super::process::{Life, Phase, Process};
 use super::world::{World, number_of, was_perhaps_sent};
 use crate::clock::Timestamp;
 use crate::model::connection::State;
@@ -58,6 +58,7 @@ impl World {
         if matches!(row.state, State::Active | State::Uncertain) {
             moments.extend(row.next_try_at);
         }
+        moments.extend(row.consent_until);
         moments
     }
 
@@ -66,15 +67,9 @@ impl World {
     }
 
     fn spans_of_requests(&self) -> Vec<Duration> {
-        let waiting = |number: usize| {
-            self.processes.iter().any(|p| {
-                p.flight
-                    .is_some_and(|f| f.attempt == number && f.phase == Phase::Sent)
-            })
-        };
         let mut spans = Vec::new();
         for request in &self.requests {
-            if waiting(request.attempt) {
+            if self.is_carried_out(request.attempt, Phase::Sent) {
                 spans.push(self.real.until(request.deadline - MARGIN));
             }
             if request.fate == Fate::Travelling {
@@ -120,7 +115,7 @@ impl World {
         }
         let halves = u16::try_from(span.as_millis() / 500).unwrap_or(u16::MAX);
         let most = u16::try_from(TO_ADOPTION.as_millis() / 500).unwrap_or(u16::MAX);
-        let awake = |p: &&mut super::process::Process| p.life == Life::Awake;
+        let awake = |p: &&mut Process| p.life == Life::Awake;
         for process in self.processes.iter_mut().filter(awake) {
             for attempt in &self.row.attempts {
                 let watched = &mut process.watched[number_of(attempt.id)];

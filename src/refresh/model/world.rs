@@ -1,20 +1,17 @@
-//! The whole world at one moment: the row, Pleo, the requests on their way, the processes, the clocks. And what makes
-//! two moments the same, so that the search ends.
+//! The whole world at one moment: the row, Pleo, the requests on their way, the processes, the people, the clocks.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::faults::Budget;
 use super::ghost::{Fate, Loss, Request};
-use super::pleo::{Answer, Pleo};
-use super::process::{Life, MAX_ATTEMPTS, Phase, Process};
+use super::pleo::{Answer, Pleo, Token};
+use super::process::{Consent, Life, MAX_ATTEMPTS, Phase, Process};
 use crate::clock::Timestamp;
 use crate::model::connection::{Access, Attempt, Connection, Held, Outcome, State, Verdict};
 use crate::model::ids::{AttemptId, TenantName};
-use crate::refresh::policy::Policy;
+use crate::refresh::policy::{Policy, Uncertain};
 use crate::refresh::{Moment, Standing};
 use crate::secret::Secret;
 
@@ -27,23 +24,25 @@ pub(super) struct World {
     /// The time that passes for everybody else.
     pub(super) real: Timestamp,
     pub(super) pleo: Pleo,
+    /// Pleo answers nothing at all.
+    pub(super) silent: bool,
     pub(super) requests: Vec<Request>,
     pub(super) processes: Vec<Process>,
-    /// Attempts begun so far; their numbers count from zero.
-    pub(super) begun: usize,
-    pub(super) most_attempts: usize,
-    /// Processes may take any time for anything, without being frozen.
-    pub(super) dawdles: bool,
+    pub(super) consent: Option<Consent>,
+    pub(super) start: Start,
+    /// How many attempts may still begin; [`WITHOUT_END`] for any number.
+    pub(super) attempts_left: u8,
     pub(super) budget: Budget,
-    /// All processes run on one machine and know each other's locks and salvage.
-    pub(super) together: bool,
-    /// When pair 0's access token dies of age.
+    /// When the access token of the first pair dies, at Pleo.
     pub(super) first_dies: Timestamp,
+    /// What excuses the end of the authorisation held.
     pub(super) loss: Option<Loss>,
-    /// Evidence has proven that generation 0 was taken.
+    /// Evidence has proven that the token held was taken.
     pub(super) proven: bool,
     /// How often this generation was said to need a person.
     pub(super) told: u8,
+    /// A forced refresh of this generation was sent.
+    pub(super) forced: bool,
 }
 
 /// How a world begins: with a row that is due.
@@ -53,57 +52,50 @@ pub(super) struct Start {
     pub(super) life_left: u64,
     /// Whether Pleo has accepted it before.
     pub(super) verdict: Verdict,
-    pub(super) together: bool,
-    pub(super) most_attempts: usize,
+    /// Which machine each process runs on; those of one machine know each other's locks and salvage.
+    pub(super) machines: &'static [usize],
+    pub(super) uncertain: Uncertain,
+    pub(super) attempts: u8,
     /// Processes may take any time for anything, without being frozen.
     pub(super) dawdles: bool,
     pub(super) budget: Budget,
 }
 
+/// So many attempts as ever.
+pub(super) const WITHOUT_END: u8 = u8::MAX;
+
 const BEGIN: Timestamp = Timestamp(10_000_000_000);
 
 impl World {
     pub(super) fn new(start: Start) -> Self {
-        let Ok(tenant) = TenantName::parse("acme") else {
-            unreachable!("the name is good");
-        };
-        let first_dies = BEGIN + Duration::from_secs(start.life_left);
-        let row = Connection {
-            state: State::Active,
-            held: Held::Pair {
-                access: Some(Access {
-                    token: Secret::new("access"),
-                    since: BEGIN - Duration::from_secs(start.life_left),
-                    expires_at: first_dies,
-                    life_known: true,
-                }),
-                refresh: Secret::new("0"),
-            },
-            verdict: start.verdict,
-            ..Connection::pending(tenant)
-        };
         Self {
-            row,
+            row: first_row(&start),
             now: BEGIN,
             real: BEGIN,
             pleo: Pleo::new(),
+            silent: false,
             requests: Vec::new(),
-            processes: (0..2).map(|slot| Process::start(slot, 0)).collect(),
-            begun: 0,
-            most_attempts: start.most_attempts,
-            dawdles: start.dawdles,
+            processes: (0..start.machines.len())
+                .map(|slot| Process::start(slot, 0))
+                .collect(),
+            consent: None,
+            attempts_left: start.attempts,
             budget: start.budget,
-            together: start.together,
-            first_dies,
+            first_dies: BEGIN + Duration::from_secs(start.life_left),
             loss: None,
             proven: false,
             told: 0,
+            forced: false,
+            start,
         }
     }
 
     /// What this process sees.
     pub(super) fn look<T>(&self, p: usize, see: impl FnOnce(&Connection, &Moment<'_>) -> T) -> T {
-        let policy = Policy::default();
+        let policy = Policy {
+            uncertain: self.start.uncertain,
+            ..Policy::default()
+        };
         let standing = |attempt: &Attempt| self.standing(p, attempt);
         let moment = Moment {
             now: self.now,
@@ -114,10 +106,8 @@ impl World {
         see(&self.row, &moment)
     }
 
-    fn standing(&self, p: usize, attempt: &Attempt) -> Standing {
+    pub(super) fn standing(&self, p: usize, attempt: &Attempt) -> Standing {
         let slot = Process::slot_of(&attempt.owner);
-        let owner = &self.processes[slot];
-        let gone = owner.owner != attempt.owner || owner.life == Life::Down;
         let number = number_of(attempt.id);
         let machine = self.machine(p);
         let salvaged = self
@@ -126,13 +116,26 @@ impl World {
             .any(|r| r.attempt == number && r.salvage == Some(machine));
         let halves = u64::from(self.processes[p].watched[number]);
         Standing {
-            dead: gone && machine == self.machine(slot) && !salvaged,
+            dead: self.is_gone(attempt) && machine == self.machine(slot) && !salvaged,
             watched: Duration::from_millis(halves * 500),
         }
     }
 
+    /// True if the process that began this attempt runs no more.
+    pub(super) fn is_gone(&self, attempt: &Attempt) -> bool {
+        let owner = &self.processes[Process::slot_of(&attempt.owner)];
+        owner.owner != attempt.owner || owner.life == Life::Down
+    }
+
     pub(super) fn machine(&self, p: usize) -> usize {
-        if self.together { 0 } else { p }
+        self.start.machines[p]
+    }
+
+    /// The pair that the row holds, if any.
+    pub(super) fn held(&self) -> Option<Token> {
+        self.row
+            .refresh_token()
+            .and_then(|token| Token::read(token.expose()))
     }
 
     /// The request of an attempt, if it was sent.
@@ -140,57 +143,62 @@ impl World {
         self.requests.iter().position(|r| r.attempt == attempt)
     }
 
+    /// True if a process that carries out this attempt has come that far with it.
+    pub(super) fn is_carried_out(&self, attempt: usize, phase: Phase) -> bool {
+        self.processes.iter().any(|p| {
+            p.flight
+                .is_some_and(|f| f.attempt == attempt && f.phase == phase)
+        })
+    }
+
     /// True if somebody has the pair that this request brought, or will have it when it wakes.
     pub(super) fn pair_is_held(&self, request: &Request) -> bool {
-        request.waiting == Some(Answer::Pair)
+        matches!(request.waiting, Some(Answer::Pair(_)))
             || request.salvage.is_some()
-            || self.processes.iter().any(|p| {
-                p.flight
-                    .is_some_and(|f| f.attempt == request.attempt && f.phase == Phase::Holding)
+            || self.is_carried_out(request.attempt, Phase::Holding)
+    }
+
+    /// True if this request presents what the row holds now.
+    pub(super) fn is_of_held(&self, request: &Request) -> bool {
+        request.held_as == (self.row.epoch.0, self.row.generation.0)
+    }
+
+    /// True if the customer ended what the row holds.
+    pub(super) fn held_has_ended(&self) -> bool {
+        self.held()
+            .is_some_and(|token| self.pleo.has_ended(token.grant))
+    }
+
+    /// A number that no attempt has which anybody remembers.
+    pub(super) fn free_number(&self) -> Option<usize> {
+        (0..MAX_ATTEMPTS).find(|n| {
+            !self.row.attempts.iter().any(|a| number_of(a.id) == *n)
+                && self.request_of(*n).is_none()
+                && !self
+                    .processes
+                    .iter()
+                    .any(|p| p.flight.is_some_and(|f| f.attempt == *n))
+        })
+    }
+
+    /// Forgets requests of which nothing is to come, once nobody asks how long ago they were.
+    pub(super) fn forget_requests(&mut self) {
+        let over: Vec<usize> = self
+            .requests
+            .iter()
+            .filter(|r| {
+                r.fate != Fate::Travelling
+                    && r.waiting.is_none()
+                    && r.salvage.is_none()
+                    && self.real >= r.deadline + GRACE
+                    && !self
+                        .processes
+                        .iter()
+                        .any(|p| p.flight.is_some_and(|f| f.attempt == r.attempt))
             })
-    }
-
-    /// Two worlds with the same fingerprint have the same future.
-    pub(super) fn fingerprint(&self) -> u64 {
-        let mut hash = DefaultHasher::new();
-        self.hash_row(&mut hash);
-        let left = |at: Timestamp| self.real.until(at).as_millis() / 500;
-        for request in &self.requests {
-            let fate = (request.attempt, request.token, request.fate);
-            (fate, request.waiting, request.salvage).hash(&mut hash);
-            left(request.deadline).hash(&mut hash);
-            left(request.deadline + GRACE).hash(&mut hash);
-        }
-        for process in &self.processes {
-            (&process.owner, process.life, process.flight).hash(&mut hash);
-            for attempt in &self.row.attempts {
-                process.watched[number_of(attempt.id)].hash(&mut hash);
-            }
-        }
-        left(self.first_dies).hash(&mut hash);
-        (self.pleo, self.begun, self.budget).hash(&mut hash);
-        (self.loss, self.proven, self.told).hash(&mut hash);
-        hash.finish()
-    }
-
-    fn hash_row(&self, hash: &mut DefaultHasher) {
-        let left = |at: Timestamp| self.now.until(at).as_millis() / 500;
-        let since = |at: Option<Timestamp>| at.map(|at| at.until(self.now).as_millis().min(5000));
-        let row = &self.row;
-        (row.state, row.reason, row.generation, row.failures).hash(hash);
-        (row.verdict as u8, row.evidence.applied).hash(hash);
-        (
-            since(row.evidence.accepted_at),
-            since(row.evidence.refused_at),
-        )
-            .hash(hash);
-        row.next_try_at.map(left).hash(hash);
-        row.access().map(|a| left(a.expires_at)).hash(hash);
-        for attempt in &row.attempts {
-            let outcome = attempt.outcome.map(|o| o as u8);
-            (number_of(attempt.id), outcome, attempt.oracle).hash(hash);
-            (left(attempt.deadline), left(attempt.adopt_until)).hash(hash);
-        }
+            .map(|r| r.attempt)
+            .collect();
+        self.requests.retain(|r| !over.contains(&r.attempt));
     }
 
     /// True if nobody knows of anything that is still to come of an attempt.
@@ -199,6 +207,28 @@ impl World {
             .iter()
             .all(|p| p.flight.is_none() || p.life != Life::Awake)
             && self.requests.iter().all(|r| r.fate != Fate::Travelling)
+    }
+}
+
+/// The row that a world begins with.
+pub(super) fn first_row(start: &Start) -> Connection {
+    let Ok(tenant) = TenantName::parse("acme") else {
+        unreachable!("the name is good");
+    };
+    let life = Duration::from_secs(start.life_left);
+    Connection {
+        state: State::Active,
+        held: Held::Pair {
+            access: Some(Access {
+                token: Secret::new("access"),
+                since: BEGIN - life,
+                expires_at: BEGIN + life,
+                life_known: true,
+            }),
+            refresh: Secret::new(Token { grant: 0, pair: 0 }.text()),
+        },
+        verdict: start.verdict,
+        ..Connection::pending(tenant)
     }
 }
 
@@ -222,5 +252,3 @@ pub(super) fn was_perhaps_sent(attempt: &Attempt) -> bool {
         Some(Outcome::NotSent | Outcome::NotApplied)
     )
 }
-
-const _: () = assert!(MAX_ATTEMPTS < 256);

@@ -183,6 +183,15 @@ impl ConnectionStore for PostgresStore {
         Ok(Seen { now, revision, row })
     }
 
+    async fn legible(&self, tenant: &TenantName) -> Result<Seen, StoreError> {
+        let (now, record) = self.record(tenant).await?;
+        let revision = record
+            .as_ref()
+            .map_or(Revision(0), |(revision, _)| *revision);
+        let row = record.and_then(|(_, record)| record.plain());
+        Ok(Seen { now, revision, row })
+    }
+
     async fn list(&self) -> Result<Vec<Result<Connection, TenantName>>, StoreError> {
         let asked = json!({ "provider": self.provider() });
         let rows: Vec<Value> = self.reading("list", asked).await?;

@@ -106,6 +106,21 @@ impl ConnectionStore for SqliteStore {
         .await
     }
 
+    async fn legible(&self, tenant: &TenantName) -> Result<Seen, StoreError> {
+        let tenant = tenant.clone();
+        let clock = Arc::clone(&self.clock);
+        self.reading(move |transaction, seals| {
+            let record = record(transaction, seals, &tenant)?;
+            let number = record.as_ref().map_or(0, |record| record.sealed_revision);
+            Ok(Seen {
+                now: clock.wall(),
+                revision: Revision(unsigned(number).unwrap_or(0)),
+                row: record.and_then(|record| record.plain()),
+            })
+        })
+        .await
+    }
+
     async fn list(&self) -> Result<Vec<Result<Connection, TenantName>>, StoreError> {
         self.reading(|transaction, seals| {
             let sql = "select tenant from connections where provider = ?1 order by tenant";

@@ -38,17 +38,31 @@ impl Authority {
 
     /// For a server or a client of these names.
     pub(crate) fn certificate(&self, names: &[&str]) -> Certificate {
+        self.certificate_that(names, |_| {})
+    }
+
+    /// The same, changed before it is signed.
+    pub(crate) fn certificate_that(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Certificate {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
         let mut asked = CertificateParams::new(names).unwrap();
         (asked.distinguished_name).push(DnType::CommonName, "test certificate");
+        change(&mut asked);
         let signed = asked.signed_by(&key, &self.issuer).unwrap();
         Certificate { signed, key }
     }
 
     /// Writes the authority's own certificate.
     pub(crate) fn write(&self, folder: &Path) -> PathBuf {
-        let path = folder.join("ca.pem");
+        self.write_as(folder, "ca.pem")
+    }
+
+    pub(crate) fn write_as(&self, folder: &Path, name: &str) -> PathBuf {
+        let path = folder.join(name);
         fs::write(&path, &self.pem).unwrap();
         path
     }

@@ -1,5 +1,6 @@
 //! A caller of the gateway: real links over TCP, one request after the other on each.
 
+use std::io;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -42,19 +43,24 @@ impl Answer {
 
 impl Link {
     pub(crate) async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
+        Self::try_open(address).await.unwrap()
+    }
+
+    /// Where the gateway may be gone.
+    pub(crate) async fn try_open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         let mut drive = JoinSet::new();
         drive.spawn(async move {
             // How the link ended is seen by whoever waits for an answer.
             let _ = connection.await;
         });
-        Self {
+        Ok(Self {
             sender,
             host: address.to_string(),
             _drive: drive,
-        }
+        })
     }
 
     pub(crate) async fn get(&mut self, tenant: &str, path: &str) -> Result<Answer, hyper::Error> {

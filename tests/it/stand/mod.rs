@@ -3,6 +3,7 @@
 
 pub(crate) mod caller;
 pub(crate) mod cluster;
+pub(crate) mod hog;
 pub(crate) mod serving;
 
 use std::collections::BTreeMap;
@@ -305,6 +306,20 @@ pub(crate) fn bundle(minted: &Minted, with_access: bool) -> Value {
         bundle["expires_in"] = minted.expires_in.as_secs().into();
     }
     bundle
+}
+
+/// The sealed pairs in salvage; not what is still being written.
+pub(crate) fn salvaged(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(salvaged(&path));
+        } else if path.extension().is_some_and(|end| end == "pair") {
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// Waits until `look` finds something, and fails the test if that takes longer than `limit`.

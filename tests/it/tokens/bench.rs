@@ -25,6 +25,7 @@ use pleo_gateway::refresh::policy::Policy;
 use pleo_gateway::sandbox::{self, CLIENT_ID, CLIENT_SECRET, Minted};
 use pleo_gateway::secret::Secret;
 use pleo_gateway::store::ConnectionStore;
+use pleo_gateway::store::high_water::HighWater;
 use pleo_gateway::store::open::{self, Database, StoreOptions};
 use pleo_gateway::store::owners::Lock;
 use pleo_gateway::store::sealing_keys::KeySource;
@@ -43,11 +44,31 @@ use super::faults::Faulty;
 pub(super) struct Moved {
     both: AtomicI64,
     wall: AtomicI64,
+    /// Time that this machine did not see: its own clock stood still.
+    frozen: AtomicI64,
+}
+
+/// Pleo's clock: time passes there too, but nobody's hand reaches it.
+#[derive(Debug)]
+struct Pleos(Arc<Moved>);
+
+impl Clock for Pleos {
+    fn wall(&self) -> Timestamp {
+        Timestamp(self.0.wall().0 - self.0.wall.load(Ordering::SeqCst))
+    }
+
+    fn boot(&self) -> Boot {
+        self.0.boot()
+    }
 }
 
 impl Clock for Moved {
     fn wall(&self) -> Timestamp {
-        let moved = self.both.load(Ordering::SeqCst) + self.wall.load(Ordering::SeqCst);
+        let places = [&self.both, &self.wall, &self.frozen];
+        let moved: i64 = places
+            .map(|place| place.load(Ordering::SeqCst))
+            .iter()
+            .sum();
         Timestamp(SystemClock.wall().0 + moved)
     }
 
@@ -62,6 +83,12 @@ impl Moved {
     pub(super) fn pass(&self, span: Duration) {
         let micros = i64::try_from(span.as_micros()).unwrap();
         self.both.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    /// Time passes while this machine is put away, and its own clock with it.
+    pub(super) fn freeze(&self, span: Duration) {
+        let micros = i64::try_from(span.as_micros()).unwrap();
+        self.frozen.fetch_add(micros, Ordering::SeqCst);
     }
 
     /// Somebody sets the wall clock, by seconds.
@@ -84,6 +111,7 @@ pub(super) struct Room {
     pub(super) tokens: Tokens,
     pub(super) store: Arc<Faulty>,
     pub(super) pleo: Arc<Pleo>,
+    pub(super) high_water: HighWater,
     pub(super) tasks: Tasks,
     _lock: Lock,
 }
@@ -94,7 +122,7 @@ impl Bench {
         let options = sandbox::Options {
             listen: "127.0.0.1:0".parse().unwrap(),
             requests_per_minute: None,
-            clock: clock.clone(),
+            clock: Arc::new(Pleos(clock.clone())),
             ..sandbox::Options::default()
         };
         let tasks = Tasks::on(Handle::current());
@@ -120,6 +148,9 @@ impl Bench {
             salvage: self.salvage(),
         };
         let opened = open::open(wanted, &owner, clock.clone()).await.unwrap();
+        let mark = data.join("high-water");
+        let high_water = HighWater::open(&mark, opened.store.id(), &pleo.options().provider_id());
+        let high_water = high_water.unwrap();
         let store = Arc::new(Faulty::over(opened.store));
         let tasks = Tasks::on(Handle::current());
         let tokens = Tokens::new(Parts {
@@ -130,6 +161,7 @@ impl Bench {
             owner,
             owners: opened.owners,
             salvage: opened.salvage,
+            high_water: high_water.clone(),
             policy: self.policy.clone(),
             hold: self.hold,
             concurrency: 2,
@@ -141,6 +173,7 @@ impl Bench {
             tokens,
             store,
             pleo,
+            high_water,
             tasks,
             _lock: opened.lock,
         }

@@ -121,6 +121,35 @@ async fn while_pleo_does_not_say_whose_it_is_the_pair_is_kept_and_asked_about_ag
 }
 
 #[tokio::test]
+async fn a_pair_that_pleo_is_silent_about_is_asked_about_seldom_and_holds_the_old_one_for_a_while()
+{
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let old = room.connected(&bench, "acme").await;
+    room.token("acme").await.unwrap();
+    let minted = bench.sandbox.mint(None, None);
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503, "count": 99}));
+    room.tokens.begin_consent(&name("acme")).await.unwrap();
+    let given = consent(&room, "acme", &minted).await;
+    room.tokens.adopt(given).await.unwrap_err();
+    bench.clock.pass(Duration::from_mins(5));
+    let keeper = room.tokens.clone();
+    room.tasks.spawn(async move { keeper.keep().await });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(room.token("acme").await.unwrap(), old.access_token.expose());
+    bench.clock.pass(Duration::from_mins(8));
+    for _ in 0..500 {
+        if room.row("acme").await.generation.0 == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let row = room.row("acme").await;
+    assert_eq!(row.generation.0, 1, "the old pair is refreshed");
+    assert!(row.candidate.is_some(), "and the new one kept");
+}
+
+#[tokio::test]
 async fn a_pair_that_pleo_refuses_is_erased() {
     let bench = Bench::new().await;
     let room = bench.room().await;

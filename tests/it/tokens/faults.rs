@@ -1,7 +1,8 @@
 //! A store that can be told to fail; all else is done by the real one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pleo_gateway::clock::Timestamp;
@@ -21,6 +22,8 @@ pub(super) struct Faulty {
     pub(super) away: AtomicBool,
     /// So many writes are done, and their outcome is not told.
     pub(super) untold: AtomicUsize,
+    /// A write takes so many milliseconds longer.
+    pub(super) stall: AtomicU64,
     /// Rows that were read.
     pub(super) reads: AtomicUsize,
 }
@@ -32,6 +35,7 @@ impl Faulty {
             read_only: AtomicBool::new(false),
             away: AtomicBool::new(false),
             untold: AtomicUsize::new(0),
+            stall: AtomicU64::new(0),
             reads: AtomicUsize::new(0),
         }
     }
@@ -66,6 +70,10 @@ impl ConnectionStore for Faulty {
         self.real.read(tenant).await
     }
 
+    async fn legible(&self, tenant: &TenantName) -> Result<Seen, StoreError> {
+        self.real.legible(tenant).await
+    }
+
     async fn list(&self) -> Result<Vec<Result<Connection, TenantName>>, StoreError> {
         self.real.list().await
     }
@@ -75,6 +83,8 @@ impl ConnectionStore for Faulty {
         if self.read_only.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("ordered by a test".into()));
         }
+        let stall = Duration::from_millis(self.stall.load(Ordering::SeqCst));
+        tokio::time::sleep(stall).await;
         let written = self.real.write(change).await?;
         let untold = |left: usize| left.checked_sub(1);
         match self

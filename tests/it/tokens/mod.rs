@@ -2,9 +2,12 @@
 //! Whole gateways are not here.
 
 mod bench;
+mod clocks;
 mod consenting;
 mod faults;
+mod herding;
 mod operating;
 mod rejecting;
+mod restoring;
 mod storing;
 mod waiting;

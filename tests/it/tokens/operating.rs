@@ -136,3 +136,20 @@ async fn a_process_that_ends_lets_its_flight_land_and_starts_none() {
     let next = bench.room().await;
     assert_eq!(next.row("acme").await.attempts, []);
 }
+
+#[tokio::test]
+async fn a_connection_whose_row_cannot_be_opened_can_be_ended() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    let file = bench.folder.path().join("data").join("gateway.db");
+    let spoil = "update connections set refresh = x'00' where tenant = 'acme'";
+    let changed = rusqlite::Connection::open(file).unwrap().execute(spoil, []);
+    assert_eq!(changed.unwrap(), 1);
+    room.tokens.show(&name("acme")).await.unwrap_err();
+    let ended = room.tokens.disconnect(&name("acme"), false).await.unwrap();
+    assert_eq!((ended.state, ended.epoch.0), (State::Disconnected, 2));
+    assert_eq!(room.state("acme").await, State::Disconnected);
+    room.connected(&bench, "acme").await;
+    room.token("acme").await.unwrap();
+}

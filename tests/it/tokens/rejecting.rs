@@ -103,6 +103,11 @@ async fn one_refresh_is_forced_for_a_generation_whatever_comes_of_it() {
     let attempts = room.row("acme").await.attempts;
     assert_eq!(attempts.len(), 1);
     assert!(attempts[0].forced);
+    // A token that is proven dead is not tried again, for a while.
+    let error = room.token("acme").await.unwrap_err();
+    assert!(matches!(error, ObtainError::Unavailable { .. }));
+    bench.clock.pass(Duration::from_secs(31));
+    room.token("acme").await.unwrap();
 }
 
 #[tokio::test]

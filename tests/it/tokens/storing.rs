@@ -202,3 +202,36 @@ async fn the_store_s_trouble_with_one_tenant_takes_no_turn_of_another() {
     let third = tokio::time::timeout(Duration::from_secs(5), third).await;
     assert_eq!(third.unwrap().unwrap().generation.0, 1);
 }
+
+#[tokio::test]
+async fn a_commit_that_stalls_is_felt_by_nobody_for_long() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    for tenant in ["acme", "beta"] {
+        room.connected(&bench, tenant).await;
+        room.token(tenant).await.unwrap();
+    }
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "200ms"}));
+    let tokens = room.tokens.clone();
+    room.tasks
+        .spawn(async move { tokens.refresh(&name("acme")).await });
+    bench.faults_played().await;
+    room.store.stall.store(4000, Ordering::SeqCst);
+    let quick = tokio::time::timeout(Duration::from_millis(100), room.token("beta"));
+    quick.await.expect("another tenant's call").unwrap();
+    let served = async || {
+        let token = room.token("acme").await.unwrap();
+        room.works(&token).await
+    };
+    let since = tokio::time::Instant::now();
+    until("the new pair is served", served).await;
+    assert!(
+        since.elapsed() < Duration::from_secs(3),
+        "not before the store"
+    );
+    room.store.stall.store(0, Ordering::SeqCst);
+    until("the pair is stored", async || !room.tokens.hold_unstored()).await;
+    assert_eq!(bench.salvaged(), 0);
+    assert!(room.works(&room.token("acme").await.unwrap()).await);
+    assert!(bench.was_kept());
+}

@@ -1,0 +1,169 @@
+//! What was built once at the start and stays as it is until the next: what a reload cannot change, and by which name
+//! that is said. `reload` and `plan` ask the same question here.
+
+use crate::config::{
+    Address, AdminSettings, ConnectSettings, ListenSettings, LogSettings, PleoSettings,
+    ProxySettings, RefreshSettings, Settings, StoreSettings, TelemetrySettings,
+};
+use crate::model::limits::Limits;
+
+/// What stays until the next start.
+#[derive(Debug, PartialEq)]
+pub(super) struct Fixed {
+    bindings: Vec<Binding>,
+    pleo: PleoSettings,
+    store: StoreSettings,
+    proxy: ProxySettings,
+    connect: ConnectSettings,
+    admin: AdminSettings,
+    refresh: RefreshSettings,
+    log: LogSettings,
+    telemetry: TelemetrySettings,
+    limits: Limits,
+}
+
+/// What a callers' door is bound with. Its tenant, its names and the files of its certificate are not: links that come
+/// later follow the new ones.
+#[derive(Debug, PartialEq)]
+struct Binding {
+    address: Address,
+    mode: u32,
+    half_close: bool,
+    is_secure: bool,
+}
+
+impl Fixed {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self {
+            bindings: bindings(&settings.listens),
+            pleo: settings.pleo.clone(),
+            store: settings.store.clone(),
+            proxy: settings.proxy.clone(),
+            connect: settings.connect.clone(),
+            admin: settings.admin.clone(),
+            refresh: settings.refresh.clone(),
+            log: settings.log.clone(),
+            telemetry: settings.telemetry.clone(),
+            limits: of_links(&settings.snapshot.limits),
+        }
+    }
+
+    /// The sections that differ, by name, in the order of the reference.
+    pub(super) fn changed(&self, new: &Self) -> Vec<&'static str> {
+        let sections = [
+            ("[pleo]", self.pleo != new.pleo),
+            ("[store]", self.store != new.store),
+            ("[[listen]]", self.bindings != new.bindings),
+            ("[proxy]", self.proxy != new.proxy),
+            ("[connect]", self.connect != new.connect),
+            ("[admin]", self.admin != new.admin),
+            ("[refresh]", self.refresh != new.refresh),
+            ("[limits] of links", self.limits != new.limits),
+            ("[log]", self.log != new.log),
+            ("[telemetry]", self.telemetry != new.telemetry),
+        ];
+        sections
+            .into_iter()
+            .filter(|(_, differs)| *differs)
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
+/// In an order of their own: that of the file changes no door.
+fn bindings(listens: &[ListenSettings]) -> Vec<Binding> {
+    let mut bindings: Vec<Binding> = (listens.iter())
+        .map(|listen| Binding {
+            address: listen.address.clone(),
+            mode: listen.mode,
+            half_close: listen.half_close,
+            is_secure: listen.tls.is_some(),
+        })
+        .collect();
+    bindings.sort_by_key(|binding| binding.address.to_string());
+    bindings
+}
+
+/// The limits that links are made with; those that requests read anew are left out.
+fn of_links(limits: &Limits) -> Limits {
+    let Limits {
+        max_uri_bytes,
+        request_timeout,
+        max_request_body,
+        replay_buffer,
+        max_in_flight,
+        ..
+    } = Limits::default();
+    Limits {
+        max_uri_bytes,
+        request_timeout,
+        max_request_body,
+        replay_buffer,
+        max_in_flight,
+        ..limits.clone()
+    }
+}
+
+/// For every door of the start, its place in a new configuration: the door with its address, and the same turn among
+/// several with one address. `None` where that cannot be told, or where it is gone: such a door stays as it is.
+pub(super) fn places(old: &[ListenSettings], new: &[ListenSettings]) -> Vec<Option<usize>> {
+    let with = |address: &Address| -> Vec<usize> {
+        let same = new.iter().enumerate();
+        same.filter(|(_, listen)| listen.address == *address)
+            .map(|(place, _)| place)
+            .collect()
+    };
+    (old.iter().enumerate())
+        .map(|(place, listen)| {
+            let same = |other: &&ListenSettings| other.address == listen.address;
+            let turn = old[..place].iter().filter(same).count();
+            let found = with(&listen.address);
+            (found.len() == old.iter().filter(same).count()).then(|| found[turn])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_requests_read_anew_need_no_restart() {
+        let mut limits = Limits {
+            max_request_body: 1,
+            max_in_flight: 1,
+            ..Limits::default()
+        };
+        assert_eq!(of_links(&limits), of_links(&Limits::default()));
+        limits.upstream_links = 1;
+        assert_ne!(of_links(&limits), of_links(&Limits::default()));
+    }
+
+    fn listens(ports: &[u16]) -> Vec<ListenSettings> {
+        let listen = |port: &u16| ListenSettings {
+            address: Address::Tcp(([127, 0, 0, 1], *port).into()),
+            tls: None,
+            mode: 0o600,
+            half_close: false,
+        };
+        ports.iter().map(listen).collect()
+    }
+
+    #[test]
+    fn a_door_is_found_by_its_address_and_never_guessed() {
+        for (old, new, found) in [
+            (&[1, 2][..], &[2, 1][..], &[Some(1), Some(0)][..]),
+            (&[1, 2], &[2, 3], &[None, Some(0)]),
+            (&[0, 0], &[1, 0, 0], &[Some(1), Some(2)]),
+            (&[0, 0], &[0], &[None, None]),
+            (&[0], &[0, 0], &[None]),
+        ] {
+            assert_eq!(
+                places(&listens(old), &listens(new)),
+                found,
+                "{old:?} {new:?}"
+            );
+        }
+        assert_eq!(bindings(&listens(&[1, 2])), bindings(&listens(&[2, 1])));
+    }
+}

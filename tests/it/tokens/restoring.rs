@@ -1,0 +1,111 @@
+//! Rows below the high-water mark (design.md R14): what is decided on them, and the ways back.
+
+use std::time::Duration;
+
+use pleo_gateway::model::connection::{Reason, State};
+use pleo_gateway::model::ids::{Epoch, Generation};
+use pleo_gateway::tokens::operate::OperateError;
+
+use super::bench::{Bench, Room, name};
+
+/// Somebody has seen a newer pair of acme than its row holds.
+fn seen_newer(room: &Room, generation: u64) {
+    room.high_water
+        .raise(&name("acme"), (Epoch(1), Generation(generation)));
+}
+
+async fn decided(bench: &Bench, room: &Room) {
+    for _ in 0..600 {
+        let _ = room.token("acme").await;
+        let _ = room.tokens.verify(&name("acme")).await;
+        if room.state("acme").await != State::Uncertain {
+            return;
+        }
+        bench.clock.pass(Duration::from_millis(500));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it is never decided");
+}
+
+#[tokio::test]
+async fn an_old_row_is_served_but_not_presented_and_two_acceptances_bring_it_back_for_good() {
+    let bench = Bench::new().await;
+    let (room, other) = (bench.room().await, bench.room().await);
+    let minted = room.connected(&bench, "acme").await;
+    seen_newer(&room, 9);
+    assert_eq!(
+        room.token("acme").await.unwrap(),
+        minted.access_token.expose()
+    );
+    room.tokens.refresh(&name("acme")).await.unwrap_err();
+    let row = room.row("acme").await;
+    assert_eq!(
+        (row.state, row.reason),
+        (State::Uncertain, Some(Reason::Restored))
+    );
+    assert_eq!(bench.count("token_calls"), 0);
+    let retry = room.tokens.resolve(&name("acme"), true).await;
+    assert!(matches!(retry, Err(OperateError::Restored(_))), "{retry:?}");
+
+    decided(&bench, &room).await;
+    let row = room.row("acme").await;
+    assert_eq!((row.state, row.reason), (State::Active, None));
+    assert_eq!(row.generation, Generation(10));
+    // Not old again: for who has seen as much, for who has seen less, nor after another start.
+    for room in [&room, &other, &bench.room().await] {
+        room.tokens.refresh(&name("acme")).await.unwrap();
+    }
+    assert_eq!(room.row("acme").await.generation, Generation(13));
+    assert!(bench.was_kept());
+}
+
+#[tokio::test]
+async fn a_replica_that_has_seen_more_declares_it_again() {
+    let bench = Bench::new().await;
+    let (room, other) = (bench.room().await, bench.room().await);
+    room.connected(&bench, "acme").await;
+    seen_newer(&room, 3);
+    seen_newer(&other, 20);
+    room.tokens.show(&name("acme")).await.unwrap();
+    assert_eq!(room.row("acme").await.generation, Generation(4));
+    other.tokens.show(&name("acme")).await.unwrap();
+    assert_eq!(room.row("acme").await.generation, Generation(21));
+    assert_eq!(room.state("acme").await, State::Uncertain);
+    decided(&bench, &room).await;
+    assert_eq!(room.state("acme").await, State::Active);
+    other.tokens.refresh(&name("acme")).await.unwrap();
+    assert!(bench.was_kept());
+}
+
+#[tokio::test]
+async fn where_it_cannot_be_written_down_that_a_row_is_old_nothing_is_decided_on_it() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    seen_newer(&room, 9);
+    room.store.set_read_only(true);
+    room.tokens.refresh(&name("acme")).await.unwrap_err();
+    assert_eq!(room.state("acme").await, State::Active);
+    bench.clock.pass(Duration::from_mins(15));
+    room.token("acme").await.unwrap_err();
+    assert_eq!(bench.count("token_calls"), 0);
+    room.store.set_read_only(false);
+    // Its access token has died meanwhile: nothing can show that it is good.
+    decided(&bench, &room).await;
+    let row = room.row("acme").await;
+    assert_eq!(row.state, State::ReauthorizationRequired);
+    assert_eq!(row.reason, Some(Reason::Restored));
+    assert_eq!(bench.count("token_calls"), 0);
+}
+
+#[tokio::test]
+async fn a_tenant_whose_row_is_gone_counts_on_from_what_was_seen() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    seen_newer(&room, 9);
+    room.connected(&bench, "acme").await;
+    room.token("acme").await.unwrap();
+    let row = room.row("acme").await;
+    assert_eq!((row.state, row.epoch), (State::Active, Epoch(2)));
+    room.tokens.refresh(&name("acme")).await.unwrap();
+}

@@ -172,7 +172,7 @@ impl Server {
             // Nothing is sent: behind a pooler it would reach another session.
             recycling_method: RecyclingMethod::Fast,
         };
-        let config = address.config.clone();
+        let config = (*address.config).clone();
         let manager = Manager::from_config(config.clone(), tls.0.clone(), recycle);
         let mut pool = Pool::builder(manager).max_size(LINKS);
         pool = pool.runtime(Runtime::Tokio1);

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::ServerAddress;
 use crate::clock::SystemClock;
+use crate::drain::Tasks;
 use crate::model::ids::{Owner, ProviderId};
 use crate::secret::Secret;
 use crate::store::contract::{self, change, full, put, tenant};
@@ -250,7 +251,8 @@ async fn no_change_is_missed_however_writers_overlap() {
             put(&store, &full(&format!("{who}-{number}"))).await;
         }
     };
-    let writing = tokio::spawn(futures_of(writer(one, "one"), writer(other, "other")));
+    let writing = Tasks::on(tokio::runtime::Handle::current())
+        .spawn(both(writer(one, "one"), writer(other, "other")));
     let (mut mark, mut seen) = (Revision(0), Vec::new());
     while seen.len() < 200 {
         let done = writing.is_finished();
@@ -262,7 +264,7 @@ async fn no_change_is_missed_however_writers_overlap() {
     writing.await.unwrap();
 }
 
-async fn futures_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+async fn both(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
     tokio::join!(one, other);
 }
 

@@ -24,6 +24,7 @@ mod links;
 mod network;
 mod operators;
 mod plan;
+mod postgres;
 mod proxy;
 mod recognised;
 mod refresh_load;

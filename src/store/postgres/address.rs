@@ -25,7 +25,7 @@ const DIAL: Duration = Duration::from_secs(3);
 /// A server and a database on it, checked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerAddress {
-    pub(super) config: Config,
+    pub(super) config: Box<Config>,
     /// `None`: in clear.
     pub(super) tls: Option<DatabaseTrust>,
 }
@@ -66,7 +66,10 @@ impl ServerAddress {
             .connect_timeout(DIAL)
             .keepalives_idle(KEEPALIVE)
             .tcp_user_timeout(UNACKNOWLEDGED);
-        Ok(Self { config, tls })
+        Ok(Self {
+            config: Box::new(config),
+            tls,
+        })
     }
 }
 

@@ -109,6 +109,10 @@ pub struct StoreSettings {
 
 /// Where connections are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them in a process"
+)]
 pub enum Database {
     /// A file.
     Sqlite(PathBuf),

@@ -24,6 +24,10 @@ use crate::net::tls::TlsError;
 
 /// Where connections are kept.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them in a process"
+)]
 pub enum Database {
     /// A file of this machine.
     Sqlite(PathBuf),
@@ -311,7 +315,8 @@ impl Found {
         owner: &Owner,
         now: Timestamp,
     ) -> Result<Opened, OpenError> {
-        let (owners, lock) = Owners::register(&options.salvage, owner, now)?;
+        let keys = self.seals.sealer.ids();
+        let (owners, lock) = Owners::register(&options.salvage, owner, &keys, now)?;
         let salvage = Salvage::new(&options.salvage, owner, &self.id, self.seals)?;
         Ok(Opened {
             store,

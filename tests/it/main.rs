@@ -5,6 +5,7 @@
 )]
 
 mod admin;
+mod api_keys;
 mod bodies;
 mod clients;
 mod commands;
@@ -23,6 +24,7 @@ mod links;
 mod network;
 mod operators;
 mod plan;
+mod postgres;
 mod proxy;
 mod recognised;
 mod refresh_load;
@@ -30,6 +32,7 @@ mod refresh_once;
 mod rejected;
 mod reload;
 mod restored;
+mod rotation;
 mod salvage;
 mod secrets;
 mod stand;

@@ -205,7 +205,10 @@ async fn nothing_is_lost(fault: (&str, &str)) {
         (row["state"] == "active" && row["generation"] == 1 && is_kept).then_some(())
     })
     .await;
-    assert!(!is_red(&scene.serving).await);
+    until("it is ready again", SOON, async || {
+        (!is_red(&scene.serving).await).then_some(())
+    })
+    .await;
     assert_eq!(
         scene.stand.count("unauthorised"),
         0,

@@ -5,7 +5,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use tokio::runtime::Builder;
@@ -90,11 +90,15 @@ pub(super) fn points(calls: &[String], step: usize, is_long: bool) -> Vec<usize>
         .collect()
 }
 
+/// One test at a time tries its points: more would only wait for processors, and refreshes have deadlines.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// Tries every point, several at the same time, each in a runtime of its own. A trial that fails says why.
 pub(super) fn tried<T: Send>(
     points: Vec<usize>,
     trial: impl AsyncFn(usize) -> T + Sync,
 ) -> Vec<(usize, Result<T, String>)> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let waiting = Mutex::new(points.into_iter());
     let ended = Mutex::new(Vec::new());
     let one = |nth| {

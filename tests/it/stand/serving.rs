@@ -113,17 +113,13 @@ impl Serving {
         self.metric(&name).await
     }
 
-    /// The process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
+    /// The process.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

@@ -1,6 +1,7 @@
 //! `/v1/connections…`: what operators see of connections and do to them.
 
-use http::{Method, StatusCode};
+use crate::net::body::MessageBody;
+use http::{Method, Request, StatusCode};
 use serde_json::json as value;
 
 use super::{Admin, Answer, json, problem, wrong_method};
@@ -12,7 +13,13 @@ use crate::tokens::summary::{HistoryRow, Summary};
 
 impl Admin {
     /// `rest` is what follows `/v1/connections`.
-    pub(super) async fn connections(&self, method: &Method, rest: &str) -> Answer {
+    pub(super) async fn connections<B: MessageBody>(
+        &self,
+        rest: &str,
+        request: Request<B>,
+    ) -> Answer {
+        let (head, body) = request.into_parts();
+        let (method, query) = (&head.method, head.uri.query());
         let mut words = rest.split('/').skip(1);
         let (Some(name), verb, None) = (words.next().or(Some("")), words.next(), words.next())
         else {
@@ -41,8 +48,14 @@ impl Admin {
             (&Method::POST, Some("disconnect")) => {
                 self.shown(self.tokens.disconnect(&tenant, false).await)
             }
+            (&Method::POST, Some("link")) => self.link(&tenant, query).await,
+            (&Method::POST, Some("import")) => self.import(&tenant, query, body).await,
+            (&Method::PUT, Some("key")) => self.set_key(&tenant, query, body).await,
             (_, None | Some("history")) => wrong_method("GET"),
-            (_, Some("refresh" | "verify" | "disconnect")) => wrong_method("POST"),
+            (_, Some("key")) => wrong_method("PUT"),
+            (_, Some("refresh" | "verify" | "disconnect" | "link" | "import")) => {
+                wrong_method("POST")
+            }
             (_, Some(_)) => problem(StatusCode::NOT_FOUND, "no such page"),
         }
     }
@@ -71,7 +84,7 @@ impl Admin {
         }
     }
 
-    fn shown(&self, done: Result<Connection, OperateError>) -> Answer {
+    pub(super) fn shown(&self, done: Result<Connection, OperateError>) -> Answer {
         match done {
             Ok(row) => json(StatusCode::OK, &Summary::of(&row, &self.policy)),
             Err(error) => failed(&error),
@@ -79,17 +92,22 @@ impl Admin {
     }
 }
 
-fn failed(error: &OperateError) -> Answer {
+pub(super) fn failed(error: &OperateError) -> Answer {
     let status = match error {
         OperateError::NotConnected(_) => StatusCode::NOT_FOUND,
         OperateError::WouldReplace(_)
         | OperateError::CompanyTaken(_)
         | OperateError::WrongCompany { .. }
         | OperateError::NotUncertain(_)
+        | OperateError::NotRefreshed(_)
+        | OperateError::KeyRejected(_)
+        | OperateError::NoCompany
         | OperateError::Restored(_)
         | OperateError::Refused
         | OperateError::ReauthorizationRequired => StatusCode::CONFLICT,
-        OperateError::NothingToVerify => StatusCode::UNPROCESSABLE_ENTITY,
+        OperateError::NothingToVerify | OperateError::NotAKey(_) => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         OperateError::Silent | OperateError::Uninstall(_) => StatusCode::BAD_GATEWAY,
         OperateError::TryAgain { .. } | OperateError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     };

@@ -4,10 +4,13 @@
 mod connections;
 mod health;
 pub mod token;
+mod wish;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::net::body::MessageBody;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -15,6 +18,7 @@ use http_body_util::Full;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::model::snapshot::Snapshot;
 use crate::refresh::policy::Policy;
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
@@ -44,6 +48,10 @@ pub struct Admin {
     pub serves_everything: bool,
     /// Where the process stands.
     pub stage: Arc<Stage>,
+    /// Whose company is pinned, and what a link asks for.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Where browsers reach us: an origin without a trailing slash.
+    pub public_url: String,
     /// To whoever reloads.
     pub reload: mpsc::Sender<ReloadWish>,
 }
@@ -79,7 +87,7 @@ impl Stage {
 
 impl Admin {
     /// Answers one request.
-    pub async fn answer<B>(&self, request: &Request<B>) -> Answer {
+    pub async fn answer<B: MessageBody>(&self, request: Request<B>) -> Answer {
         let path = request.uri().path();
         match (request.method(), path) {
             (&Method::GET | &Method::HEAD, "/livez") => text(StatusCode::OK, "ok\n"),
@@ -91,11 +99,14 @@ impl Admin {
                 StatusCode::NOT_FOUND,
                 "beyond loopback and without TLS this listener serves health and metrics only",
             ),
-            _ if !self.is_operator(request) => unauthorised(),
+            _ if !self.is_operator(&request) => unauthorised(),
             (&Method::POST, "/-/reload") => self.reload().await,
             (_, "/-/reload") => wrong_method("POST"),
-            (method, _) => match path.strip_prefix("/v1/connections") {
-                Some(rest) => self.connections(method, rest).await,
+            _ => match path.strip_prefix("/v1/connections") {
+                Some(rest) => {
+                    let rest = rest.to_owned();
+                    self.connections(&rest, request).await
+                }
                 None => problem(
                     StatusCode::NOT_FOUND,
                     "no such page; see /v1/connections, /metrics, /readyz",

@@ -67,7 +67,7 @@ impl Desk {
             let admin = self.admin.clone();
             let service = move |arrival: crate::net::peer::Arrival| {
                 let admin = admin.clone();
-                async move { admin.answer(&arrival.into_parts().0).await }
+                async move { admin.answer(arrival.into_parts().0).await }
             };
             ended(serve(door, limits(), stop.clone(), service, panicked).await);
         }

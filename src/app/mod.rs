@@ -19,12 +19,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, ReloadWish, Stage, token};
-use crate::config::{Environment, LogFormat, SecretSource, Settings};
+use crate::config::{AdminSettings, Environment, LogFormat, SecretSource, Settings};
 use crate::connect::{self, Connect};
 use crate::drain::Tasks;
 use crate::model::snapshot::Snapshot;
 use crate::net::links::Links;
-use crate::net::listener::DoorAddress;
+use crate::net::listener::{Bound, DoorAddress};
 use crate::net::threads::Cores;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{access_log, logs};
@@ -72,11 +72,7 @@ pub async fn start(
     let threads = doors::threads(&settings);
     let opened = doors::open(&settings, &environment, threads).await?;
     let certificates = opened.certificates();
-    let callers = opened
-        .callers
-        .iter()
-        .map(|door| door.address().clone())
-        .collect();
+    let callers = addresses(&opened.callers);
     let (connect, admin) = (
         opened.connect.address().clone(),
         opened.admin.address().clone(),
@@ -89,12 +85,19 @@ pub async fn start(
     let (reload, wishes) = mpsc::channel(RELOADS_WAITING);
     let (stop_callers, stop_desk) = (CancellationToken::new(), CancellationToken::new());
     let drain_delay = settings.snapshot.limits.drain_delay;
-    let admin_room = operators(&settings, &rooms, stage.clone(), reload.clone())?;
     let public_url = settings.connect.public_url;
     let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
         generation: 1,
         ..settings.snapshot
     }));
+    let shared = (snapshot.clone(), public_url.clone());
+    let admin_room = operators(
+        &settings.admin,
+        &rooms,
+        stage.clone(),
+        shared,
+        reload.clone(),
+    )?;
     let desk = Desk {
         admin: Arc::new(admin_room),
         connect: browsers(public_url, &rooms, snapshot.clone())?,
@@ -115,7 +118,6 @@ pub async fn start(
         rooms.metrics.clone(),
         tasks.stop_token(),
     ));
-    let (metrics, clock) = (rooms.metrics.clone(), rooms.clock.clone());
     let reloads = Reload {
         file: settings.file,
         environment,
@@ -123,8 +125,9 @@ pub async fn start(
         doors,
         certificates,
         snapshot,
-        metrics,
-        clock,
+        metrics: rooms.metrics.clone(),
+        clock: rooms.clock.clone(),
+        store: rooms.store.clone(),
     };
     tasks.spawn(reloads.run(wishes, tasks.stop_token()));
     rooms.metrics.reloaded(true, rooms.clock.wall());
@@ -145,13 +148,18 @@ pub async fn start(
     })
 }
 
+fn addresses(doors: &[Bound]) -> Vec<DoorAddress> {
+    doors.iter().map(|door| door.address().clone()).collect()
+}
+
 fn operators(
-    settings: &Settings,
+    settings: &AdminSettings,
     rooms: &Rooms,
     stage: Arc<Stage>,
+    (snapshot, public_url): (Arc<ArcSwap<Snapshot>>, String),
     reload: mpsc::Sender<ReloadWish>,
 ) -> Result<Admin, StartError> {
-    let token = match &settings.admin.token {
+    let token = match &settings.token {
         SecretSource::File(path) => token::read_or_make(path).map_err(StartError::AdminToken)?,
         SecretSource::Given(token) => token.clone(),
     };
@@ -161,8 +169,10 @@ fn operators(
         policy: rooms.policy.clone(),
         metrics: rooms.metrics.clone(),
         token,
-        serves_everything: settings.admin.serves_everything(),
+        serves_everything: settings.serves_everything(),
         stage,
+        snapshot,
+        public_url,
         reload,
     })
 }

@@ -15,8 +15,11 @@ use super::fixed::{Fixed, places};
 use crate::admin::ReloadWish;
 use crate::clock::SharedClock;
 use crate::config::{self, Environment, ListenSettings, Settings, TlsFiles};
+use crate::model::ledger::{AuditEntry, AuditKind};
 use crate::model::snapshot::{Door, Snapshot};
 use crate::net::tls::{ServerTls, TlsError, server_config};
+use crate::store::ConnectionStore;
+use crate::telemetry::audit;
 use crate::telemetry::chain::chain;
 use crate::telemetry::metrics::Metrics;
 
@@ -31,6 +34,7 @@ pub(super) struct Reload {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) metrics: Metrics,
     pub(super) clock: SharedClock,
+    pub(super) store: Arc<dyn ConnectionStore>,
 }
 
 /// The doors as they were opened, and the files that their certificates come from now.
@@ -116,6 +120,9 @@ impl Reload {
             let done = self.once().await;
             self.say(&done);
             watch.follow(self.watched());
+            if let Ok(restart) = &done {
+                self.note(restart).await;
+            }
             if let Some(wish) = wish {
                 // Whoever asked may have gone away.
                 let _ = wish.send(done);
@@ -148,6 +155,27 @@ impl Reload {
             ),
         }
         self.metrics.reloaded(done.is_ok(), self.clock.wall());
+    }
+
+    /// A store that is away stops no reload.
+    async fn note(&self, restart: &[&'static str]) {
+        let entry = AuditEntry {
+            at: self.clock.wall(),
+            tenant: None,
+            who: "gateway".to_owned(),
+            what: AuditKind::ConfigurationReloaded,
+            detail: match restart {
+                [] => String::new(),
+                names => format!("needs a restart: {}", names.join(", ")),
+            },
+        };
+        match self.store.note(entry.clone()).await {
+            Ok(()) => audit::say(&entry),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "the reload could not be written to the audit"
+            ),
+        }
     }
 
     /// The names of what needs a restart, or every problem.

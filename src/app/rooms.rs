@@ -23,6 +23,7 @@ use crate::store::ConnectionStore;
 use crate::store::high_water::{HighWater, HighWaterError};
 use crate::store::open::{self, OpenError, OpenFault, Opened, StoreOptions};
 use crate::store::owners::Lock;
+use crate::store::rotation::Rotation;
 use crate::store::sealing_keys::KeySource;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::{Parts, Tokens};
@@ -49,6 +50,8 @@ pub struct Rooms {
     pub policy: Policy,
     /// What runs, and what shutdown waits for.
     pub tasks: Tasks,
+    /// Everything that is sealed, for a change of keys.
+    pub rotation: Rotation,
     lock: Lock,
     high_water: HighWater,
 }
@@ -160,8 +163,14 @@ impl Rooms {
             owners,
             lock,
             salvage,
-            ..
+            sealing_key,
         } = open::open(store, &owner, clock.clone()).await?;
+        let rotation = Rotation {
+            store: store.clone(),
+            salvage: salvage.clone(),
+            owners: owners.clone(),
+            key: sealing_key,
+        };
         let high_water = HighWater::open(&settings.store.high_water, store.id(), &provider)?;
         let policy = policy_of(&settings.refresh);
         let tokens = Tokens::new(Parts {
@@ -189,6 +198,7 @@ impl Rooms {
             metrics,
             policy,
             tasks,
+            rotation,
             lock,
             high_water,
         })

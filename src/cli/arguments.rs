@@ -103,6 +103,20 @@ pub(super) enum Connections {
     },
     /// Take tokens from standard input, or many from a file
     Import(ImportOptions),
+    /// Take an API key from standard input; Pleo is asked before it is stored
+    SetKey {
+        #[command(flatten)]
+        one: One,
+        /// Who made the key: Pleo with the integration, or a person of the company
+        #[arg(long, value_enum, default_value_t = Kind::Integrated)]
+        kind: Kind,
+        /// Replace an active connection
+        #[arg(long)]
+        replace: bool,
+        /// Let another tenant be connected to the same company
+        #[arg(long)]
+        allow_shared_company: bool,
+    },
     /// Ask Pleo who we are and compare
     Verify(One),
     /// Force one refresh
@@ -128,6 +142,13 @@ pub(super) enum Connections {
     },
     /// The ledger of one connection, oldest first
     History(One),
+}
+
+/// The kinds of API key.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum Kind {
+    Integrated,
+    Standalone,
 }
 
 #[derive(Debug, Args)]
@@ -181,6 +202,12 @@ pub(super) enum Callers {
 pub(super) enum Keys {
     /// Make the first sealing key file that is missing
     New {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Seal every stored secret anew under the first sealing key; can be run again at any time
+    Rotate {
         /// For programs
         #[arg(long)]
         json: bool,

@@ -1,16 +1,20 @@
 //! `connections …`: the tenants' Pleo connections, from the command line. Works on the store by itself, whether or not
 //! gateways are running on it.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::arguments::{Connections, One};
+use zeroize::Zeroizing;
+
+use super::arguments::{Connections, Kind, One};
 use super::exit::{Exit, Failure};
 use super::session::{self, Session};
 use super::{import, print};
 use crate::connect::link::{self, Terms};
 use crate::model::connection::Connection;
 use crate::model::ids::TenantName;
+use crate::tokens::api_key::{self, ApiKey, KeyKind, KeyTerms, NotAKey};
 use crate::tokens::operate::OperateError;
 use crate::tokens::summary::{HistoryRow, Summary};
 
@@ -34,6 +38,23 @@ pub(super) fn run(config: Option<PathBuf>, command: Connections) -> Result<(), F
             allow_shared_company,
         } => link(session, &one, expires, allow_shared_company).await,
         Connections::Import(options) => import::run(session, &options).await,
+        Connections::SetKey {
+            one,
+            kind,
+            replace,
+            allow_shared_company,
+        } => {
+            let terms = KeyTerms {
+                kind: match kind {
+                    Kind::Integrated => KeyKind::Integrated,
+                    Kind::Standalone => KeyKind::Standalone,
+                },
+                expected_company: session.pinned_company(&tenant(&one)?),
+                allow_shared_company,
+                replace,
+            };
+            set_key(session, &one, &terms).await
+        }
         Connections::Verify(one) => verify(session, &one).await,
         Connections::Refresh(one) => refresh(session, &one).await,
         Connections::Disconnect { one, uninstall } => disconnect(session, &one, uninstall).await,
@@ -95,6 +116,26 @@ async fn show(session: &Session, one: &One) -> Result<(), Failure> {
     tell(session, &row, one.json, None)
 }
 
+async fn set_key(session: &Session, one: &One, terms: &KeyTerms) -> Result<(), Failure> {
+    let tenant = tenant(one)?;
+    let key = read_key().map_err(|error| Failure::of(Exit::Io, &error))?;
+    let key = std::str::from_utf8(&key).map_err(|_| NotAKey::Characters);
+    let key = key.and_then(ApiKey::parse).map_err(OperateError::from)?;
+    let row = session.tokens().set_key(&tenant, key, terms).await?;
+    let words = "Pleo accepts the key; it is in use.";
+    tell(session, &row, one.json, Some(words))
+}
+
+/// A little more than the longest key, so that a longer one is noticed.
+fn read_key() -> std::io::Result<Zeroizing<Vec<u8>>> {
+    const MOST: usize = api_key::LONGEST + 3;
+    // Room for all of it, so that growing leaves no copies behind.
+    let mut key = Zeroizing::new(Vec::with_capacity(2 * MOST));
+    let input = std::io::stdin().lock();
+    input.take(MOST as u64).read_to_end(&mut key)?;
+    Ok(key)
+}
+
 async fn verify(session: &Session, one: &One) -> Result<(), Failure> {
     let tenant = tenant(one)?;
     let verified = session.tokens().verify(&tenant).await?;
@@ -113,7 +154,7 @@ async fn verify(session: &Session, one: &One) -> Result<(), Failure> {
         session,
         &verified.connection,
         one.json,
-        Some("Pleo accepts the token, and it is for this company."),
+        Some("Pleo accepts the credential, and it is for this company."),
     )
 }
 
@@ -210,15 +251,12 @@ async fn link(
         allow_shared_company: shared,
         who: "cli".to_owned(),
     };
-    let issued = link::issue(session.store(), session.connect_url(), &tenant, terms)
+    let (store, tokens) = (session.store(), session.tokens());
+    let issued = link::issue(store, tokens, session.connect_url(), &tenant, terms)
         .await
         .map_err(|error| Failure::of(Exit::Unavailable, &error))?;
-    session.tokens().linked(&tenant).await?;
     if one.json {
-        let url = issued.url.as_str();
-        return print::json(
-            &serde_json::json!({ "tenant": tenant, "url": url, "expires_at": issued.expires_at.to_string() }),
-        );
+        return print::json(&issued.to_json());
     }
     print::remark(&format!(
         "For whoever may consent for {tenant}; good once, until {}. It asks for: {}",
@@ -240,6 +278,7 @@ impl From<OperateError> for Failure {
         let exit = match &error {
             OperateError::NotConnected(_)
             | OperateError::ReauthorizationRequired
+            | OperateError::KeyRejected(_)
             | OperateError::Refused
             | OperateError::Store(_) => Exit::Unavailable,
             OperateError::WouldReplace(tenant) => {
@@ -253,6 +292,9 @@ impl From<OperateError> for Failure {
             }
             OperateError::WrongCompany { .. }
             | OperateError::NothingToVerify
+            | OperateError::NoCompany
+            | OperateError::NotAKey(_)
+            | OperateError::NotRefreshed(_)
             | OperateError::NotUncertain(_)
             | OperateError::Restored(_) => Exit::Data,
             OperateError::Silent | OperateError::TryAgain { .. } | OperateError::Uninstall(_) => {

@@ -1,15 +1,86 @@
-//! `keys new`: a sealing key file where one is missing.
+//! `keys new`: a sealing key file where one is missing. `keys rotate`: everything sealed anew under the first key.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use super::arguments::Keys;
 use super::exit::{Exit, Failure};
-use super::{print, session};
+use super::print;
+use super::session::{self, Session};
 use crate::config::SecretSource;
+use crate::store::rotation::RotationError;
 use crate::store::sealing_keys::{KeyError, make_key_file};
 
+/// Between two words of progress on a terminal.
+const TOLD_EVERY: usize = 100;
+
 pub(super) fn run(config: Option<PathBuf>, command: &Keys) -> Result<(), Failure> {
-    let Keys::New { json } = command;
+    match command {
+        Keys::New { json } => new(config, *json),
+        Keys::Rotate { json } => session::run(config, async |session| rotate(session, *json).await),
+    }
+}
+
+async fn rotate(session: &Session, json: bool) -> Result<(), Failure> {
+    let rotation = session.rotation();
+    let shows_progress = std::io::stderr().is_terminal();
+    let progress = |done: usize, of: usize| {
+        if shows_progress && (done == of || done.is_multiple_of(TOLD_EVERY)) {
+            print::remark(&format!("{done} of {of}"));
+        }
+    };
+    let done = rotation.run("cli", progress).await?;
+    for (name, why) in &done.failed {
+        print::error(&format!("{name}: {why}"));
+    }
+    if json {
+        let failed: Vec<_> = (done.failed.iter())
+            .map(|(name, why)| serde_json::json!({ "name": name, "why": why }))
+            .collect();
+        print::json(&serde_json::json!({
+            "key_id": rotation.key.to_string(),
+            "resealed": done.resealed,
+            "already": done.already,
+            "failed": failed,
+        }))?;
+    } else {
+        print::remark(&format!(
+            "{} sealed anew under key {}, {} already, {} failed.",
+            done.resealed,
+            rotation.key,
+            done.already,
+            done.failed.len()
+        ));
+    }
+    if !done.failed.is_empty() {
+        print::error("what failed needs the key that sealed it: keep the old keys");
+        return Err(Failure::told(Exit::Data));
+    }
+    if !json {
+        print::remark(
+            "No other key is needed here any more. Other machines have salvage of their own: run this there too, then \
+             remove the old keys from [store] sealing_keys.",
+        );
+    }
+    Ok(())
+}
+
+impl From<RotationError> for Failure {
+    fn from(error: RotationError) -> Self {
+        match &error {
+            RotationError::NotHeld { .. } => Self::new(
+                Exit::Configuration,
+                format!(
+                    "{error}: they could not open what is sealed anew; restart them with all keys in [store] \
+                     sealing_keys, then run this again"
+                ),
+            ),
+            RotationError::Store(_) => Self::of(Exit::Unavailable, &error),
+        }
+    }
+}
+
+fn new(config: Option<PathBuf>, json: bool) -> Result<(), Failure> {
     let settings = session::load(config)?;
     let missing = settings
         .store
@@ -33,7 +104,7 @@ pub(super) fn run(config: Option<PathBuf>, command: &Keys) -> Result<(), Failure
         };
         Failure::of(exit, &error)
     })?;
-    if *json {
+    if json {
         return print::json(&serde_json::json!({ "file": path, "key_id": id.to_string() }));
     }
     print::remark(

@@ -16,6 +16,7 @@ use crate::model::scope::ScopeSet;
 use crate::model::snapshot::Snapshot;
 use crate::refresh::policy::Policy;
 use crate::store::ConnectionStore;
+use crate::store::rotation::Rotation;
 use crate::tokens::Tokens;
 
 /// The rooms and what they were built from.
@@ -100,6 +101,10 @@ impl From<&StartError> for Failure {
 impl Session {
     pub(super) fn tokens(&self) -> &Tokens {
         &self.rooms.tokens
+    }
+
+    pub(super) fn rotation(&self) -> &Rotation {
+        &self.rooms.rotation
     }
 
     pub(super) fn snapshot(&self) -> &Snapshot {

@@ -10,6 +10,9 @@ use crate::model::ids::TenantName;
 use crate::model::ledger::{AuditEntry, AuditKind};
 use crate::model::scope::ScopeSet;
 use crate::store::{ConnectLink, ConnectionStore, StoreError};
+use crate::telemetry::audit;
+use crate::tokens::Tokens;
+use crate::tokens::operate::OperateError;
 
 /// What a link is to be good for.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +29,8 @@ pub struct Terms {
 
 /// A link that was made. Not `Debug`: whoever holds the URL may consent with it.
 pub struct Issued {
+    /// For whom.
+    pub tenant: TenantName,
     /// What to open in a browser. Shown once: only its digest is kept.
     pub url: String,
     /// When it ends, by the store's clock.
@@ -34,13 +39,33 @@ pub struct Issued {
     pub scopes: ScopeSet,
 }
 
-/// Makes a link for a tenant on `public_url`, an origin without a trailing slash.
+impl Issued {
+    /// `link --json`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let expires_at = self.expires_at.to_string();
+        serde_json::json!({ "tenant": self.tenant, "url": self.url, "expires_at": expires_at })
+    }
+}
+
+/// Why no link was made.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The link could not be kept.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The tenant could not be noted.
+    #[error("the tenant could not be noted")]
+    Tenant(#[from] OperateError),
+}
+
+/// Makes a link for a tenant on `public_url`, an origin without a trailing slash. From then on the tenant exists.
 pub async fn issue(
     store: &Arc<dyn ConnectionStore>,
+    tokens: &Tokens,
     public_url: &str,
     tenant: &TenantName,
     terms: Terms,
-) -> Result<Issued, StoreError> {
+) -> Result<Issued, LinkError> {
     let ticket = Ticket::make();
     let now = store.now().await?;
     let expires_at = now + terms.expires;
@@ -53,13 +78,16 @@ pub async fn issue(
     };
     let audit = AuditEntry {
         at: now,
-        tenant: tenant.clone(),
+        tenant: Some(tenant.clone()),
         who: terms.who,
         what: AuditKind::Linked,
         detail: format!("good until {expires_at}, asks for: {}", terms.scopes),
     };
-    store.put_link(ticket.digest(), link, audit).await?;
+    store.put_link(ticket.digest(), link, audit.clone()).await?;
+    audit::say(&audit);
+    tokens.linked(tenant).await?;
     Ok(Issued {
+        tenant: tenant.clone(),
         url: format!("{public_url}/connect/{}", ticket.secret().expose()),
         expires_at,
         scopes: terms.scopes,

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::code::Code;
 use crate::access::denial::{Denial, Denied};
-use crate::model::connection::State;
+use crate::model::connection::{Reason, State};
 use crate::model::scope::ScopeSet;
 use crate::net::body::Outgoing;
 use crate::net::client::SendError;
@@ -194,6 +194,7 @@ impl Verdict {
     fn on_no_bearer(error: &ObtainError) -> Self {
         match error {
             ObtainError::NotConnected { state } => Self::new(Code::NotConnected, "Nobody has connected this tenant to Pleo, or it was disconnected.").state(*state),
+            ObtainError::ReauthorizationRequired { reason: Some(Reason::KeyRejected) } => Self::new(Code::ReauthorizationRequired, "Pleo refuses the tenant's API key: a person has to replace it.").state(Some(State::ReauthorizationRequired)),
             ObtainError::ReauthorizationRequired { reason: _ } => Self::new(Code::ReauthorizationRequired, "Pleo ended the authorisation: a person has to connect the tenant again.").state(Some(State::ReauthorizationRequired)),
             ObtainError::Unavailable { state, retry_after } => Self::new(Code::TokenUnavailable, "A fresh token cannot be had for now.").state(Some(*state)).again_in(*retry_after),
             ObtainError::StoreUnavailable => Self::new(Code::StoreUnavailable, "The store of connections does not answer.").again_in(SOON),

@@ -140,6 +140,22 @@ pub enum CredentialKind {
     StandaloneKey,
 }
 
+impl CredentialKind {
+    /// The word of the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Oauth => "oauth",
+            Self::IntegratedKey => "integrated_key",
+            Self::StandaloneKey => "standalone_key",
+        }
+    }
+
+    /// True for API keys: they live until Pleo refuses them, and are replaced, never refreshed.
+    pub fn is_key(self) -> bool {
+        matches!(self, Self::IntegratedKey | Self::StandaloneKey)
+    }
+}
+
 /// The secrets of a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Held {

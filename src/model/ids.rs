@@ -73,7 +73,7 @@ pub struct CompanyId(Arc<str>);
 pub struct ProviderId(Arc<str>);
 
 /// One running process: the owner of attempts. Made anew at every start.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Owner(Arc<str>);
 

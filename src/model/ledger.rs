@@ -87,8 +87,8 @@ pub struct LedgerLine {
 pub struct AuditEntry {
     /// When, by the store's clock.
     pub at: Timestamp,
-    /// To whose connection.
-    pub tenant: TenantName,
+    /// To whose connection; `None` for what is about the whole store or process.
+    pub tenant: Option<TenantName>,
     /// Who: `replica <id>`, `cli`, `browser`, `admin`.
     pub who: String,
     /// What happened.

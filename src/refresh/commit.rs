@@ -2,7 +2,9 @@
 
 use super::close::can_have_been_applied;
 use super::{Moment, NewPair, PairSource, Refused, Step};
-use crate::model::connection::{Connection, Evidence, Held, Outcome, Reason, State, Verdict};
+use crate::model::connection::{
+    Attempt, Connection, Evidence, Held, Outcome, Reason, State, Verdict,
+};
 use crate::model::ledger::{AuditKind, LedgerOutcome, Phase};
 
 pub(super) fn commit(
@@ -87,10 +89,13 @@ fn others_allow(
     moment: &Moment<'_>,
 ) -> Result<(), Refused> {
     let later = &row.attempts[place + 1..];
-    if later
-        .iter()
-        .any(|a| a.outcome.is_none() && !moment.is_abandoned(a))
-    {
+    let may_still_end_it = |a: &Attempt| match a.outcome {
+        None => !moment.is_abandoned(a),
+        // Pleo may come to it until its deadline: only then its word on the pair holds, and a consent need not wait (R13).
+        Some(Outcome::NoPair) => !moment.is_past(a.deadline, a),
+        Some(_) => false,
+    };
+    if later.iter().any(may_still_end_it) {
         return Err(Refused::Busy);
     }
     let sent_later = later
@@ -182,6 +187,8 @@ mod tests {
         scene.knows(false, 0);
         assert_eq!(scene.commit(1, true).unwrap_err(), Refused::Busy);
         scene.close(2, Outcome::NoPair).unwrap();
+        assert_eq!(scene.commit(1, true).unwrap_err(), Refused::Busy);
+        scene.at(1067).knows(false, 25);
         assert_eq!(scene.commit(1, false).unwrap_err(), Refused::Unverified);
         assert!(scene.commit(1, true).is_ok());
     }

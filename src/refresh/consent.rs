@@ -102,9 +102,16 @@ pub(super) fn import(
     row.scopes.clone_from(&import.scopes);
     row.held = import.held.clone();
     row.refreshed_at = row.access().map(|access| access.since);
+    let words = match import.credential {
+        CredentialKind::Oauth => "by an operator",
+        CredentialKind::IntegratedKey => "an integrated API key, by an operator",
+        CredentialKind::StandaloneKey => "a standalone API key, by an operator",
+    };
+    // Nobody consents to a key.
+    row.consented_at = row.consented_at.filter(|_| !import.credential.is_key());
     Ok(Step::to(row)
         .noting(moment, None, Phase::Committed, Some(LedgerOutcome::Adopted))
-        .audited(AuditKind::Imported, "by an operator"))
+        .audited(AuditKind::Imported, words))
 }
 
 pub(super) fn disconnect(row: &Connection, moment: &Moment<'_>) -> Result<Step, Refused> {

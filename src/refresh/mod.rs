@@ -6,6 +6,7 @@ mod close;
 mod commit;
 mod consent;
 mod evidence;
+mod key;
 #[cfg(test)]
 mod model;
 pub mod next;
@@ -92,6 +93,11 @@ pub enum Event {
     Decline,
     /// A pair or key from an operator.
     Import(Box<Import>),
+    /// Pleo refused the API key held, by a real 401 of introspection.
+    RejectKey {
+        /// Which epoch's key was sent.
+        epoch: Epoch,
+    },
     /// An operator ends the connection.
     Disconnect,
     /// Introspection told whose the credential is.
@@ -275,6 +281,7 @@ pub fn step(row: &Connection, event: &Event, moment: &Moment<'_>) -> Result<Step
         }
         Event::Decline => Ok(consent::decline(row)),
         Event::Import(import) => consent::import(row, import, moment),
+        Event::RejectKey { epoch } => key::reject(row, *epoch, moment),
         Event::Disconnect => consent::disconnect(row, moment),
         Event::Learn {
             epoch,

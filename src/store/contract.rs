@@ -259,7 +259,7 @@ async fn the_ledger_tells_tokens_apart(open: &impl AsyncFn(&str) -> Store) {
     ];
     let audit = AuditEntry {
         at: Timestamp(5),
-        tenant: row.tenant.clone(),
+        tenant: Some(row.tenant.clone()),
         who: "cli".to_owned(),
         what: AuditKind::Imported,
         detail: String::new(),
@@ -291,7 +291,7 @@ async fn a_link_is_spent_once(open: &impl AsyncFn(&str) -> Store) {
     };
     let audit = AuditEntry {
         at: Timestamp(5),
-        tenant: tenant("linked"),
+        tenant: Some(tenant("linked")),
         who: "cli".to_owned(),
         what: AuditKind::Linked,
         detail: String::new(),

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{Blob, Seals, unsealed};
-use super::seal::{Label, hex};
+use super::seal::{Label, hex, key_of};
 use super::{ConnectLink, StoreError, Visit};
 use crate::clock::Timestamp;
-use crate::model::ids::{Epoch, Generation, TenantName};
+use crate::model::ids::{Epoch, Generation, ProviderId, TenantName};
 use crate::model::scope::ScopeSet;
 
 /// How long a link is remembered after its end, to be told apart from one that never was.
@@ -103,6 +103,22 @@ impl VisitRecord {
             cookie: digest(self.cookie)?,
             expires_at,
         }))
+    }
+
+    /// Its verifier, sealed under the first key; `None` if it is so already.
+    pub(super) fn sealed_anew(&self, seals: &Seals) -> Result<Option<Blob>, StoreError> {
+        let tenant = TenantName::parse(&self.tenant).map_err(|_| changed())?;
+        let state = digest(self.state.clone())?;
+        let seals = seals.of(&ProviderId::new(self.provider.as_str()));
+        in_place(&seals, &tenant, &state, |label| {
+            let verifier = seals.sealer.open(label, &self.verifier.0);
+            let verifier = verifier.map_err(|_| StoreError::Sealed(tenant.clone()))?;
+            if key_of(&self.verifier.0) == Some(seals.sealer.first()) {
+                return Ok(None);
+            }
+            let anew = seals.sealer.seal(label, &verifier).map_err(unsealed)?;
+            Ok(Some(Blob(anew)))
+        })
     }
 }
 

@@ -84,7 +84,10 @@ impl AuditLine {
     pub(super) fn of(entry: &AuditEntry, seals: &Seals) -> Self {
         Self {
             provider: seals.provider.to_string(),
-            tenant: entry.tenant.to_string(),
+            tenant: entry
+                .tenant
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
             at: entry.at.0,
             who: entry.who.clone(),
             what: word(&entry.what),

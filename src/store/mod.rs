@@ -12,6 +12,7 @@ mod own;
 pub mod owners;
 pub mod postgres;
 pub mod private;
+pub mod rotation;
 mod rows;
 pub mod salvage;
 mod seal;
@@ -27,7 +28,7 @@ use async_trait::async_trait;
 
 use crate::clock::Timestamp;
 use crate::model::connection::Connection;
-use crate::model::ids::{CompanyId, TenantName};
+use crate::model::ids::{CompanyId, ProviderId, TenantName};
 use crate::model::ledger::{AuditEntry, LedgerEntry, LedgerLine};
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
@@ -103,6 +104,34 @@ pub struct Visit {
     pub cookie: [u8; 32],
     /// When it ends (10 minutes).
     pub expires_at: Timestamp,
+}
+
+/// Something that is sealed in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealedPlace {
+    /// A tenant's row: its tokens or key, its candidate, and the seal over the whole.
+    Row {
+        /// Whose client's.
+        provider: ProviderId,
+        /// Whose.
+        tenant: TenantName,
+    },
+    /// A visit's PKCE verifier.
+    Visit {
+        /// Digest of its `state`.
+        state: [u8; 32],
+        /// For whom.
+        tenant: TenantName,
+    },
+}
+
+impl fmt::Display for SealedPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Row { tenant, .. } => write!(f, "the row of tenant {tenant}"),
+            Self::Visit { tenant, .. } => write!(f, "a browser's visit for tenant {tenant}"),
+        }
+    }
 }
 
 /// Why the store could not do what was asked. Nothing was changed, unless it says that this is not known.
@@ -181,10 +210,16 @@ pub trait ConnectionStore: Send + Sync + fmt::Debug {
     /// Takes a visit out: a `state` is good once. Expired ones are gone.
     async fn take_visit(&self, state: &[u8; 32]) -> Result<Option<Visit>, StoreError>;
 
-    /// Seals a tenant's row under the newest key; its revision stays. False if there was nothing to do.
-    async fn reseal(&self, _tenant: &TenantName) -> Result<bool, StoreError> {
-        Ok(false)
-    }
+    /// Adds a line to the audit that no change of a row brings about.
+    async fn note(&self, entry: AuditEntry) -> Result<(), StoreError>;
+
+    /// All places with something sealed, of every provider, in a settled order. The store's own secrets are not among
+    /// them: opening the store with another first key seals those anew.
+    async fn sealed_places(&self) -> Result<Vec<SealedPlace>, StoreError>;
+
+    /// Seals what lies at a place under the first key, whatever changes meanwhile: it stays the same, and so does a row's
+    /// revision. False if there is nothing to do: sealed so already, or gone.
+    async fn reseal(&self, place: &SealedPlace) -> Result<bool, StoreError>;
 
     /// Resolves when rows may have changed: a hint, and a tick for what it missed. Never later than the 2 s in which
     /// watching wants a read (design.md R2).

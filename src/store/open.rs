@@ -311,7 +311,8 @@ impl Found {
         owner: &Owner,
         now: Timestamp,
     ) -> Result<Opened, OpenError> {
-        let (owners, lock) = Owners::register(&options.salvage, owner, now)?;
+        let keys = self.seals.sealer.ids();
+        let (owners, lock) = Owners::register(&options.salvage, owner, &keys, now)?;
         let salvage = Salvage::new(&options.salvage, owner, &self.id, self.seals)?;
         Ok(Opened {
             store,

@@ -2,16 +2,20 @@
 //! as it lives, frozen or not; the kernel frees the lock when it ends. What follows from a death is not here (`refresh`).
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::private::{self, PrivateError};
+use super::sealing_keys::KeyId;
 use crate::clock::Timestamp;
 use crate::model::ids::Owner;
 
 /// How long the death of an owner is remembered. No attempt of it is of interest that long.
 const REMEMBERED: Duration = Duration::from_hours(24);
+
+/// The length of a lock file whose owner was seen to be dead: no list of keys is that short.
+const MARKED: u64 = 1;
 
 /// The owners that this machine's salvage folder knows.
 #[derive(Clone, Debug)]
@@ -30,10 +34,12 @@ pub struct Lock {
 }
 
 impl Owners {
-    /// Takes its place among the owners, and forgets those that died long ago. Source: `[store].salvage`.
+    /// Takes its place among the owners, says which sealing keys it holds, and forgets those that died long ago. Source:
+    /// `[store].salvage`.
     pub fn register(
         folder: &Path,
         owner: &Owner,
+        keys: &[KeyId],
         now: Timestamp,
     ) -> Result<(Self, Lock), PrivateError> {
         private::own_folder(folder)?;
@@ -43,7 +49,7 @@ impl Owners {
         };
         owners.prune(now);
         let path = owners.lock_path(owner);
-        let file = lock_new(&path).map_err(PrivateError::io(&path))?;
+        let file = lock_new(&path, keys).map_err(PrivateError::io(&path))?;
         let folder = folder.join(owner.as_ref());
         let lock = Lock {
             path,
@@ -62,6 +68,18 @@ impl Owners {
         is_name && *owner != self.own && is_free(&self.lock_path(owner)).is_some()
     }
 
+    /// The others that live on this machine and do not say that they hold this key: they cannot open what it seals.
+    pub fn living_without(&self, key: KeyId) -> Vec<Owner> {
+        let own = self.lock_path(&self.own);
+        let mut without: Vec<Owner> = locks(&self.folder)
+            .filter(|path| *path != own && is_held(path))
+            .filter(|path| !holds(path, key))
+            .filter_map(|path| Some(Owner::new(path.file_stem()?.to_str()?)))
+            .collect();
+        without.sort();
+        without
+    }
+
     fn lock_path(&self, owner: &Owner) -> PathBuf {
         self.folder.join(format!("{owner}.lock"))
     }
@@ -69,14 +87,7 @@ impl Owners {
     /// Forgets owners that were seen to be dead a day ago. When somebody first sees it, the file gets its mark: how old
     /// the file is would tell when the owner began, not when it ended.
     fn prune(&self, now: Timestamp) {
-        let Ok(files) = fs::read_dir(&self.folder) else {
-            return;
-        };
-        let locks = files
-            .filter_map(Result::ok)
-            .map(|file| file.path())
-            .filter(|path| path.extension().is_some_and(|end| end == "lock"));
-        for path in locks {
+        for path in locks(&self.folder) {
             // What cannot be forgotten today is tried again at the next start.
             let _ = forget(&path, now);
         }
@@ -96,11 +107,23 @@ impl Lock {
     }
 }
 
-/// A new lock file that is locked before anybody can find it by its name.
-fn lock_new(path: &Path) -> io::Result<File> {
+/// The lock files in a folder.
+fn locks(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let files = fs::read_dir(folder).into_iter().flatten();
+    files
+        .filter_map(Result::ok)
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "lock"))
+}
+
+/// A new lock file that is locked before anybody can find it by its name. In it are the ids of the keys.
+fn lock_new(path: &Path, keys: &[KeyId]) -> io::Result<File> {
     let unnamed = path.with_extension("new");
-    let file = private::create_new(&unnamed)?;
+    let mut file = private::create_new(&unnamed)?;
     file.lock()?;
+    for key in keys {
+        writeln!(file, "{key}")?;
+    }
     fs::rename(&unnamed, path)?;
     private::sync_folder(private::folder_of(path))?;
     Ok(file)
@@ -118,13 +141,24 @@ fn is_free(path: &Path) -> Option<File> {
     }
 }
 
+/// True if its owner lives.
+fn is_held(path: &Path) -> bool {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+fn holds(path: &Path, key: KeyId) -> bool {
+    let key = key.to_string();
+    fs::read_to_string(path).is_ok_and(|text| text.lines().any(|line| line == key))
+}
+
 fn forget(path: &Path, now: Timestamp) -> io::Result<()> {
     let Some(file) = is_free(path) else {
         return Ok(());
     };
     let seen = file.metadata()?;
-    if seen.len() == 0 {
-        file.set_len(1)?;
+    if seen.len() != MARKED {
+        file.set_len(MARKED)?;
         let micros = u64::try_from(now.0).unwrap_or(0);
         return file.set_modified(UNIX_EPOCH + Duration::from_micros(micros));
     }
@@ -152,6 +186,7 @@ fn has_folder(lock: &Path) -> bool {
 mod tests {
     use super::*;
 
+    const KEY: KeyId = KeyId([0, 0, 0, 1]);
     const DAY: Timestamp = Timestamp(24 * 60 * 60 * 1_000_000);
 
     fn place() -> (tempfile::TempDir, PathBuf) {
@@ -161,7 +196,7 @@ mod tests {
     }
 
     fn register(folder: &Path, name: &str, now: Timestamp) -> (Owners, Lock) {
-        Owners::register(folder, &Owner::new(name), now).unwrap()
+        Owners::register(folder, &Owner::new(name), &[KEY], now).unwrap()
     }
 
     #[test]
@@ -214,5 +249,21 @@ mod tests {
         owners.prune(DAY + REMEMBERED * 5);
         assert!(!owners.is_known_dead(&Owner::new("b")));
         assert!(place.join("a.lock").exists());
+    }
+
+    #[test]
+    fn who_lives_and_does_not_hold_a_key_is_told_by_name() {
+        let (_above, place) = place();
+        let (owners, _mine) = register(&place, "a", DAY);
+        let (_, with) = register(&place, "with", DAY);
+        let (_, dead) = register(&place, "dead", DAY);
+        drop(dead);
+        let other = KeyId([0, 0, 0, 2]);
+        let all = [KEY, other];
+        let both = Owners::register(&place, &Owner::new("both"), &all, DAY).unwrap();
+        assert!(owners.living_without(KEY).is_empty());
+        assert_eq!(owners.living_without(other), [Owner::new("with")]);
+        drop((with, both));
+        assert!(owners.living_without(other).is_empty());
     }
 }

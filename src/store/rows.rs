@@ -19,11 +19,21 @@ use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
 
 /// All that rows are sealed and told apart with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Seals {
     pub(super) provider: ProviderId,
     pub(super) sealer: Sealer,
     pub(super) fingerprints: Fingerprints,
+}
+
+impl Seals {
+    /// For the rows of another provider.
+    pub(super) fn of(&self, provider: &ProviderId) -> Self {
+        Self {
+            provider: provider.clone(),
+            ..self.clone()
+        }
+    }
 }
 
 /// A row as it lies in the table. Names and order of the fields are part of what is sealed: new ones go to the end.

@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 
 use super::private::{self, PrivateError};
 use super::rows::Seals;
-use super::seal::{Label, SealError};
+use super::seal::{Label, SealError, key_of};
 use crate::clock::Timestamp;
 use crate::model::connection::Access;
-use crate::model::ids::{AttemptId, Epoch, Generation, Owner, TenantName};
+use crate::model::ids::{AttemptId, Epoch, Generation, Owner, ProviderId, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
 
@@ -148,33 +148,57 @@ impl Salvage {
     pub fn put(&self, record: &SalvageRecord) -> Result<SalvageFile, SalvageError> {
         private::own_folder(&self.own)?;
         let path = self.own.join(format!("{}.pair", record.attempt));
-        let text = self.envelope(record)?;
-        let written = || -> io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&self.own)?;
-            file.write_all(&text)?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|lost| lost.error)?;
-            private::sync_folder(&self.own)?;
-            private::sync_folder(&self.root)
-        };
-        written().map_err(PrivateError::io(&path))?;
+        write(&path, &self.envelope(record)?)
+            .and_then(|()| private::sync_folder(&self.root))
+            .map_err(PrivateError::io(&path))?;
         Ok(SalvageFile(path))
     }
 
     /// All that owners of this machine have kept, dead or alive. Other stores' and providers' files are left out.
     pub fn found(&self) -> Result<Found, SalvageError> {
         let mut found = Found::default();
+        for file in self.files()? {
+            self.sort(file, &mut found);
+        }
+        Ok(found)
+    }
+
+    /// Every file, whoever's it is.
+    pub fn files(&self) -> Result<Vec<SalvageFile>, SalvageError> {
+        let mut files = Vec::new();
         for folder in entries(&self.root)?
             .into_iter()
             .filter(|path| path.is_dir())
         {
-            for path in entries(&folder)? {
-                if path.extension().is_some_and(|end| end == "pair") {
-                    self.sort(SalvageFile(path), &mut found);
-                }
-            }
+            let pairs = entries(&folder)?.into_iter();
+            let pairs = pairs.filter(|path| path.extension().is_some_and(|end| end == "pair"));
+            files.extend(pairs.map(SalvageFile));
         }
-        Ok(found)
+        Ok(files)
+    }
+
+    /// Seals a file of this store under the first key. False if there is nothing to do: sealed so already, another
+    /// store's, or gone. One that its owner removes at this very moment may come back: it is superseded then, and found
+    /// and removed as such.
+    pub fn reseal(&self, file: &SalvageFile) -> Result<bool, SalvageError> {
+        let mut envelope = match Envelope::read(&file.0) {
+            Ok(envelope) if envelope.store == self.store => envelope,
+            Ok(_) => return Ok(false),
+            Err(error) if error.is_gone() => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if key_of(&envelope.sealed) == Some(self.seals.sealer.first()) {
+            return Ok(false);
+        }
+        let sealer = &self.seals.sealer;
+        let secret = envelope.labelled(|label| sealer.open(label, &envelope.sealed))?;
+        envelope.sealed = envelope.labelled(|label| sealer.seal(label, &secret))?;
+        let text = serde_json::to_vec(&envelope).map_err(|_| SalvageError::Malformed)?;
+        let is_there = file.0.try_exists().unwrap_or(true);
+        if is_there {
+            write(&file.0, &text).map_err(PrivateError::io(&file.0))?;
+        }
+        Ok(is_there)
     }
 
     /// True if this owner's pair for the attempt lies here; also where that cannot be seen.
@@ -207,22 +231,13 @@ impl Salvage {
         match self.read(&file.0) {
             Ok(Some(record)) => found.pairs.push((file, record)),
             Ok(None) => {}
-            Err(SalvageError::File(PrivateError::Io { source, .. }))
-                if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.is_gone() => {}
             Err(error) => found.damaged.push((file, error)),
         }
     }
 
     fn read(&self, path: &Path) -> Result<Option<SalvageRecord>, SalvageError> {
-        let file = File::open(path).map_err(PrivateError::io(path))?;
-        let seen = file.metadata().map_err(PrivateError::io(path))?;
-        private::refuse_loose(path, &seen, "600")?;
-        let text = io::read_to_string(file).map_err(PrivateError::io(path))?;
-        let envelope: Envelope =
-            serde_json::from_str(&text).map_err(|_| SalvageError::Malformed)?;
-        if envelope.version != VERSION {
-            return Err(SalvageError::Malformed);
-        }
+        let envelope = Envelope::read(path)?;
         if envelope.store != self.store || envelope.provider != self.seals.provider.as_ref() {
             return Ok(None);
         }
@@ -251,15 +266,12 @@ impl Salvage {
             generation: record.generation,
             sealed: Vec::new(),
         };
-        envelope.sealed =
-            self.labelled(&envelope, |label| self.seals.sealer.seal(label, &secret))?;
+        envelope.sealed = envelope.labelled(|label| self.seals.sealer.seal(label, &secret))?;
         serde_json::to_vec(&envelope).map_err(|_| SalvageError::Malformed)
     }
 
     fn open(&self, envelope: &Envelope) -> Result<SalvageRecord, SalvageError> {
-        let secret = self.labelled(envelope, |label| {
-            self.seals.sealer.open(label, &envelope.sealed)
-        })?;
+        let secret = envelope.labelled(|label| self.seals.sealer.open(label, &envelope.sealed))?;
         let incoming: Incoming =
             serde_json::from_slice(&secret).map_err(|_| SalvageError::Malformed)?;
         Ok(SalvageRecord {
@@ -277,16 +289,47 @@ impl Salvage {
             scopes: incoming.scopes,
         })
     }
+}
 
-    fn labelled<T>(&self, envelope: &Envelope, work: impl FnOnce(&Label<'_>) -> T) -> T {
+impl Envelope {
+    fn read(path: &Path) -> Result<Self, SalvageError> {
+        let file = File::open(path).map_err(PrivateError::io(path))?;
+        let seen = file.metadata().map_err(PrivateError::io(path))?;
+        private::refuse_loose(path, &seen, "600")?;
+        let text = io::read_to_string(file).map_err(PrivateError::io(path))?;
+        let envelope: Self = serde_json::from_str(&text).map_err(|_| SalvageError::Malformed)?;
+        if envelope.version != VERSION {
+            return Err(SalvageError::Malformed);
+        }
+        Ok(envelope)
+    }
+
+    fn labelled<T>(&self, work: impl FnOnce(&Label<'_>) -> T) -> T {
         work(&Label {
-            provider: &self.seals.provider,
-            tenant: &envelope.tenant,
-            epoch: envelope.epoch,
-            generation: envelope.generation,
-            field: &format!("salvage of {}", envelope.store),
+            provider: &ProviderId::new(self.provider.as_str()),
+            tenant: &self.tenant,
+            epoch: self.epoch,
+            generation: self.generation,
+            field: &format!("salvage of {}", self.store),
         })
     }
+}
+
+impl SalvageError {
+    /// True if the file is not there any more.
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::File(PrivateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// The whole file or nothing of it, over the one that was there; durable once this returns.
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let folder = private::folder_of(path);
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|lost| lost.error)?;
+    private::sync_folder(folder)
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, PrivateError> {
@@ -304,92 +347,4 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, PrivateError> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::time::Duration;
-
-    use tempfile::TempDir;
-
-    use super::super::rows::Seals;
-    use super::super::seal::{Fingerprints, Sealer};
-    use super::super::sealing_keys::{KeySource, load, make_key_file};
-    use super::*;
-    use crate::model::ids::ProviderId;
-
-    /// A pair to keep.
-    pub(in super::super) fn record(tenant: &str) -> SalvageRecord {
-        SalvageRecord {
-            tenant: TenantName::parse(tenant).unwrap(),
-            epoch: Epoch(1),
-            generation: Generation(4),
-            attempt: AttemptId::make(),
-            access: Access {
-                token: Secret::new("access-canary"),
-                since: Timestamp(7),
-                expires_at: Timestamp(7) + Duration::from_mins(15),
-                life_known: true,
-            },
-            refresh: Secret::new("refresh-canary"),
-            scopes: Some(ScopeSet::parse("a b").unwrap()),
-        }
-    }
-
-    fn salvage(place: &TempDir, provider: &str, owner: &str, store: &str) -> Salvage {
-        let path = place.path().join("key");
-        if !path.exists() {
-            make_key_file(&path).unwrap();
-        }
-        let seals = Seals {
-            provider: ProviderId::new(provider),
-            sealer: Sealer::new(load(&[KeySource::File(path)]).unwrap()).unwrap(),
-            fingerprints: Fingerprints::new(b"", ""),
-        };
-        let root = place.path().join("salvage");
-        Salvage::new(&root, &Owner::new(owner), store, Arc::new(seals)).unwrap()
-    }
-
-    #[test]
-    fn a_pair_is_found_by_every_owner_of_the_machine_until_it_is_removed() {
-        let place = tempfile::tempdir().unwrap();
-        let record = record("acme");
-        salvage(&place, "p", "dead", "s").put(&record).unwrap();
-        let heir = salvage(&place, "p", "heir", "s");
-        heir.ready().unwrap();
-        let found = heir.found().unwrap();
-        assert!(found.damaged.is_empty());
-        let [(file, pair)] = found.pairs.as_slice() else {
-            panic!("{found:?}");
-        };
-        assert_eq!(*pair, record);
-        heir.remove(file).unwrap();
-        heir.remove(file).unwrap();
-        assert!(heir.found().unwrap().pairs.is_empty());
-    }
-
-    #[test]
-    fn another_store_s_or_provider_s_pairs_are_left_out() {
-        let place = tempfile::tempdir().unwrap();
-        salvage(&place, "p", "a", "s").put(&record("acme")).unwrap();
-        for (provider, store) in [("q", "s"), ("p", "t")] {
-            let found = salvage(&place, provider, "b", store).found().unwrap();
-            assert!(found.pairs.is_empty() && found.damaged.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_damaged_file_is_kept_and_told() {
-        let place = tempfile::tempdir().unwrap();
-        let salvage = salvage(&place, "p", "a", "s");
-        let good = salvage.put(&record("good")).unwrap();
-        let moved = salvage.put(&record("acme")).unwrap();
-        let text = fs::read_to_string(moved.path()).unwrap();
-        fs::write(moved.path(), text.replace("acme", "evil")).unwrap();
-        let cut = salvage.put(&record("cut")).unwrap();
-        fs::write(cut.path(), "{").unwrap();
-        let found = salvage.found().unwrap();
-        assert_eq!(found.pairs.len(), 1);
-        assert_eq!(found.pairs[0].0, good);
-        let damaged: Vec<_> = found.damaged.iter().map(|(file, _)| file).collect();
-        assert_eq!(damaged, [&moved, &cut]);
-        assert!(moved.path().exists() && cut.path().exists());
-    }
-}
+pub(super) mod tests;

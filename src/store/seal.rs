@@ -43,7 +43,7 @@ pub enum SealError {
 }
 
 /// Seals with the first of its keys, opens with all.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sealer {
     first: SealingKey,
     others: Vec<SealingKey>,
@@ -62,6 +62,12 @@ impl Sealer {
     /// The key that seals.
     pub(super) fn first(&self) -> KeyId {
         self.first.id()
+    }
+
+    /// All its keys, in their order.
+    pub(super) fn ids(&self) -> Vec<KeyId> {
+        let all = std::iter::once(&self.first).chain(&self.others);
+        all.map(SealingKey::id).collect()
     }
 
     /// Seals for one place.
@@ -160,7 +166,7 @@ fn prefixed(bytes: &mut Vec<u8>, part: &[u8]) {
 
 /// Tells tokens apart in the ledger without telling what they are. The same token has the same fingerprint in one store
 /// for ever, whatever the sealing key, and another in every other store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fingerprints {
     key: hmac::Key,
     store: String,

@@ -7,7 +7,7 @@ pub fn say(entry: &AuditEntry) {
     tracing::info!(
         target: "audit",
         at = %entry.at,
-        tenant = %entry.tenant,
+        tenant = entry.tenant.as_ref().map(tracing::field::display),
         who = entry.who,
         what = entry.what.as_str(),
         detail = entry.detail,

@@ -87,11 +87,11 @@ impl House {
     async fn after_losing(&self, row: &Connection, why: Refused) -> Result<Round, ChangeError> {
         let (seen, _) = self.look(&row.tenant).await.map_err(ChangeError::Store)?;
         // The other may be done by now: then its pair is what whoever waits here has come for.
-        let moves = |now: Connection| {
+        let is_elsewhere = |now: Connection| {
             now.state == State::Refreshing
                 || (now.epoch, now.generation) != (row.epoch, row.generation)
         };
-        let moved = why == Refused::Superseded || seen.row.is_some_and(moves);
+        let moved = why == Refused::Superseded || seen.row.is_some_and(is_elsewhere);
         Ok(if moved { Round::Again } else { Round::Rests })
     }
 

@@ -1,9 +1,11 @@
 //! Floor 5: fresh bearers. The only writer of connections: every change is a step of `refresh`, carried out here.
 //! Who may ask is decided before (`access`); how Pleo is asked is `pleo`.
 
+pub mod api_key;
 mod attempt;
 pub mod bearer;
 mod breaker;
+pub mod brought;
 pub mod consent;
 mod doubt;
 mod entry;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::api_key::NotAKey;
 use super::rows::ChangeError;
-use super::tend::{PROBE_LIMIT, Purpose, Tended};
+use super::tend::{PROBE_LIMIT, Purpose, Tended, credential_of};
 use super::{House, ObtainError, Tokens};
 use crate::model::connection::{Access, Connection, CredentialKind, Held, Reason, State};
 use crate::model::ids::{CompanyId, TenantName};
@@ -80,6 +81,18 @@ pub enum OperateError {
     /// Pleo did not answer usefully.
     #[error("Pleo does not say whose the credential is")]
     Silent,
+    /// Pleo does not say which company the credential belongs to.
+    #[error("Pleo does not say which company the credential belongs to")]
+    NoCompany,
+    /// What was brought is no API key.
+    #[error("what was brought is no API key")]
+    NotAKey(#[from] NotAKey),
+    /// Keys have no refresh.
+    #[error("tenant {0} is connected by an API key: keys are not refreshed")]
+    NotRefreshed(TenantName),
+    /// Pleo refused the tenant's API key.
+    #[error("Pleo refuses the API key of tenant {0}: replace it with `connections set-key {0}`")]
+    KeyRejected(TenantName),
     /// There is nothing to decide.
     #[error("the connection of tenant {0} is not uncertain")]
     NotUncertain(TenantName),
@@ -185,6 +198,10 @@ impl Tokens {
                     identity,
                 })
             }
+            Some(Probe::Refused) if row.credential.is_key() => {
+                house.reject_key(&row).await;
+                Err(OperateError::KeyRejected(tenant.clone()))
+            }
             Some(Probe::Refused) => Err(OperateError::Refused),
             Some(Probe::Silent(_)) => Err(OperateError::Silent),
             None => Err(stands(tenant, &row)),
@@ -193,7 +210,7 @@ impl Tokens {
 
     /// Forces one refresh, under the same protocol as every other.
     pub async fn refresh(&self, tenant: &TenantName) -> Result<Connection, OperateError> {
-        let before = self.0.row(tenant).await?;
+        let before = self.0.refreshable(tenant).await?;
         self.land(tenant, Purpose::Operator(before.generation))
             .await?;
         let after = self.0.row(tenant).await?;
@@ -221,10 +238,10 @@ impl Tokens {
         if uninstall && row.state != State::Disconnected {
             self.land(tenant, Purpose::Due).await?;
             let row = house.row(tenant).await?;
-            let access = row.access().ok_or_else(|| stands(tenant, &row))?;
+            let credential = credential_of(&row).ok_or_else(|| stands(tenant, &row))?;
             house
                 .pleo
-                .uninstall(Credential::Bearer(&access.token), PROBE_LIMIT * 2)
+                .uninstall(credential, PROBE_LIMIT * 2)
                 .await
                 .map_err(OperateError::Uninstall)?;
         }
@@ -240,7 +257,7 @@ impl Tokens {
         tenant: &TenantName,
         retry: bool,
     ) -> Result<Connection, OperateError> {
-        self.0.row(tenant).await?;
+        self.0.refreshable(tenant).await?;
         let event = if retry { Event::Retry } else { Event::GiveUp };
         // A process that has just begun has to watch the attempts' deadlines pass itself (R2).
         match self.0.apply_once_settled(tenant, &event).await {
@@ -314,6 +331,15 @@ impl House {
             .ok_or_else(|| OperateError::NotConnected(tenant.clone()))
     }
 
+    /// The row of a connection that can be refreshed, or was; an API key cannot.
+    async fn refreshable(&self, tenant: &TenantName) -> Result<Connection, OperateError> {
+        let row = self.row(tenant).await?;
+        if row.credential.is_key() && row.state != State::Disconnected {
+            return Err(OperateError::NotRefreshed(tenant.clone()));
+        }
+        Ok(row)
+    }
+
     async fn identify(&self, access: Option<&Secret>) -> Result<Identity, OperateError> {
         let access = access.ok_or(OperateError::NothingToVerify)?;
         match self
@@ -331,6 +357,9 @@ impl House {
 fn stands(tenant: &TenantName, row: &Connection) -> OperateError {
     match row.state {
         State::Pending | State::Disconnected => OperateError::NotConnected(tenant.clone()),
+        State::ReauthorizationRequired if row.credential.is_key() => {
+            OperateError::KeyRejected(tenant.clone())
+        }
         State::ReauthorizationRequired => OperateError::ReauthorizationRequired,
         State::Active | State::Refreshing | State::Uncertain => {
             OperateError::TryAgain { state: row.state }
@@ -338,7 +367,7 @@ fn stands(tenant: &TenantName, row: &Connection) -> OperateError {
     }
 }
 
-fn failed(tenant: &TenantName, error: ChangeError) -> OperateError {
+pub(super) fn failed(tenant: &TenantName, error: ChangeError) -> OperateError {
     match error {
         ChangeError::Refused(Refused::WouldReplace) => OperateError::WouldReplace(tenant.clone()),
         ChangeError::Refused(_) => OperateError::TryAgain {

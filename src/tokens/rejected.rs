@@ -7,7 +7,7 @@ use super::bearer::Bearer;
 use super::entry::Entry;
 use super::tend::{LOOK_EVERY, Purpose, Tended};
 use super::{House, ObtainError, Rejected};
-use crate::model::connection::State;
+use crate::model::connection::{Connection, State};
 use crate::model::ids::TenantName;
 use crate::pleo::introspect::Probe;
 use crate::refresh::Event;
@@ -103,10 +103,17 @@ impl House {
         }
         let inquiry = match self.ask_introspection(&row).await {
             Some(Probe::Accepted(_)) => Inquiry::Stands,
+            Some(Probe::Refused) if row.credential.is_key() => return self.refused_key(&row).await,
             Some(Probe::Refused) => Inquiry::Dead,
             Some(Probe::Silent(_)) | None => return Inquiry::Silent,
         };
         let accepted = inquiry == Inquiry::Stands;
+        if accepted && let Some(entry) = self.cache.get(tenant) {
+            entry.stand_until(self.clock.boot() + STANDS_FOR);
+        }
+        if row.credential.is_key() {
+            return inquiry;
+        }
         let event = Event::Probed {
             epoch: row.epoch,
             generation: row.generation,
@@ -116,10 +123,26 @@ impl House {
         if let Err(error) = self.apply(tenant, &event).await {
             tracing::debug!(%tenant, %error, "what introspection said could not be written down");
         }
-        if accepted && let Some(entry) = self.cache.get(tenant) {
-            entry.stand_until(self.clock.boot() + STANDS_FOR);
-        }
         inquiry
+    }
+
+    /// A key cannot be refreshed: its refusal is the end of the connection, unless it was replaced meanwhile.
+    async fn refused_key(&self, row: &Connection) -> Inquiry {
+        if !self.reject_key(row).await {
+            return Inquiry::Trouble(ObtainError::StoreUnavailable);
+        }
+        let Ok((seen, timing)) = self.look(&row.tenant).await else {
+            return Inquiry::Trouble(ObtainError::StoreUnavailable);
+        };
+        let Some(now) = seen.row else {
+            return Inquiry::Trouble(ObtainError::NotConnected { state: None });
+        };
+        self.show(&now, seen.revision, timing);
+        if now.epoch == row.epoch {
+            Inquiry::Trouble(self.trouble_of(&row.tenant))
+        } else {
+            Inquiry::Moving(now.state)
+        }
     }
 
     /// The token is dead before its time: at most one forced refresh is sent for its generation.

@@ -238,7 +238,7 @@ impl House {
     ) -> AuditEntry {
         AuditEntry {
             at: timing.now,
-            tenant: tenant.clone(),
+            tenant: Some(tenant.clone()),
             who: self.who.clone(),
             what,
             detail,

@@ -200,11 +200,7 @@ impl House {
     }
 
     pub(super) async fn ask_introspection(&self, row: &Connection) -> Option<Probe> {
-        let credential = match &row.held {
-            Held::Pair { access, .. } => Credential::Bearer(&access.as_ref()?.token),
-            Held::Key(key) => Credential::Key(key),
-            Held::Nothing => return None,
-        };
+        let credential = credential_of(row)?;
         Some(self.pleo.who_am_i(credential, PROBE_LIMIT).await)
     }
 
@@ -309,6 +305,15 @@ impl House {
                 Tended::Failed(ObtainError::StoreUnavailable)
             }
         }
+    }
+}
+
+/// What this row's calls bear.
+pub(super) fn credential_of(row: &Connection) -> Option<Credential<'_>> {
+    match &row.held {
+        Held::Pair { access, .. } => Some(Credential::Bearer(&access.as_ref()?.token)),
+        Held::Key(key) => Some(Credential::Key(key)),
+        Held::Nothing => None,
     }
 }
 

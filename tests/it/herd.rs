@@ -56,7 +56,8 @@ async fn refreshes(stand: &Stand, end: Instant) -> Vec<u64> {
 
 /// Resident memory in KiB.
 fn resident(serving: &Serving) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", serving.pid())).unwrap();
+    let status =
+        fs::read_to_string(format!("/proc/{}/status", serving.pid().as_raw_nonzero())).unwrap();
     let line = status
         .lines()
         .find(|line| line.starts_with("VmRSS"))
@@ -66,7 +67,8 @@ fn resident(serving: &Serving) -> u64 {
 
 /// CPU time in hundredths of a second.
 fn ticks(serving: &Serving) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", serving.pid())).unwrap();
+    let stat =
+        fs::read_to_string(format!("/proc/{}/stat", serving.pid().as_raw_nonzero())).unwrap();
     let fields = stat.rsplit(')').next().unwrap();
     let times = fields.split_whitespace().skip(11).take(2);
     times.map(|time| time.parse::<u64>().unwrap()).sum()

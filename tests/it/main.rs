@@ -3,8 +3,10 @@
     clippy::unwrap_used,
     reason = "a test that cannot go on ends there; clippy knows only functions marked #[test]"
 )]
+#![expect(clippy::print_stdout, reason = "long runs print their figures")]
 
 mod admin;
+mod api_keys;
 mod bodies;
 mod clients;
 mod commands;
@@ -23,6 +25,7 @@ mod links;
 mod network;
 mod operators;
 mod plan;
+mod postgres;
 mod proxy;
 mod recognised;
 mod refresh_load;
@@ -30,6 +33,7 @@ mod refresh_once;
 mod rejected;
 mod reload;
 mod restored;
+mod rotation;
 mod salvage;
 mod secrets;
 mod stand;

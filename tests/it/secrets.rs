@@ -10,6 +10,7 @@ use http::{Method, Request};
 use http_body_util::Full;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use pleo_gateway::sandbox::INTEGRATED_KEY;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -128,12 +129,15 @@ fn canaries(stand: &Stand, serving: &Serving) -> Vec<Canary> {
         Canary::new("the client's secret", CLIENT_SECRET.as_bytes()),
         Canary::new("the caller's key", KEY.as_bytes()),
         Canary::new("a wrong key", WRONG_KEY.as_bytes()),
+        Canary::new("an API key", INTEGRATED_KEY.as_bytes()),
+        Canary::new("a wrong API key", WRONG_API_KEY.as_bytes()),
         Canary::new("the sealing key's text", sealing.as_bytes()),
         Canary::new("the sealing key", &raw),
         Canary::new("the admin token", serving.admin_token.as_bytes()),
     ]
 }
 
+const WRONG_API_KEY: &str = "pls_wrong-canary-of-nobody";
 const WRONG_KEY: &str = "pgw_wrong-canary-of-somebody-else";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,6 +158,7 @@ async fn no_secret_is_written_anywhere_whatever_happens() {
     refresh_and_fail(&stand, &serving, &mut written).await;
     consent(&stand, &serving, &mut written).await;
     ask_wrongly(&stand, &serving, &mut written).await;
+    use_api_key(&stand, &serving, &mut written).await;
     ask_commands(&stand, &pair, &mut written);
     written.answer("metrics", &serving.operate(Method::GET, "/metrics").await);
     written.answer(
@@ -270,6 +275,34 @@ async fn consent(stand: &Stand, serving: &Serving, written: &mut Written) {
     assert_ne!(again.status, 200);
     written.answer("the callback once more", &again);
     assert_eq!(serving.get("beta", READ).await.status, 200);
+}
+
+/// An API key that Pleo accepts and then refuses, and some that it never does.
+async fn use_api_key(stand: &Stand, serving: &Serving, written: &mut Written) {
+    let words = ["connections", "set-key", "gamma", "--replace"];
+    let words = [&words[..], &["--allow-shared-company"]].concat();
+    stand
+        .run(&["connections", "disconnect", "gamma"], "")
+        .fine();
+    for bad in [
+        WRONG_API_KEY,
+        &format!("{INTEGRATED_KEY}:"),
+        &format!("{INTEGRATED_KEY} x"),
+    ] {
+        written.command(stand, &words, bad);
+    }
+    written.command(stand, &words, INTEGRATED_KEY);
+    let read = serving.get("gamma", READ).await;
+    assert_eq!(read.status, 200);
+    written.answer("a read by key", &read);
+    for endpoint in ["api", "introspect"] {
+        stand.order(&json!({"endpoint": endpoint, "kind": "status", "status": 401}));
+    }
+    let refused = serving.get("gamma", READ).await;
+    assert_eq!(refused.code(), "reauthorization-required");
+    written.answer("a read by a refused key", &refused);
+    written.command(stand, &words, INTEGRATED_KEY);
+    written.command(stand, &["connections", "show", "gamma", "--json"], "");
 }
 
 async fn browse(method: Method, url: &Url, cookie: &str, form: &str) -> Answer {

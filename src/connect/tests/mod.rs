@@ -32,11 +32,11 @@ use crate::net::tls::{Alpn, Roots, client_config};
 use crate::pleo::Pleo;
 use crate::pleo::endpoints::tests::options;
 use crate::refresh::policy::Policy;
+use crate::store::ConnectionStore;
 use crate::store::high_water::HighWater;
 use crate::store::open::{self, Database, Opened, StoreOptions};
 use crate::store::owners::Lock;
 use crate::store::sealing_keys::KeySource;
-use crate::store::{ConnectionStore, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::{self, Tokens};
 
@@ -140,7 +140,7 @@ impl House {
         self.link_for("acme", expires).await.unwrap()
     }
 
-    async fn link_for(&self, tenant: &str, expires: Duration) -> Result<String, StoreError> {
+    async fn link_for(&self, tenant: &str, expires: Duration) -> Result<String, link::LinkError> {
         let terms = Terms {
             scopes: ScopeSet::parse("users:read export-jobs:write").unwrap(),
             expires,
@@ -148,8 +148,9 @@ impl House {
             who: "cli".to_owned(),
         };
         let tenant = TenantName::parse(tenant).unwrap();
-        let issued =
-            link::issue(&self.store, "https://gateway.example.com", &tenant, terms).await?;
+        let origin = "https://gateway.example.com";
+        let tokens = &self.connect.0.parts.tokens;
+        let issued = link::issue(&self.store, tokens, origin, &tenant, terms).await?;
         let path = issued
             .url
             .strip_prefix("https://gateway.example.com")

@@ -172,6 +172,7 @@ impl World {
         let age = begun_at.until(self.now).min(Duration::from_secs(20));
         self.requests.push(Request {
             attempt,
+            by: self.processes[p].owner.clone(),
             token,
             held_as: (self.row.epoch.0, self.row.generation.0),
             deadline: self.real + Duration::from_secs(25) - age,

@@ -2,12 +2,15 @@
 
 use super::pleo::{Answer, Token};
 use crate::clock::Timestamp;
+use crate::model::ids::Owner;
 
 /// A request that left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
     /// The attempt's number.
     pub(super) attempt: usize,
+    /// The process that sent it.
+    pub(super) by: Owner,
     /// Which token it presents.
     pub(super) token: Token,
     /// Of which epoch and generation that was, in the row.

@@ -1,5 +1,5 @@
-//! The model checker: the real `step`, `next` and `may_send` against a strict model of Pleo, over everything that two
-//! processes, a network, a store and the clocks can do to them. Product code does not come here.
+//! The model checker: the real `step`, `next` and `may_send` against a strict model of Pleo, over everything that a
+//! few processes, a network, a store, the clocks and people can do to them. Product code does not come here.
 //!
 //! Left out, because the protocol cannot survive them and says so (docs/refresh.md, residuals):
 //! - an owner frozen between its last look and the first byte: here both are one action;
@@ -9,6 +9,8 @@
 //! - a pair that is lost with its process before commit or salvage: followed, as [`ghost::Loss::Answer`];
 //! - the store's clock stepping forward past the deadline of an owner that is known dead, whose request still travels:
 //!   followed, as [`ghost::Loss::StepOverTheDead`];
+//! - a consent that takes longer than it may, or whose minute the store's clock steps over: followed, as
+//!   [`ghost::Loss::Consent`];
 //! - evidence that is wrong twice in a row; a wall clock that steps back.
 
 mod choices;
@@ -25,5 +27,4 @@ mod sameness;
 mod search;
 mod time;
 mod traces;
-
 mod world;

@@ -180,7 +180,7 @@ impl World {
         self.check_visible()
     }
 
-    fn happen(&mut self, what: Move) -> Result<(), String> {
+    pub(super) fn happen(&mut self, what: Move) -> Result<(), String> {
         match what {
             Move::Do(p, deed) => return self.carry_out(p, deed),
             Move::Act(act) => return self.act(act),
@@ -209,7 +209,7 @@ impl World {
         Ok(())
     }
 
-    fn crash(&mut self, p: usize) {
+    pub(super) fn crash(&mut self, p: usize) {
         if self.consent.is_some_and(|c| c.by == p) {
             self.consent = None;
         }

@@ -194,7 +194,8 @@ impl World {
         } else {
             self.pleo.grant()
         };
-        if self.held().is_some_and(|held| held.grant == got.grant) {
+        let has_replaced = got.pair > 0;
+        if has_replaced {
             self.loss = self.loss.or(Some(Loss::Consent));
         }
         if let Some(consent) = &mut self.consent {

@@ -5,6 +5,7 @@ use super::process::{Phase, Stage};
 use super::world::{GRACE, World, id_of};
 use crate::model::connection::{Reason, State};
 use crate::model::ledger::AuditKind;
+use crate::refresh::policy::CANDIDATE_HOLDS;
 use crate::refresh::{Event, Refused, Step};
 
 pub(super) const ONE_SENDER: &str = "two senders of one token";
@@ -54,7 +55,8 @@ impl World {
     /// that somebody will bring (R4, R5). There is one sender at a time.
     pub(super) fn check_send(&mut self, attempt: usize) -> Result<(), String> {
         hold(RESTORED, self.row.reason != Some(Reason::Restored))?;
-        hold(AGAIN, !self.proven)?;
+        let by_people = matches!(self.loss, Some(Loss::Consent | Loss::Revoked));
+        hold(AGAIN, !self.proven || by_people)?;
         self.check_consent_is_over()?;
         let mut excuse = None;
         for request in self.requests.iter().filter(|r| self.is_of_held(r)) {
@@ -92,7 +94,9 @@ impl World {
 
     /// R13: from before a code is exchanged until its pair is in use or declined, unless the consent takes too long.
     fn check_consent_is_over(&mut self) -> Result<(), String> {
-        hold(DURING_CONSENT, self.row.candidate.is_none())?;
+        let pair_waits = self.row.candidate.is_some()
+            && (self.row.consent_until).is_none_or(|until| self.now < until + CANDIDATE_HOLDS);
+        hold(DURING_CONSENT, !pair_waits)?;
         let Some(consent) = self.consent else {
             return Ok(());
         };
@@ -105,14 +109,15 @@ impl World {
     }
 
     /// A code is exchanged only when no request of the old authorisation can be applied any more: it would count as the
-    /// replay of a replaced token (R13).
+    /// replay of a replaced token (R13). Where the store's clock has stepped over the consent's minute, nobody knows.
     pub(super) fn check_exchange(&self) -> Result<(), String> {
-        let in_the_air = |r: &Request| {
-            r.fate == Fate::Travelling
-                && r.token.grant == self.pleo.latest()
-                && !self.is_stepped_over(r)
-        };
-        hold(IN_THE_AIR, !self.requests.iter().any(in_the_air))
+        hold(IN_THE_AIR, self.now > self.real || !self.is_in_the_air())
+    }
+
+    fn is_in_the_air(&self) -> bool {
+        self.requests
+            .iter()
+            .any(|r| r.fate == Fate::Travelling && r.token.grant == self.pleo.latest())
     }
 
     /// At most one forced refresh is sent per generation (R7).
@@ -127,9 +132,7 @@ impl World {
 
     /// True if the store's clock is ahead and this request's owner is gone.
     fn is_stepped_over(&self, request: &Request) -> bool {
-        let attempt = id_of(request.attempt);
-        let mut own = self.row.attempts.iter().filter(|a| a.id == attempt);
-        self.now > self.real && own.any(|a| self.is_gone(a))
+        self.now > self.real && self.is_gone(&request.by)
     }
 
     /// A pair that Pleo stands by is never turned away, unless the row has it already (R6), or its epoch is over (R13).
@@ -176,7 +179,7 @@ impl World {
         }
         if is_new_epoch {
             // Of a consent that took so long that an attempt was sent meanwhile (residual).
-            self.loss = self.check_exchange().err().and(Some(Loss::Consent));
+            self.loss = self.is_in_the_air().then_some(Loss::Consent);
         }
         self.proven |= self.row.evidence.applied;
         self.check_row()

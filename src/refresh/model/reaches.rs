@@ -101,7 +101,7 @@ const REACHES: &[Reach] = if cfg!(debug_assertions) {
         },
         OUTAGE,
         Reach {
-            misfortunes: 0,
+            attempts: 1,
             ..PEOPLE
         },
         Reach {

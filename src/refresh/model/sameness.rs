@@ -100,10 +100,14 @@ impl World {
         }
         for attempt in &self.row.attempts {
             let is_own = Process::slot_of(&attempt.owner) == p;
-            (is_own, is_own && self.is_gone(attempt)).hash(&mut hash);
+            (is_own, is_own && self.is_gone(&attempt.owner)).hash(&mut hash);
             if process.life != Life::Down {
                 process.watched[number_of(attempt.id)].hash(&mut hash);
             }
+        }
+        for request in &self.requests {
+            let is_own = Process::slot_of(&request.by) == p;
+            (is_own && self.is_gone(&request.by)).hash(&mut hash);
         }
         self.consent.is_some_and(|c| c.by == p).hash(&mut hash);
         hash.finish()

@@ -88,7 +88,8 @@ fn told(way: &[Frame], last: Option<Move>, broken: &str) -> String {
 fn end_well(mut world: World, seen: &mut Seen) -> Result<(), String> {
     world.attempts_left = WITHOUT_END;
     if world.processes.iter().all(|p| p.life != Life::Awake) {
-        world.processes[0] = world.processes[0].again();
+        world.crash(0);
+        world.happen(Move::Restart(0))?;
     }
     for _ in 0..400 {
         if !seen.end_well.insert(world.fingerprint()) {

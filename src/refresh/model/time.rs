@@ -7,7 +7,7 @@ use super::process::{Life, Phase, Process};
 use super::world::{World, number_of, was_perhaps_sent};
 use crate::clock::Timestamp;
 use crate::model::connection::State;
-use crate::refresh::policy::{EVIDENCE_APART, Policy};
+use crate::refresh::policy::{CANDIDATE_HOLDS, EVIDENCE_APART, Policy};
 
 /// Which clocks go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,9 @@ impl World {
             moments.extend(row.next_try_at);
         }
         moments.extend(row.consent_until);
+        if row.candidate.is_some() {
+            moments.extend(row.consent_until.map(|until| until + CANDIDATE_HOLDS));
+        }
         moments
     }
 

@@ -10,7 +10,7 @@ use super::pleo::{Answer, Pleo, Token};
 use super::process::{Consent, Life, MAX_ATTEMPTS, Phase, Process};
 use crate::clock::Timestamp;
 use crate::model::connection::{Access, Attempt, Connection, Held, Outcome, State, Verdict};
-use crate::model::ids::{AttemptId, TenantName};
+use crate::model::ids::{AttemptId, Owner, TenantName};
 use crate::refresh::policy::{Policy, Uncertain};
 use crate::refresh::{Moment, Standing};
 use crate::secret::Secret;
@@ -116,15 +116,15 @@ impl World {
             .any(|r| r.attempt == number && r.salvage == Some(machine));
         let halves = u64::from(self.processes[p].watched[number]);
         Standing {
-            dead: self.is_gone(attempt) && machine == self.machine(slot) && !salvaged,
+            dead: self.is_gone(&attempt.owner) && machine == self.machine(slot) && !salvaged,
             watched: Duration::from_millis(halves * 500),
         }
     }
 
-    /// True if the process that began this attempt runs no more.
-    pub(super) fn is_gone(&self, attempt: &Attempt) -> bool {
-        let owner = &self.processes[Process::slot_of(&attempt.owner)];
-        owner.owner != attempt.owner || owner.life == Life::Down
+    /// True if this process runs no more.
+    pub(super) fn is_gone(&self, owner: &Owner) -> bool {
+        let process = &self.processes[Process::slot_of(owner)];
+        process.owner != *owner || process.life == Life::Down
     }
 
     pub(super) fn machine(&self, p: usize) -> usize {

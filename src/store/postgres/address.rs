@@ -25,7 +25,7 @@ const DIAL: Duration = Duration::from_secs(3);
 /// A server and a database on it, checked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerAddress {
-    pub(super) config: Config,
+    pub(super) config: Box<Config>,
     /// `None`: in clear.
     pub(super) tls: Option<DatabaseTrust>,
 }
@@ -66,7 +66,10 @@ impl ServerAddress {
             .connect_timeout(DIAL)
             .keepalives_idle(KEEPALIVE)
             .tcp_user_timeout(UNACKNOWLEDGED);
-        Ok(Self { config, tls })
+        Ok(Self {
+            config: Box::new(config),
+            tls,
+        })
     }
 }
 
@@ -194,7 +197,7 @@ fn split_words(text: &str) -> Option<(Secret, Options)> {
         let (value, length) = value(after.trim_start())?;
         let end = after.trim_start().split_at_checked(length)?;
         if !options.take(key.trim_end(), &value) {
-            kept.push_str(&format!("{}={} ", key.trim_end(), end.0));
+            kept.extend([key.trim_end(), "=", end.0, " "]);
         }
         rest = end.1.trim_start();
     }

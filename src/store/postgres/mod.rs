@@ -3,6 +3,7 @@
 
 mod address;
 mod news;
+mod reseal;
 mod schema;
 mod server;
 #[cfg(test)]
@@ -24,11 +25,12 @@ use super::rows::{Blob, Record, Seals, holds_alone, sealed, signed, unsealed, un
 use super::seal::hex;
 use super::sealing_keys::KeySource;
 use super::{
-    Change, ConnectLink, ConnectionStore, OpenError, Revision, Seen, StoreError, Visit, Written,
+    Change, ConnectLink, ConnectionStore, OpenError, Revision, SealedPlace, Seen, StoreError,
+    Visit, Written,
 };
 use crate::clock::Timestamp;
 use crate::model::connection::Connection;
-use crate::model::ids::{CompanyId, TenantName};
+use crate::model::ids::{CompanyId, ProviderId, TenantName};
 use crate::model::ledger::{AuditEntry, LedgerLine};
 
 pub use address::{AddressError, ServerAddress};
@@ -148,9 +150,10 @@ impl PostgresStore {
 
     async fn record(
         &self,
+        provider: &ProviderId,
         tenant: &TenantName,
     ) -> Result<(Timestamp, Option<(Revision, Record)>), StoreError> {
-        let asked = json!({ "provider": self.provider(), "tenant": tenant.as_ref() });
+        let asked = json!({ "provider": provider.as_ref(), "tenant": tenant.as_ref() });
         let read: Read = self.reading("read", asked).await?;
         let record = match read.row {
             // A column of another kind: nobody but us writes rows.
@@ -174,7 +177,7 @@ impl ConnectionStore for PostgresStore {
     }
 
     async fn read(&self, tenant: &TenantName) -> Result<Seen, StoreError> {
-        let (now, record) = self.record(tenant).await?;
+        let (now, record) = self.record(&self.seals.provider, tenant).await?;
         let (revision, row) = match record {
             Some((revision, record)) => (revision, Some(record.open(&self.seals))),
             None => (Revision(0), None),
@@ -184,7 +187,7 @@ impl ConnectionStore for PostgresStore {
     }
 
     async fn legible(&self, tenant: &TenantName) -> Result<Seen, StoreError> {
-        let (now, record) = self.record(tenant).await?;
+        let (now, record) = self.record(&self.seals.provider, tenant).await?;
         let revision = record
             .as_ref()
             .map_or(Revision(0), |(revision, _)| *revision);
@@ -288,26 +291,19 @@ impl ConnectionStore for PostgresStore {
         }
     }
 
-    /// A row that was written meanwhile is looked at again.
-    async fn reseal(&self, tenant: &TenantName) -> Result<bool, StoreError> {
-        loop {
-            let (_, Some((revision, record))) = self.record(tenant).await? else {
-                return Ok(false);
-            };
-            if record.is_sealed_by(self.seals.sealer.first()) {
-                return Ok(false);
-            }
-            let made_from = Revision(unsigned(record.sealed_revision).unwrap_or(0));
-            let row = record
-                .open(&self.seals)
-                .map_err(|error| sealed(&error, tenant))?;
-            let asked = json!({
-                "row": Stored::seal(&row, made_from, &self.seals)?,
-                "revision": signed(revision.0),
-            });
-            if self.writing("reseal", asked).await? {
-                return Ok(true);
-            }
+    async fn note(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        let asked = json!({ "audit": [AuditLine::of(&entry, &self.seals)] });
+        self.writing::<bool>("note", asked).await.map(drop)
+    }
+
+    async fn sealed_places(&self) -> Result<Vec<SealedPlace>, StoreError> {
+        reseal::places(self).await
+    }
+
+    async fn reseal(&self, place: &SealedPlace) -> Result<bool, StoreError> {
+        match place {
+            SealedPlace::Row { provider, tenant } => reseal::row(self, provider, tenant).await,
+            SealedPlace::Visit { state, .. } => reseal::visit(self, state).await,
         }
     }
 

@@ -151,10 +151,10 @@ fn step(version: usize, own: Option<&Own>) -> String {
         ]
     }) {
         let value = hex(value);
-        let _ = write!(
+        let _ = writeln!(
             sql,
             "insert into pleo_gateway.meta (name, value) values ('{name}', decode('{value}', 'hex')) \
-             on conflict (name) do update set value = excluded.value;\n"
+             on conflict (name) do update set value = excluded.value;"
         );
     }
     sql

@@ -172,7 +172,7 @@ impl Server {
             // Nothing is sent: behind a pooler it would reach another session.
             recycling_method: RecyclingMethod::Fast,
         };
-        let config = address.config.clone();
+        let config = (*address.config).clone();
         let manager = Manager::from_config(config.clone(), tls.0.clone(), recycle);
         let mut pool = Pool::builder(manager).max_size(LINKS);
         pool = pool.runtime(Runtime::Tokio1);
@@ -193,7 +193,7 @@ impl Server {
         // In hexadecimal, which nothing can break out of, whatever the server takes for an escape.
         let asked = hex(asked.to_string().as_bytes());
         let sql = format!(
-            "select pleo_gateway.{function}(convert_from(decode('{asked}', 'hex'), 'utf8')::jsonb)::text"
+            "select coalesce(pleo_gateway.{function}(convert_from(decode('{asked}', 'hex'), 'utf8')::jsonb), 'null')::text"
         );
         let text = self.ask(sql).await?.ok_or(ServerError::Nonsense)?;
         serde_json::from_str(&text).map_err(|_| ServerError::Nonsense)

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::ServerAddress;
 use crate::clock::SystemClock;
+use crate::drain::Tasks;
 use crate::model::ids::{Owner, ProviderId};
 use crate::secret::Secret;
 use crate::store::contract::{self, change, full, put, tenant};
@@ -94,7 +95,9 @@ async fn it_keeps_the_contract_over_tls_and_believes_no_other_certificate() {
     let url = cluster.url(&cluster.database());
     let trusted = format!("sslrootcert={}", file("crt"));
     let named = url.replace("127.0.0.1", "db.example");
-    let place = Place::new(format!("{named}?hostaddr=127.0.0.1&{trusted}"));
+    let place = Place::new(format!(
+        "{named}?hostaddr=127.0.0.1&sslmode=verify-full&{trusted}"
+    ));
     place.keeps_the_contract().await;
     let place = Place {
         url: format!("{url}?sslmode=verify-ca&{trusted}"),
@@ -103,7 +106,7 @@ async fn it_keeps_the_contract_over_tls_and_believes_no_other_certificate() {
     assert!(place.store().await.now().await.is_ok());
     for other in [
         format!("{url}?sslmode=require&{trusted}"),
-        format!("{named}?hostaddr=127.0.0.1"),
+        format!("{named}?hostaddr=127.0.0.1&sslmode=verify-full"),
         format!("{url}?sslmode=disable"),
     ] {
         let error = Place::new(other).with(&["key"]).await.unwrap_err();
@@ -151,8 +154,12 @@ async fn after_a_rotation_old_rows_open_and_are_sealed_anew() {
     let rotated = place.with(&["new", "key"]).await.unwrap();
     assert_eq!(rotated.sealing_key, new);
     let before = rotated.store.read(&tenant("acme")).await.unwrap();
-    assert!(rotated.store.reseal(&tenant("acme")).await.unwrap());
-    assert!(!rotated.store.reseal(&tenant("acme")).await.unwrap());
+    let places = rotated.store.sealed_places().await.unwrap();
+    for place in &places {
+        assert!(rotated.store.reseal(place).await.unwrap());
+        assert!(!rotated.store.reseal(place).await.unwrap());
+    }
+    assert_eq!(places.len(), 1);
     let alone = place.with(&["new"]).await.unwrap();
     let after = alone.store.read(&tenant("acme")).await.unwrap();
     assert_eq!((after.row, after.revision), (before.row, before.revision));
@@ -248,7 +255,8 @@ async fn no_change_is_missed_however_writers_overlap() {
             put(&store, &full(&format!("{who}-{number}"))).await;
         }
     };
-    let writing = tokio::spawn(futures_of(writer(one, "one"), writer(other, "other")));
+    let writing = Tasks::on(tokio::runtime::Handle::current())
+        .spawn(both(writer(one, "one"), writer(other, "other")));
     let (mut mark, mut seen) = (Revision(0), Vec::new());
     while seen.len() < 200 {
         let done = writing.is_finished();
@@ -260,7 +268,7 @@ async fn no_change_is_missed_however_writers_overlap() {
     writing.await.unwrap();
 }
 
-async fn futures_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+async fn both(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
     tokio::join!(one, other);
 }
 

@@ -3,6 +3,7 @@
 
 mod columns;
 mod journal;
+mod reseal;
 mod schema;
 mod unlock;
 mod visits;
@@ -20,7 +21,8 @@ pub(super) use self::worker::is_busy;
 use self::worker::{Handle, Worker};
 use super::rows::{Record, Seals, holds_alone, sealed, signed, unsealed, unsigned};
 use super::{
-    Change, ConnectLink, ConnectionStore, OpenError, Revision, Seen, StoreError, Visit, Written,
+    Change, ConnectLink, ConnectionStore, OpenError, Revision, SealedPlace, Seen, StoreError,
+    Visit, Written,
 };
 use crate::clock::{SharedClock, Timestamp};
 use crate::model::connection::Connection;
@@ -210,9 +212,20 @@ impl ConnectionStore for SqliteStore {
             .await
     }
 
-    async fn reseal(&self, tenant: &TenantName) -> Result<bool, StoreError> {
-        let tenant = tenant.clone();
-        self.writing(move |transaction, seals| reseal(transaction, seals, &tenant))
+    async fn note(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.writing(move |transaction, seals| journal::audit(transaction, seals, &entry))
+            .await
+    }
+
+    async fn sealed_places(&self) -> Result<Vec<SealedPlace>, StoreError> {
+        let now = self.clock.wall();
+        self.reading(move |transaction, _| reseal::places(transaction, now))
+            .await
+    }
+
+    async fn reseal(&self, place: &SealedPlace) -> Result<bool, StoreError> {
+        let place = place.clone();
+        self.writing(move |transaction, seals| reseal::reseal(transaction, seals, &place))
             .await
     }
 
@@ -263,24 +276,6 @@ fn company_taken(
         row.tenant.as_ref()
     ];
     Ok(tenants(transaction, sql, held)?.into_iter().next())
-}
-
-/// Seals a row under the newest key. It stays the same row of the same revision.
-fn reseal(
-    transaction: &Transaction<'_>,
-    seals: &Seals,
-    tenant: &TenantName,
-) -> Result<bool, StoreError> {
-    let Some(record) = record(transaction, seals, tenant)? else {
-        return Ok(false);
-    };
-    if record.is_sealed_by(seals.sealer.first()) {
-        return Ok(false);
-    }
-    let revision = record.sealed_revision;
-    let row = record.open(seals).map_err(|error| sealed(&error, tenant))?;
-    put(transaction, seals, (&row, revision))?;
-    Ok(true)
 }
 
 fn put(

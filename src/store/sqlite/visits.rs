@@ -1,11 +1,14 @@
 //! Connect links and visits in `SQLite`. What stands in them is not made here (`guests`).
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::clock::Timestamp;
 use crate::store::guests::{LinkRecord, REMEMBERED, VisitRecord};
 use crate::store::rows::Seals;
 use crate::store::{ConnectLink, StoreError, Visit};
+
+/// The columns that [`visit`] wants, in its order.
+const VISIT_COLUMNS: &str = "state, provider, link, tenant, verifier, cookie, expires_at";
 
 pub(super) fn put_link(
     transaction: &Transaction<'_>,
@@ -100,23 +103,45 @@ pub(super) fn take_visit(
     now: Timestamp,
     state: &[u8; 32],
 ) -> Result<Option<Visit>, StoreError> {
-    let sql = "delete from visits where provider = ?1 and state = ?2 \
-               returning state, provider, link, tenant, verifier, cookie, expires_at";
+    let sql =
+        format!("delete from visits where provider = ?1 and state = ?2 returning {VISIT_COLUMNS}");
     let taken = transaction
-        .query_row(sql, params![seals.provider.as_ref(), state], |row| {
-            Ok(VisitRecord {
-                state: row.get(0)?,
-                provider: row.get(1)?,
-                link: row.get(2)?,
-                tenant: row.get(3)?,
-                verifier: row.get(4)?,
-                cookie: row.get(5)?,
-                expires_at: row.get(6)?,
-            })
-        })
+        .query_row(&sql, params![seals.provider.as_ref(), state], visit)
         .optional()?;
     match taken {
         Some(record) => record.open(now, seals),
         None => Ok(None),
     }
+}
+
+/// Seals a verifier under the first key, unless it is so already or its browser is back.
+pub(super) fn reseal(
+    transaction: &Transaction<'_>,
+    seals: &Seals,
+    state: &[u8; 32],
+) -> Result<bool, StoreError> {
+    let sql = format!("select {VISIT_COLUMNS} from visits where state = ?1");
+    let found = transaction
+        .query_row(&sql, params![state], visit)
+        .optional()?;
+    let anew = found.map(|record| record.sealed_anew(seals)).transpose()?;
+    let Some(verifier) = anew.flatten() else {
+        return Ok(false);
+    };
+    let sql = "update visits set verifier = ?2 where state = ?1";
+    transaction.execute(sql, params![state, verifier])?;
+    Ok(true)
+}
+
+/// Takes the columns of [`VISIT_COLUMNS`].
+fn visit(row: &Row<'_>) -> rusqlite::Result<VisitRecord> {
+    Ok(VisitRecord {
+        state: row.get(0)?,
+        provider: row.get(1)?,
+        link: row.get(2)?,
+        tenant: row.get(3)?,
+        verifier: row.get(4)?,
+        cookie: row.get(5)?,
+        expires_at: row.get(6)?,
+    })
 }

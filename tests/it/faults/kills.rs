@@ -91,7 +91,7 @@ async fn refresh(stand: &Stand, (victim, store): Run, nth: usize) -> Vec<String>
 /// makes it durable, the process had come to its orderly end.
 fn is_durable(calls: &[String]) -> bool {
     let is_sync = |call: &String| call.contains("sync ") && call.ends_with("-wal");
-    let is_end = |call: &String| call.starts_with("unlink") && call.ends_with(".lock");
+    let is_end = |call: &String| call.starts_with("unlink") && call.contains(".lock");
     let mut before_kill = calls.iter().rev().skip(1).rev();
     before_kill.any(|call| call.starts_with(REQUEST))
         && before_kill.any(|call| is_sync(call) || is_end(call))

@@ -27,7 +27,7 @@ impl Struck {
         command
             .args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}")])
             .args(["-e", &format!("inject={calls}:error={error}")])
-            .args(["-p", &serving.pid().to_string()])
+            .args(["-p", &serving.pid().as_raw_nonzero().to_string()])
             .stdin(Stdio::null())
             .stderr(File::create(&said).unwrap());
         if let Some(file) = on {

@@ -19,7 +19,7 @@ use crate::stand::{Plan, READ, SOON, Store, until};
 
 const TENANT: &str = "acme";
 /// From the beginning of an attempt until another process has decided: deadline, watching, evidence, looks.
-const DECIDED_WITHIN: Duration = Duration::from_secs(60);
+const DECIDED_WITHIN: Duration = Duration::from_mins(1);
 
 /// Two gateways; the first is stopped with its request on the way.
 struct Frozen {
@@ -64,7 +64,7 @@ impl Frozen {
             (counted(&site) == 1).then_some(())
         })
         .await;
-        first.signal(Signal::STOP);
+        first.freeze().await;
         // It arrives at the frozen one's socket.
         site.relay.release();
         Self {

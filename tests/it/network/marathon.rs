@@ -24,7 +24,7 @@ use crate::stand::{Dice, Plan, SOON, is_long, raise_file_limit, until};
 /// So long that an answer does not come too late because the machine is busy: that would lose it.
 const TIMES: &str = "timeout = \"5s\"\nadoption_grace = \"5s\"\nconcurrency = 64\n";
 /// Deadline and evidence of a last fault.
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+const SETTLED_WITHIN: Duration = Duration::from_mins(1);
 /// Before a refresh that did not work is asked for again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -53,23 +53,23 @@ impl Marathon {
         raise_file_limit();
         let names: Vec<String> = (0..size.tenants).map(|n| format!("t{n}")).collect();
         let listed: Vec<&str> = names.iter().map(String::as_str).collect();
-        let site = Site::new(Plan {
+        let place = Site::new(Plan {
             tenants: &listed,
             refresh: TIMES,
             more: "[log]\naccess = false\n",
             ..Plan::default()
         })
         .await;
-        site.connect(&listed, None);
+        place.connect(&listed, None);
         let dice = Dice::new();
         println!("seed {}", dice.seed());
-        site.relay.books().mix = Some(Mix {
+        place.relay.books().mix = Some(Mix {
             dice,
             per_mille: size.faulty,
             fates,
         });
         Arc::new(Self {
-            site: Arc::new(site),
+            site: Arc::new(place),
             names: names.into(),
             size,
             doors: watch::Sender::new(None),

@@ -111,7 +111,7 @@ impl Case<'_> {
                 let limit = DEADLINE + EVIDENCE + SLACK;
                 let took = self.ends(limit, is_over).await;
                 assert!(
-                    took > DEADLINE + EVIDENCE - Duration::from_secs(1),
+                    took + Duration::from_secs(1) > DEADLINE + EVIDENCE,
                     "{took:?}"
                 );
                 return self.lost(1).await;

@@ -43,18 +43,18 @@ impl Site {
         self.stand.run(&words, &lines.join("\n")).fine();
     }
 
-    fn line(&self, name: &str, life: Option<u64>) -> Value {
+    fn line(&self, tenant: &str, life: Option<u64>) -> Value {
         let minted = self.stand.mint();
         self.relay.books().know(&minted);
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = tenants.contains_key(name).then(Instant::now);
-        tenants.insert(name.to_owned(), (minted.authorisation, again));
-        let mut line = bundle(&minted, true);
-        line["tenant"] = name.into();
+        let again = tenants.contains_key(tenant).then(Instant::now);
+        tenants.insert(tenant.to_owned(), (minted.authorisation, again));
+        let mut bundle = bundle(&minted, true);
+        bundle["tenant"] = tenant.into();
         if let Some(life) = life {
-            line["expires_in"] = life.into();
+            bundle["expires_in"] = life.into();
         }
-        line
+        bundle
     }
 
     pub(super) fn id(&self, tenant: &str) -> u64 {

@@ -10,7 +10,7 @@ use pleo_gateway::model::connection::Connection;
 use pleo_gateway::model::ids::{CompanyId, TenantName};
 use pleo_gateway::model::ledger::{AuditEntry, LedgerLine};
 use pleo_gateway::store::{
-    Change, ConnectLink, ConnectionStore, Revision, Seen, StoreError, Visit, Written,
+    Change, ConnectLink, ConnectionStore, Revision, SealedPlace, Seen, StoreError, Visit, Written,
 };
 
 #[derive(Debug)]
@@ -135,6 +135,18 @@ impl ConnectionStore for Faulty {
 
     async fn take_visit(&self, state: &[u8; 32]) -> Result<Option<Visit>, StoreError> {
         self.real.take_visit(state).await
+    }
+
+    async fn note(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.real.note(entry).await
+    }
+
+    async fn sealed_places(&self) -> Result<Vec<SealedPlace>, StoreError> {
+        self.real.sealed_places().await
+    }
+
+    async fn reseal(&self, place: &SealedPlace) -> Result<bool, StoreError> {
+        self.real.reseal(place).await
     }
 
     async fn close(&self) {

@@ -215,6 +215,35 @@ begin
     return to_jsonb(true);
 end $$;
 
+-- {} -> {rows: [{provider, tenant}], visits: [{state, tenant}]}, what matters most first
+create function pleo_gateway.sealed_places(asked jsonb) returns jsonb language sql stable as $$
+    select jsonb_build_object(
+        'rows', (select coalesce(jsonb_agg(jsonb_build_object('provider', c.provider, 'tenant', c.tenant)
+                order by c.provider collate "C", c.tenant collate "C"), '[]') from pleo_gateway.connections c),
+        'visits', (select coalesce(jsonb_agg(jsonb_build_object('state', v.state, 'tenant', v.tenant)
+                order by v.state), '[]') from pleo_gateway.visits v where v.expires_at > pleo_gateway.now()))
+$$;
+
+-- {state} -> visit or null, of every provider
+create function pleo_gateway.visit(asked jsonb) returns jsonb language sql stable as $$
+    select to_jsonb((select v from pleo_gateway.visits v where v.state = decode(asked->>'state', 'hex')))
+$$;
+
+-- {state, sealed, anew} -> whether the verifier was still sealed so, and is sealed anew now
+create function pleo_gateway.reseal_visit(change jsonb) returns jsonb language plpgsql volatile as $$
+begin
+    update pleo_gateway.visits set verifier = (change->>'anew')::bytea
+        where state = decode(change->>'state', 'hex') and verifier = (change->>'sealed')::bytea;
+    return to_jsonb(found);
+end $$;
+
+-- {audit}
+create function pleo_gateway.note(change jsonb) returns jsonb language plpgsql volatile as $$
+begin
+    perform pleo_gateway.add_audit(change->'audit');
+    return to_jsonb(true);
+end $$;
+
 -- {link, audit, forget}
 create function pleo_gateway.put_link(change jsonb) returns jsonb language plpgsql volatile as $$
 begin

@@ -1,0 +1,168 @@
+//! What operators ask for with a body: to link, to import, to set a key. The body is what the command reads from standard
+//! input, the query holds the command's flags by their names (contract.md sections 4 and 5).
+
+use std::time::Duration;
+
+use crate::net::body::MessageBody;
+use http::StatusCode;
+use http_body_util::{BodyExt, Limited};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::connections::failed;
+use super::{Admin, Answer, json, problem};
+use crate::connect::link::{self, LinkError, Terms};
+use crate::model::ids::TenantName;
+use crate::model::query;
+use crate::secret::Secret;
+use crate::tokens::api_key::{ApiKey, KeyKind, KeyTerms};
+use crate::tokens::brought;
+use crate::tokens::operate::{ImportTerms, OperateError};
+
+/// A body that takes longer is not waited for.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
+/// How long a link is good unless told otherwise.
+const LINK_LASTS: Duration = Duration::from_hours(1);
+
+/// The flags of the three commands.
+#[derive(Debug, Default)]
+struct Flags {
+    allow_shared_company: bool,
+    replace: bool,
+    verify: bool,
+    expires_in: Option<Duration>,
+}
+
+/// The body of `PUT …/key`. Other members are somebody's mistake.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyBody {
+    key: Secret,
+    #[serde(default)]
+    kind: KeyKind,
+}
+
+impl Flags {
+    /// Those of `allowed` may be given; switches are on as `name`, `name=true`, off as `name=false`. Or
+    /// what is wrong, for the operator.
+    fn read(query: Option<&str>, allowed: &[&str]) -> Result<Self, String> {
+        let mut flags = Self::default();
+        for (name, value) in query::pairs(query.unwrap_or_default()) {
+            let unclear = || format!("the query may hold: {}", allowed.join(", "));
+            if !allowed.contains(&name.as_ref()) {
+                return Err(unclear());
+            }
+            let switch = match value.as_ref() {
+                "" | "true" => Some(true),
+                "false" => Some(false),
+                _ => None,
+            };
+            match name.as_ref() {
+                "expires_in" => {
+                    let seconds = value.parse::<u32>().map_err(|_| unclear())?;
+                    flags.expires_in = Some(Duration::from_secs(seconds.into()));
+                }
+                "replace" => flags.replace = switch.ok_or_else(unclear)?,
+                "verify" => flags.verify = switch.ok_or_else(unclear)?,
+                _ => flags.allow_shared_company = switch.ok_or_else(unclear)?,
+            }
+        }
+        Ok(flags)
+    }
+}
+
+impl Admin {
+    pub(super) async fn link(&self, tenant: &TenantName, query: Option<&str>) -> Answer {
+        let flags = match Flags::read(query, &["expires_in", "allow_shared_company"]) {
+            Ok(flags) => flags,
+            Err(detail) => return unprocessable(&detail),
+        };
+        let terms = Terms {
+            scopes: self.snapshot.load().scopes_to_ask(tenant),
+            expires: flags.expires_in.unwrap_or(LINK_LASTS),
+            allow_shared_company: flags.allow_shared_company,
+            who: "admin".to_owned(),
+        };
+        let issued = link::issue(&self.store, &self.tokens, &self.public_url, tenant, terms).await;
+        match issued {
+            Ok(issued) => json(StatusCode::OK, &issued.to_json()),
+            Err(LinkError::Tenant(error)) => failed(&error),
+            Err(LinkError::Store(error)) => failed(&OperateError::Store(error)),
+        }
+    }
+
+    pub(super) async fn import<B: MessageBody>(
+        &self,
+        tenant: &TenantName,
+        query: Option<&str>,
+        body: B,
+    ) -> Answer {
+        let allowed = ["replace", "verify", "allow_shared_company"];
+        let (flags, text) = match (Flags::read(query, &allowed), read(body).await) {
+            (Ok(flags), Ok(text)) => (flags, text),
+            (Err(detail), _) => return unprocessable(&detail),
+            (_, Err(answer)) => return answer,
+        };
+        let brought = match brought::parse(&text) {
+            Ok(brought) => brought,
+            Err(words) => return unprocessable(&words),
+        };
+        if brought.tenant.is_some_and(|named| named != tenant.as_ref()) {
+            return unprocessable("the JSON names another tenant than the path");
+        }
+        let terms = ImportTerms {
+            expected_company: self.snapshot.load().pinned_company(tenant).cloned(),
+            allow_shared_company: flags.allow_shared_company,
+            replace: flags.replace,
+            verify: flags.verify,
+        };
+        self.shown(self.tokens.import(tenant, brought.bundle, &terms).await)
+    }
+
+    pub(super) async fn set_key<B: MessageBody>(
+        &self,
+        tenant: &TenantName,
+        query: Option<&str>,
+        body: B,
+    ) -> Answer {
+        let allowed = ["replace", "allow_shared_company"];
+        let (flags, text) = match (Flags::read(query, &allowed), read(body).await) {
+            (Ok(flags), Ok(text)) => (flags, text),
+            (Err(detail), _) => return unprocessable(&detail),
+            (_, Err(answer)) => return answer,
+        };
+        let Ok(body) = serde_json::from_str::<KeyBody>(&text) else {
+            return unprocessable(r#"not the shape {"key","kind"}, kind integrated or standalone"#);
+        };
+        let key = match ApiKey::parse(body.key.expose()) {
+            Ok(key) => key,
+            Err(error) => return failed(&error.into()),
+        };
+        let terms = KeyTerms {
+            kind: body.kind,
+            expected_company: self.snapshot.load().pinned_company(tenant).cloned(),
+            allow_shared_company: flags.allow_shared_company,
+            replace: flags.replace,
+        };
+        self.shown(self.tokens.set_key(tenant, key, &terms).await)
+    }
+}
+
+/// A whole body that is not too large.
+async fn read<B: MessageBody>(body: B) -> Result<Zeroizing<String>, Answer> {
+    let whole = Limited::new(body, brought::LONGEST);
+    let whole = whole.collect();
+    let Ok(Ok(whole)) = tokio::time::timeout(ARRIVES_WITHIN, whole).await else {
+        let words = "the body is too large, too slow, or broke off";
+        return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, words));
+    };
+    let bytes = whole.to_bytes();
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) => Err(unprocessable("the body is no text")),
+    }
+}
+
+fn unprocessable(words: &str) -> Answer {
+    problem(StatusCode::UNPROCESSABLE_ENTITY, words)
+}

@@ -109,10 +109,6 @@ pub struct StoreSettings {
 
 /// Where connections are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one of them in a process"
-)]
 pub enum Database {
     /// A file.
     Sqlite(PathBuf),

@@ -24,10 +24,6 @@ use crate::net::tls::TlsError;
 
 /// Where connections are kept.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one of them in a process"
-)]
 pub enum Database {
     /// A file of this machine.
     Sqlite(PathBuf),

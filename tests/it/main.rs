@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     reason = "a test that cannot go on ends there; clippy knows only functions marked #[test]"
 )]
+#![expect(clippy::print_stdout, reason = "long runs print their figures")]
 
 mod admin;
 mod api_keys;

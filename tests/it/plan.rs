@@ -40,7 +40,7 @@ fn json_of(output: &Output) -> Value {
 
 fn setup() -> Setup {
     let mut setup = Setup::at("http://127.0.0.1:1");
-    setup.routes = ROUTES.to_owned();
+    setup.routes = ROUTES.into();
     setup.write();
     setup
 }

@@ -23,10 +23,10 @@ fn asking(authority: &Authority, upstream: &Upstream) -> Gateway {
     door.write(setup.folder(), "door");
     authority.write(setup.folder());
     authority.write_as(setup.folder(), "servers.pem");
-    setup.doors = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = { cert_file = \"door.pem\", key_file = \"door.key\", client_ca_file = \"ca.pem\" }\n".to_owned();
+    setup.doors = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = { cert_file = \"door.pem\", key_file = \"door.key\", client_ca_file = \"ca.pem\" }\n".into();
     setup.callers =
         "[[callers]]\nname = \"erp\"\nclient_cert = [\"dns:erp.internal\"]\ntenants = [\"acme\"]\n"
-            .to_owned();
+            .into();
     setup.start_connected(&[("acme", &Minted::made_up())])
 }
 

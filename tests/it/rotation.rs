@@ -21,7 +21,7 @@ fn with_keys(stand: &Stand, keys: &str) {
     let lines = text
         .lines()
         .filter(|line| !line.starts_with("sealing_keys"));
-    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let text = lines.fold(String::new(), |text, line| text + line + "\n");
     fs::write(
         stand.config(),
         text.replace("[store]\n", &format!("[store]\n{keys}\n")),

@@ -154,8 +154,12 @@ async fn after_a_rotation_old_rows_open_and_are_sealed_anew() {
     let rotated = place.with(&["new", "key"]).await.unwrap();
     assert_eq!(rotated.sealing_key, new);
     let before = rotated.store.read(&tenant("acme")).await.unwrap();
-    assert!(rotated.store.reseal(&tenant("acme")).await.unwrap());
-    assert!(!rotated.store.reseal(&tenant("acme")).await.unwrap());
+    let places = rotated.store.sealed_places().await.unwrap();
+    for place in &places {
+        assert!(rotated.store.reseal(place).await.unwrap());
+        assert!(!rotated.store.reseal(place).await.unwrap());
+    }
+    assert_eq!(places.len(), 1);
     let alone = place.with(&["new"]).await.unwrap();
     let after = alone.store.read(&tenant("acme")).await.unwrap();
     assert_eq!((after.row, after.revision), (before.row, before.revision));

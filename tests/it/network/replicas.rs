@@ -115,8 +115,8 @@ async fn crowd(store: Store<'_>, words: &str) {
     for _ in 0..expiries {
         until("the crowd's token has expired", LIFE * 4, async || {
             let row = gateways[0].connection("crowd").await;
-            let time = site.stand.pleo.state()["time"].to_string();
-            (row["access_expires_at"].to_string() < time).then_some(())
+            let state = site.stand.pleo.state();
+            (row["access_expires_at"].as_str() < state["time"].as_str()).then_some(())
         })
         .await;
         let begun = Instant::now();

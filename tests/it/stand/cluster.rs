@@ -40,7 +40,7 @@ impl Cluster {
         Self {
             child,
             talk: Mutex::new((Some(orders), answers)),
-            direct: urls.next().expect("the cluster did not start"),
+            direct: urls.next().unwrap(),
             pooled: urls.next(),
             databases: AtomicUsize::new(0),
         }

@@ -128,6 +128,21 @@ impl Serving {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// Stops it where it is; every thread of it has stopped once this returns.
+    pub(crate) async fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let threads = format!("/proc/{}/task", self.child.id());
+        until("every thread has stopped", SOON, async || {
+            let mut threads = fs::read_dir(&threads).unwrap().flatten();
+            let stopped = threads.all(|thread| {
+                let stat = fs::read_to_string(thread.path().join("stat")).unwrap();
+                stat.rsplit(") ").next().unwrap().starts_with('T')
+            });
+            stopped.then_some(())
+        })
+        .await;
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) async fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);

@@ -46,7 +46,7 @@ impl World {
             .requests
             .iter()
             .filter(|r| self.is_of_held(r) && self.real < r.deadline + GRACE)
-            .any(|r| !self.is_stepped_over(r));
+            .any(|r| r.fate != Fate::Gone && !self.is_stepped_over(r));
         let waits = self.row.state == State::Uncertain && refused && early;
         hold(AFTER_REFUSAL, !waits)
     }

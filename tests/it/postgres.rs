@@ -198,7 +198,10 @@ async fn a_database_that_cannot_be_used_is_told_with_its_remedy_and_without_its_
         "create schema pleo_gateway; create table pleo_gateway.theirs (x int)",
     );
     ends(&url, 65, &["pleo_gateway", "not of pleo-gateway"]);
-    sql(&name, "drop schema pleo_gateway cascade");
+    sql(
+        &name,
+        "drop table pleo_gateway.theirs; drop schema pleo_gateway",
+    );
     sql(&name, "create role visitor login password 'canary'");
     let visitor = url.replace("gateway:secret@", "visitor:canary@");
     ends(&visitor, 77, &["right to create"]);

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 /// How a write of a row looks on the wire.
-const WRITE: &[u8] = b"select pleo_gateway.write(";
+const WRITE: &[u8] = b"pleo_gateway.write(";
 
 pub(super) struct Cutter {
     url: Url,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::EXPECT;
+use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
 use tokio::time::Instant;
@@ -32,6 +32,8 @@ use crate::telemetry::meters::Answered;
 const CALLER_GONE: &str = "caller-gone";
 /// What is logged of an answer that broke off at Pleo.
 const CUT_OFF: &str = "answer-cut-off";
+/// Ends the link after an answer.
+pub(super) const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// As nginx has it: no answer was sent.
 const NO_ANSWER: u16 = 499;
 
@@ -102,6 +104,9 @@ impl Visit {
         head.headers
             .entry(X_REQUEST_ID)
             .or_insert_with(|| self.request_id.clone());
+        if self.version < Version::HTTP_2 && self.upload.had_trailers() {
+            head.headers.insert(CONNECTION, CLOSE);
+        }
         let route = self.journey.permit().map(Permit::route);
         let until = route.and_then(|route| deadline(route, &self.snapshot.limits, self.began));
         Response::from_parts(head, AnswerBody::new(body, self, until))
@@ -131,7 +136,7 @@ impl Visit {
         match self.version {
             Version::HTTP_2 => true,
             _ if self.expects_continue => self.upload.received() > 0 && self.upload.discard().await,
-            _ => self.upload.discard().await,
+            _ => self.upload.discard().await && !self.upload.had_trailers(),
         }
     }
 

@@ -186,9 +186,13 @@ impl<B: MessageBody> Client<B> {
             Some(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(Unanswered::Failed(SendError::SwitchedProtocols))
             }
-            Some(Ok(mut answer)) => {
+            Some(Ok(answer)) => {
+                let mut answer =
+                    answer.map(|body| UpstreamBody::new(body, lease, sending.cloned()));
                 *answer.version_mut() = Version::HTTP_11;
-                Ok(answer.map(|body| UpstreamBody::new(body, lease, sending.cloned())))
+                let begun = poll_fn(|cx| Poll::Ready(answer.body_mut().begin(cx))).await;
+                begun.map_err(|error| Unanswered::Failed(unusable(error, sending)))?;
+                Ok(answer)
             }
             Some(Err(mut error)) => Err(match error.take_message() {
                 Some(request) => Unanswered::Unsent(Box::new(request), error.into_error()),
@@ -204,6 +208,12 @@ impl<B: MessageBody> Client<B> {
 )]
 fn absolute(parts: http::uri::Parts) -> Uri {
     Uri::from_parts(parts).expect("scheme, authority and path make a URI")
+}
+
+/// An answer whose body is broken where it begins.
+fn unusable(error: hyper::Error, sending: Option<&Rc<Sending>>) -> SendError {
+    let callers = sending.and_then(|sending| sending.take_failure());
+    callers.map_or(SendError::Invalid(error), SendError::RequestBody)
 }
 
 fn failure(error: hyper::Error, sending: Option<&Rc<Sending>>) -> SendError {

@@ -1,7 +1,6 @@
 //! One caller's link, from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and how long everything may take. Between
 //! requests an HTTP/1.1 link is soon parked: hyper and its buffers are let go of until the next byte. Not here: accepting.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -32,6 +31,7 @@ use super::server::ServerLimits;
 use super::tls::ServerTls;
 use super::unwind::caught;
 use super::watch::{Answering, Phase, Watch, Watched};
+use super::well_formed;
 
 /// A link that was idle for this long is parked (earlier if `idle_timeout` is short).
 const PARK_AFTER: Duration = Duration::from_secs(2);
@@ -267,8 +267,8 @@ where
     ) -> impl HttpService<
         Incoming,
         ResBody = Answer<B>,
-        Error = Infallible,
-        Future = impl Future<Output = Result<Response<Answer<B>>, Infallible>> + use<S, F, B, P>,
+        Error = h2::Error,
+        Future = impl Future<Output = Result<Response<Answer<B>>, h2::Error>> + use<S, F, B, P>,
     > + use<S, F, B, P> {
         let (serving, peer, watch) = (Rc::clone(self), Arc::clone(peer), Rc::clone(watch));
         service_fn(move |request| {
@@ -282,7 +282,8 @@ where
         request: Request<Incoming>,
         peer: Arc<Peer>,
         answering: Answering,
-    ) -> Result<Response<Answer<B>>, Infallible> {
+    ) -> Result<Response<Answer<B>>, h2::Error> {
+        well_formed::check(&request)?;
         let arrival = Arrival { request, peer };
         let served = pin!(async { (self.service)(arrival).await });
         let answer = caught(served).await;

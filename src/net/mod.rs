@@ -14,6 +14,7 @@ pub mod database;
 mod deadline;
 pub mod dial;
 mod exclusive;
+mod frames;
 mod inherited;
 pub mod link;
 pub mod links;
@@ -34,6 +35,7 @@ mod unix_socket;
 mod unwind;
 pub mod upstream_body;
 mod watch;
+mod well_formed;
 
 /// Any error, as bodies hand it on.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

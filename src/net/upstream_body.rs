@@ -44,6 +44,8 @@ pub struct UpstreamBody {
     body: Incoming,
     lease: Lease,
     sending: Option<Rc<Sending>>,
+    /// What came with the head, until it is asked for.
+    first: Option<Frame<Bytes>>,
     /// As far as was seen: asking hyper takes a lock.
     over: bool,
 }
@@ -55,11 +57,42 @@ impl UpstreamBody {
             body,
             lease,
             sending,
+            first: None,
         };
         if this.over {
             this.ended();
         }
         this
+    }
+
+    /// Takes what came along with the head. The error is that of a body that was broken from its beginning: once the head
+    /// is handed on, nothing could be answered in its place.
+    pub(super) fn begin(&mut self, cx: &mut Context<'_>) -> Result<(), hyper::Error> {
+        if self.over {
+            return Ok(());
+        }
+        match self.poll_next(cx) {
+            Poll::Ready(Some(Ok(frame))) => self.first = Some(frame),
+            Poll::Ready(Some(Err(error))) => return Err(error),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Err(_)) => self.lease.end(false),
+            Some(Ok(_)) if !self.body.is_end_stream() => {}
+            Some(Ok(_)) | None => {
+                self.over = true;
+                self.ended();
+            }
+        }
+        Poll::Ready(frame)
     }
 
     /// An answer that came before all of the request was taken leaves the link unusable.
@@ -77,24 +110,26 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        match &frame {
-            Some(Err(_)) => self.lease.end(false),
-            Some(Ok(_)) if !self.body.is_end_stream() => {}
-            Some(Ok(_)) | None => {
-                self.over = true;
-                self.ended();
-            }
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None => self.poll_next(cx),
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.over
+        self.over && self.first.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let first = self.first.as_ref().and_then(Frame::data_ref);
+        let first = first.map_or(0, |bytes| bytes.len() as u64);
+        let rest = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + first);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + first);
+        }
+        hint
     }
 }
 

@@ -5,13 +5,15 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::answer::Answers;
+use super::frames::Frames;
 use super::link::Link;
 
 /// What the peer owes us.
@@ -124,11 +126,68 @@ pub(super) struct Watched {
     pub(super) link: Link,
     read: Bytes,
     watch: Rc<Watch>,
+    /// Those of an HTTP/2 link.
+    frames: Option<Frames>,
+    ending: Option<Ending>,
+}
+
+/// A frame came that ends the link.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    reason: Reason,
+    /// What was to be written before has had its chance.
+    due: bool,
 }
 
 impl Watched {
     pub(super) fn new(link: Link, read: Bytes, watch: Rc<Watch>) -> Self {
-        Self { link, read, watch }
+        let frames = watch.multiplexed.then(Frames::new);
+        Self {
+            link,
+            read,
+            watch,
+            frames,
+            ending: None,
+        }
+    }
+
+    fn poll_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.read.is_empty() {
+            let length = self.read.len().min(buffer.remaining());
+            buffer.put_slice(&self.read[..length]);
+            self.read.advance(length);
+            if self.read.is_empty() {
+                self.read = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut self.link).poll_read(cx, buffer);
+        if polled.is_ready() {
+            self.watch.read();
+        }
+        polled
+    }
+
+    /// Lets what is under way be written, says goodbye unless that would break a frame in two, and reads no more.
+    fn poll_end(&mut self, ending: Ending, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !ending.due {
+            self.ending = Some(Ending {
+                due: true,
+                ..ending
+            });
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if let Some(frames) = self.frames.take().filter(|_| self.watch.is_flushed()) {
+            let goodbye = frames.goaway(ending.reason);
+            // Whether it can be written or not, the link ends.
+            let _ = Pin::new(&mut self.link).poll_write(cx, &goodbye);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -138,21 +197,26 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if !this.read.is_empty() {
-            let length = this.read.len().min(buffer.remaining());
-            buffer.put_slice(&this.read[..length]);
-            this.read.advance(length);
-            if this.read.is_empty() {
-                this.read = Bytes::new();
-            }
+        if let Some(ending) = self.ending {
+            return self.poll_end(ending, cx);
+        }
+        let before = buffer.filled().len();
+        ready!(self.poll_some(cx, buffer))?;
+        let Some(frames) = &mut self.frames else {
             return Poll::Ready(Ok(()));
+        };
+        if let Err(fault) = frames.look(&buffer.filled()[before..]) {
+            buffer.set_filled(before + fault.at);
+            let ending = Ending {
+                reason: fault.reason,
+                due: false,
+            };
+            self.ending = Some(ending);
+            if fault.at == 0 {
+                return self.poll_end(ending, cx);
+            }
         }
-        let polled = Pin::new(&mut this.link).poll_read(cx, buffer);
-        if polled.is_ready() {
-            this.watch.read();
-        }
-        polled
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -11,6 +11,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request};
 
 use super::error::{Malformed, ProxyError};
+use super::hops;
 use crate::access::permit::Permit;
 use crate::tokens::bearer::Bearer;
 
@@ -106,6 +107,7 @@ pub(super) fn clean(
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    hops::take_one(&head.method, &mut headers);
     frame(&mut headers, &head.method, framing, said_length);
     headers.append(VIA, via(head.version));
     let mut request_id = request_id.clone();

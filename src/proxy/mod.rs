@@ -8,6 +8,7 @@ pub mod error;
 mod fixture;
 mod forward;
 pub mod headers;
+mod hops;
 pub mod journey;
 mod location;
 pub mod replay;
@@ -91,6 +92,9 @@ impl Proxy {
         let limits = &call.snapshot.limits;
         hold_to_limits(call.upload, permit.route(), limits)?;
         journey.seated(self.allowance.take(permit, call.snapshot, call.began)?);
+        if hops::end_here(&head) {
+            return Ok(hops::answer(permit.route()));
+        }
         let carried = pin!(self.carry(head, permit, call, journey));
         match deadline(permit.route(), limits, call.began) {
             None => carried.await,

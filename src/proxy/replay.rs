@@ -67,6 +67,7 @@ struct Source<B> {
     /// Everything received so far, while it fits.
     kept: Option<Vec<Bytes>>,
     kept_trailers: Option<HeaderMap>,
+    trailed: bool,
     buffer: usize,
     turn: u32,
     ended: bool,
@@ -89,6 +90,7 @@ where
                 received: 0,
                 kept: Some(Vec::new()),
                 kept_trailers: None,
+                trailed: false,
                 buffer: 0,
                 turn: 0,
                 ended: false,
@@ -160,6 +162,12 @@ where
         self.0.as_ref().map_or(0, |source| source.borrow().received)
     }
 
+    /// True if trailers came after it. hyper takes a bare LF for their end, so that on an HTTP/1.1 link others may disagree
+    /// with it about where the next request begins.
+    pub fn had_trailers(&self) -> bool {
+        (self.0.as_ref()).is_some_and(|source| source.borrow().trailed)
+    }
+
     /// Reads what is left, if that is little and there already. True if nothing is left.
     pub async fn discard(&self) -> bool {
         let Some(source) = &self.0 else {
@@ -228,6 +236,7 @@ where
     fn trailers(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
         let mut trailers = frame.into_trailers().unwrap_or_default();
         clean_trailers(&mut trailers);
+        self.trailed = true;
         if self.kept.is_some() {
             self.kept_trailers = Some(trailers.clone());
         }

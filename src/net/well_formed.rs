@@ -1,0 +1,23 @@
+//! What h2 lets pass of malformed requests (RFC 9113 sections 8.2.1 and 8.5). Their streams are reset; nobody further up
+//! sees them. HTTP/1.1 has no such thing: there, blanks around a value belong to no value.
+
+use h2::Reason;
+use http::{HeaderValue, Method, Request, Version};
+
+/// The error resets the stream.
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), h2::Error> {
+    if request.version() != Version::HTTP_2 {
+        return Ok(());
+    }
+    let nowhere = request.method() == Method::CONNECT && request.uri().authority().is_none();
+    if nowhere || request.headers().values().any(has_blank_edge) {
+        return Err(Reason::PROTOCOL_ERROR.into());
+    }
+    Ok(())
+}
+
+fn has_blank_edge(value: &HeaderValue) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let bytes = value.as_bytes();
+    is_blank(bytes.first()) || is_blank(bytes.last())
+}

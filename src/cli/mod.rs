@@ -12,6 +12,7 @@ mod explain;
 mod health;
 mod import;
 mod keys;
+mod memory;
 mod plan;
 mod print;
 mod sandbox;
@@ -48,6 +49,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 fn carry_out(arguments: Arguments) -> Result<(), Failure> {
+    memory::keep_to_ourselves();
     let config = arguments.config;
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config),

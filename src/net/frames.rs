@@ -8,6 +8,7 @@ const PREFACE: usize = 24;
 const HEAD: usize = 9;
 const SETTING: usize = 6;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
@@ -18,6 +19,7 @@ const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 
 const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
@@ -30,6 +32,8 @@ const CREDIT: u32 = 100;
 pub(super) struct Frames {
     place: Place,
     last_stream: u32,
+    /// The stream that the peer ended last.
+    ended: u32,
     credit: u32,
 }
 
@@ -70,6 +74,7 @@ impl Frames {
         Self {
             place: Place::Preface(PREFACE),
             last_stream: 0,
+            ended: 0,
             credit: CREDIT,
         }
     }
@@ -138,6 +143,13 @@ impl Frames {
         };
         if !fits {
             return Err(Reason::FRAME_SIZE_ERROR);
+        }
+        let is_message = matches!(kind, DATA | HEADERS);
+        if is_message && stream == self.ended && stream != 0 {
+            return Err(Reason::STREAM_CLOSED);
+        }
+        if kind == RST_STREAM || (is_message && flags & END_STREAM != 0) {
+            self.ended = stream;
         }
         match kind {
             HEADERS if stream > self.last_stream => {
@@ -244,7 +256,7 @@ mod tests {
         }
         let fine = [
             frame(HEADERS, 4, 1, &[0x82]),
-            frame(0, 1, 1, b"data"),
+            frame(DATA, 0, 1, b"data"),
             frame(PRIORITY, 0, 1, &[0; 5]),
             frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]),
             frame(SETTINGS, ACK, 0, &[]),
@@ -262,6 +274,21 @@ mod tests {
         assert_eq!(reason(&window), Some(Reason::FLOW_CONTROL_ERROR));
         let promise = frame(PUSH_PROMISE, 4, 1, &[0, 0, 0, 2]);
         assert_eq!(reason(&promise), Some(Reason::PROTOCOL_ERROR));
+    }
+
+    #[test]
+    fn nothing_follows_the_end_of_a_stream() {
+        let head = frame(HEADERS, 4, 1, &[0x82]);
+        let last = frame(DATA, END_STREAM, 1, b"x");
+        let reset = frame(RST_STREAM, 0, 1, &[0; 4]);
+        for end in [&last, &reset] {
+            for more in [&head, &last] {
+                let all = [&head[..], end, more].concat();
+                assert_eq!(reason(&all), Some(Reason::STREAM_CLOSED));
+            }
+        }
+        let trailers = frame(HEADERS, 5, 1, &[0x82]);
+        assert_eq!(reason(&[head, trailers].concat()), None);
     }
 
     #[test]

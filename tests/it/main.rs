@@ -32,6 +32,7 @@ mod refresh_load;
 mod refresh_once;
 mod rejected;
 mod reload;
+mod requirements;
 mod restored;
 mod rotation;
 mod salvage;

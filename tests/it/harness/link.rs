@@ -163,7 +163,8 @@ impl Link {
         self.0.fill_buf().map_or(true, <[u8]>::is_empty)
     }
 
-    fn line(&mut self) -> io::Result<String> {
+    /// The next line, without its end.
+    pub(crate) fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         self.0.read_line(&mut line)?;
         if !line.ends_with('\n') {

@@ -123,6 +123,13 @@ impl Exchange {
         self.link.all(self.rest).is_ok()
     }
 
+    /// Reads to the end and keeps the request; none, and nothing is kept, if it was cut off.
+    pub(crate) fn whole(&mut self) -> Option<Vec<u8>> {
+        let body = self.link.all(self.rest).ok()?;
+        self.keep(body.clone());
+        Some(body)
+    }
+
     /// Keeps the request with so much of its body.
     pub(crate) fn keep(&mut self, body: Vec<u8>) {
         let head = self.head.clone();

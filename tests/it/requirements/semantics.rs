@@ -1,0 +1,422 @@
+//! What a proxy does with messages that are well formed (requirements 34 to 52): hops, interim answers, answers of Pleo's
+//! that are not well formed, early ends. Sizes, speed and retries have tests of their own elsewhere.
+
+use super::Fate::{Refused, Replaced, Served};
+use super::{Scene, request};
+use crate::harness::client::answer;
+use crate::harness::link::Link;
+use crate::harness::upstream::{Exchange, FINE};
+
+/// Pleo answers `/any/N` with the Nth of these, byte for byte, and everything else well. After an answer that is followed by
+/// `close`, it closes.
+fn answering(limits: &str, answers: &'static [(&'static str, bool)]) -> Scene {
+    Scene::with(limits, move |exchange: &mut Exchange| {
+        if exchange.whole().is_none() {
+            return exchange.close();
+        }
+        let target = exchange.head.word(1).to_owned();
+        let place: Option<usize> = target.strip_prefix("/any/").and_then(|n| n.parse().ok());
+        match place.and_then(|place| answers.get(place)) {
+            Some((text, close)) => {
+                exchange.reply(text);
+                if *close {
+                    exchange.close();
+                }
+            }
+            None => exchange.reply(FINE),
+        }
+    })
+}
+
+/// Requirements 34, 35: what `Connection` names, and what else concerns one link, ends here, both ways; what we put on
+/// cannot be named away.
+#[test]
+fn hops_end_here_both_ways() {
+    let scene = answering(
+        "",
+        &[(
+            "HTTP/1.1 200 OK\r\nconnection: x-hop, close\r\nconnection: X-Other\r\nx-hop: 1\r\nx-other: 1\r\nkeep-alive: timeout=1\r\nproxy-connection: close\r\nupgrade: h2c\r\nte: gzip\r\nx-kept: 1\r\ncontent-length: 0\r\n\r\n",
+            true,
+        )],
+    );
+    let more = "connection: X-Hop , x-other\r\nconnection: host, authorization, via, x-request-id, content-length, te\r\nx-hop: 1\r\nx-other: 1\r\nkeep-alive: timeout=1\r\nproxy-connection: close\r\nte: gzip, trailers\r\nupgrade: h2c\r\ntrailer: x-sum\r\nx-kept: 1\r\ncontent-length: 5\r\n";
+    let outcome = scene.check(&request("POST /any/0", more, "hello"), Served("hello"));
+    let head = outcome.head();
+    for gone in [
+        "x-hop",
+        "x-other",
+        "keep-alive",
+        "proxy-connection",
+        "upgrade",
+    ] {
+        assert_eq!(head.field(gone), None, "{}", head.raw);
+        assert_eq!(outcome.answers[0].header(gone), None, "{gone}");
+    }
+    assert_eq!(head.field("te"), Some("trailers"));
+    assert_eq!(head.field("x-kept"), Some("1"));
+    assert!(head.field("x-request-id").is_some());
+    assert_eq!(outcome.answers[0].header("te"), None);
+    assert_eq!(outcome.answers[0].header("connection"), None);
+    assert_eq!(outcome.answers[0].header("x-kept"), Some("1"));
+}
+
+/// Requirement 37: an OPTIONS that may go no further is answered here, others lose one of what they may; TRACE is never
+/// served, so that nobody is shown the token (requirement 76).
+#[test]
+fn max_forwards_is_counted_for_options() {
+    let scene = Scene::new();
+    let ask = |method: &str, left: &str| {
+        request(
+            &format!("{method} /any/g"),
+            &format!("max-forwards: {left}\r\n"),
+            "",
+        )
+    };
+    let outcome = scene.send(&ask("OPTIONS", "0"));
+    assert_eq!(outcome.answers[0].status, 204);
+    let allowed = outcome.answers[0].header("allow").unwrap();
+    assert!(
+        allowed.split(", ").any(|method| method == "OPTIONS"),
+        "{allowed}"
+    );
+    assert_eq!(outcome.seen.len(), 1, "only what came after it was sent on");
+    for (method, left, arrives) in [
+        ("OPTIONS", "1", "0"),
+        ("OPTIONS", "10", "9"),
+        ("OPTIONS", "x", "x"),
+        ("GET", "0", "0"),
+        ("GET", "3", "3"),
+    ] {
+        let outcome = scene.check(&ask(method, left), Served(""));
+        assert_eq!(
+            outcome.head().field("max-forwards"),
+            Some(arrives),
+            "{method}"
+        );
+    }
+    for left in ["0", "5"] {
+        scene.check(&ask("TRACE", left), Refused(405));
+    }
+    let nobody = ask("OPTIONS", "0").replace("pleo-gateway-key", "x-key");
+    assert_eq!(scene.send(&nobody).answers[0].status, 401);
+}
+
+/// Requirement 38: 100 is said before the body is asked for; an expectation that nobody knows is refused (with 400: the
+/// contract has no 417); HTTP/1.0 gets no 100; Pleo never sees one, so that it has none to refuse.
+#[test]
+fn only_a_continue_may_be_expected() {
+    let scene = Scene::new();
+    let ask = |expect: &str| {
+        request(
+            "POST /any/p",
+            &format!("expect: {expect}\r\ncontent-length: 5\r\n"),
+            "hello",
+        )
+    };
+    for known in ["100-continue", "100-Continue"] {
+        scene.check(&ask(known), Served("hello"));
+    }
+    for unknown in [
+        "200-ok",
+        "",
+        "100-continue, 100-continue",
+        "100-continue\r\nexpect: x",
+    ] {
+        scene.check(&ask(unknown), Refused(400));
+    }
+    scene.check(
+        &request("GET /any/g", "expect: 100-continue\r\n", ""),
+        Served(""),
+    );
+    let old = ask("100-continue").replacen("1.1", "1.0", 1);
+    let mut link = Link::to(scene.gateway.base());
+    link.send(old).unwrap();
+    assert_eq!(link.head().unwrap().unwrap().word(1), "200");
+}
+
+/// Requirement 39: nothing is ever upgraded: the request is served as it is, and what follows is the next request, with a
+/// caller of its own. Requirement 50: so is each of several that were sent ahead.
+#[test]
+fn what_follows_is_a_request_of_its_own() {
+    let scene = Scene::new();
+    for upgrade in [
+        "upgrade: h2c\r\nhttp2-settings: AAMAAABkAARAAAAAAAIAAAAA\r\nconnection: upgrade, http2-settings\r\n",
+        "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n",
+        "upgrade: TLS/1.0\r\n",
+    ] {
+        let outcome = scene.check(&request("GET /any/g", upgrade, ""), Served(""));
+        assert_eq!(outcome.head().field("http2-settings"), None);
+        let body = format!("{upgrade}content-length: 5\r\n");
+        scene.check(&request("POST /any/p", &body, "hello"), Served("hello"));
+    }
+    let ahead: String = ["pleo-gateway-key", "x-key", "pleo-gateway-key"]
+        .iter()
+        .map(|name| request("GET /any/g", "", "").replace("pleo-gateway-key", name))
+        .collect();
+    let outcome = scene.send(&ahead);
+    let statuses: Vec<u16> = outcome.answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [200, 401, 200, 200]);
+    assert_eq!(outcome.seen.len(), 3);
+}
+
+/// Requirement 40: interim answers are never the final one, however many; an endless row of them is no answer, and holds
+/// up nobody else. Switching protocols unasked is no answer either.
+#[test]
+fn interim_answers_are_not_answers() {
+    let scene = Scene::with("first_byte_timeout = \"1s\"", |exchange| {
+        if exchange.whole().is_none() {
+            return exchange.close();
+        }
+        match exchange.head.word(1) {
+            "/any/one" => {
+                exchange.reply(format!("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n{FINE}"))
+            }
+            "/any/many" => {
+                let many = "HTTP/1.1 102 Processing\r\n\r\n".repeat(500);
+                exchange.reply(format!("HTTP/1.1 100 Continue\r\n\r\n{many}{FINE}"));
+            }
+            "/any/endless" => {
+                while exchange
+                    .link
+                    .send("HTTP/1.1 102 Processing\r\n\r\n".repeat(100))
+                    .is_ok()
+                {}
+            }
+            "/any/switch" => exchange.reply(
+                "HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n",
+            ),
+            _ => exchange.reply(FINE),
+        }
+    });
+    for target in ["one", "many"] {
+        let outcome = scene.check(&request(&format!("GET /any/{target}"), "", ""), Served(""));
+        assert_eq!(outcome.answers[0].text(), "{\"ok\":true}");
+    }
+    scene.check(&request("GET /any/switch", "", ""), Replaced(502));
+    let mut endless = Link::to(scene.gateway.base());
+    endless.send(request("GET /any/endless", "", "")).unwrap();
+    for _ in 0..10 {
+        scene.gateway.get("/any/g").expect(200);
+    }
+    answer(&mut endless, "GET")
+        .unwrap()
+        .refused(504, "upstream-timeout");
+}
+
+/// Requirement 41: HEAD, 204 and 304 have no body, and one that Pleo sends nevertheless is not the next answer.
+#[test]
+fn answers_without_a_body_stay_without() {
+    let scene = answering(
+        "",
+        &[
+            (
+                "HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello",
+                false,
+            ),
+            (
+                "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                false,
+            ),
+            (
+                "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
+                false,
+            ),
+            (
+                "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\nhello",
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
+                false,
+            ),
+        ],
+    );
+    for (place, status) in [(0, 204), (1, 204), (2, 204), (3, 304), (4, 200)] {
+        let outcome = scene.send(&request(&format!("GET /any/{place}"), "", ""));
+        let answers: Vec<_> = (outcome.answers.iter())
+            .map(|answer| (answer.status, answer.text()))
+            .collect();
+        let body = if status == 200 { "hello" } else { "" };
+        let next = (200, "{\"ok\":true}".to_owned());
+        assert_eq!(answers, [(status, body.to_owned()), next], "{place}");
+    }
+    let mut link = Link::to(scene.gateway.base());
+    for _ in 0..2 {
+        link.send(request("HEAD /any/4", "", "")).unwrap();
+        let head = answer(&mut link, "HEAD").unwrap().expect(200);
+        assert_eq!(
+            (head.header("content-length"), head.text().as_str()),
+            (Some("5"), "")
+        );
+    }
+}
+
+/// Requirement 42: an answer that is not well framed is 502, its link not used again. So are broken heads.
+/// Requirement 43: one that breaks off later breaks off for the caller.
+#[test]
+fn answers_that_are_not_well_formed_are_502() {
+    const CHUNKS: &str = "5\r\nhello\r\n0\r\n\r\n";
+    let heads = [
+        "content-length: 4\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 4",
+        "content-length: 4\r\ncontent-length: 5",
+        "content-length: +5",
+        "content-length: x",
+        "content-length:",
+        "transfer-encoding: gzip",
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: chunked, chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "transfer-encoding: identity",
+        "x-a: a\u{0}b\r\ncontent-length: 5",
+        "x-a: a\rb\r\ncontent-length: 5",
+        "x-a: a\r\n b\r\ncontent-length: 5",
+        "x-a\r\ncontent-length: 5",
+        "content-length : 5",
+    ];
+    let mut texts: Vec<String> = (heads.iter())
+        .map(|head| format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{CHUNKS}"))
+        .collect();
+    for line in [
+        "HTTP/2.0 200 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 099 OK",
+        "HTTP/1.1 OK",
+        "SSH-2.0-x",
+    ] {
+        texts.push(format!("{line}\r\ncontent-length: 5\r\n\r\nhello"));
+    }
+    texts.push(format!(
+        "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{CHUNKS}"
+    ));
+    for chunks in [
+        "xx\r\nhello\r\n",
+        "5\nhello\r\n",
+        "\r\nhello",
+        "-5\r\nhello\r\n",
+        "fffffffffffffffff\r\n",
+    ] {
+        texts.push(format!(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"
+        ));
+    }
+    let count = texts.len();
+    let scene = Scene::with("", move |exchange| {
+        if exchange.whole().is_none() {
+            return exchange.close();
+        }
+        let target = exchange.head.word(1).to_owned();
+        match target
+            .strip_prefix("/any/")
+            .and_then(|place| place.parse::<usize>().ok())
+        {
+            Some(place) => exchange.reply(&texts[place]),
+            None => exchange.reply(FINE),
+        }
+    });
+    for place in 0..count {
+        let outcome = scene.check(
+            &request(&format!("GET /any/{place}"), "", ""),
+            Replaced(502),
+        );
+        let answer = &outcome.answers[0];
+        assert_eq!(answer.code(), Some("upstream-invalid"), "{place}");
+        assert_eq!(outcome.answers[1].text(), "{\"ok\":true}");
+    }
+}
+
+/// Requirement 43: whatever ends Pleo's link before the announced end, the caller is not shown an end.
+#[test]
+fn a_part_of_an_answer_is_never_the_whole() {
+    let scene = answering(
+        "body_idle_timeout = \"500ms\"",
+        &[
+            ("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello", true),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello", false),
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+                true,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
+                true,
+            ),
+        ],
+    );
+    for place in 0..5 {
+        let outcome = scene.send(&request(&format!("GET /any/{place}"), "", ""));
+        let whole: Vec<_> = outcome.answers.iter().map(|answer| answer.text()).collect();
+        assert_eq!(whole, [""; 0], "{place}: taken for a whole answer");
+        assert_eq!(outcome.seen.len(), 1, "{place}: the link went on after it");
+    }
+}
+
+/// Requirement 52: nothing of a body is changed, nor what is said about it. Requirements 70, 71: what is for Pleo's own
+/// clients is taken off, and no cache keeps what a token brought, whatever Pleo says of it.
+#[test]
+fn answers_arrive_as_they_were_made() {
+    let scene = answering(
+        "",
+        &[
+            (
+                "HTTP/1.1 200 Fine\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\netag: W/\"x\"\r\ncontent-encoding: gzip\r\ncontent-type: text/x\r\nlast-modified: x\r\naccept-ranges: bytes\r\nvary: a\r\nvary: b\r\nserver: pleo\r\nvia: 1.1 front\r\ncontent-length: 5\r\n\r\n\u{1f}\u{0b}\u{08}\r\n",
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ncache-control: public, max-age=60\r\nset-cookie: a=b\r\nset-cookie2: a=b\r\nwww-authenticate: Bearer\r\nproxy-authenticate: Basic\r\nproxy-authentication-info: x\r\nalt-svc: h3=\":443\"\r\nstrict-transport-security: max-age=1\r\npleo-gateway-error: forged\r\nauthorization: Bearer access-canary\r\nproxy-authorization: x\r\ncontent-length: 0\r\n\r\n",
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ncache-control: private, no-store\r\ncontent-length: 0\r\n\r\n",
+                false,
+            ),
+        ],
+    );
+    let outcome = scene.check(&request("GET /any/0", "", ""), Served(""));
+    let kept = &outcome.answers[0];
+    assert_eq!(kept.body, b"\x1f\x0b\x08\r\n");
+    for (name, values) in [
+        ("date", &["Sun, 06 Nov 1994 08:49:37 GMT"][..]),
+        ("etag", &["W/\"x\""]),
+        ("content-encoding", &["gzip"]),
+        ("content-type", &["text/x"]),
+        ("content-length", &["5"]),
+        ("last-modified", &["x"]),
+        ("accept-ranges", &["bytes"]),
+        ("vary", &["a", "b"]),
+        ("server", &["pleo"]),
+        ("via", &["1.1 front"]),
+        ("cache-control", &["no-store"]),
+    ] {
+        assert_eq!(kept.head.all(name), values, "{name}");
+    }
+    let outcome = scene.check(&request("GET /any/1", "", ""), Served(""));
+    let stripped = &outcome.answers[0];
+    let names: Vec<&str> = stripped
+        .head
+        .fields
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "cache-control",
+            "content-length",
+            "cache-control",
+            "x-request-id",
+            "date"
+        ],
+    );
+    let caching = stripped.head.all("cache-control");
+    assert_eq!(caching, ["public, max-age=60", "no-store"]);
+    let outcome = scene.check(&request("GET /any/2", "", ""), Served(""));
+    assert_eq!(
+        outcome.answers[0].head.all("cache-control"),
+        ["private, no-store"]
+    );
+}

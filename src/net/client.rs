@@ -187,6 +187,7 @@ impl<B: MessageBody> Client<B> {
                 Err(Unanswered::Failed(SendError::SwitchedProtocols))
             }
             Some(Ok(answer)) => {
+                lease.answered();
                 let mut answer =
                     answer.map(|body| UpstreamBody::new(body, lease, sending.cloned()));
                 *answer.version_mut() = Version::HTTP_11;

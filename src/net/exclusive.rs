@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::body::MessageBody;
+use super::bounded::{Bounded, Patience};
 use super::link::Link;
 use super::pool::Pool;
 use super::sending::Sent;
@@ -22,6 +23,7 @@ pub(super) type Sender<B> = http1::SendRequest<Sent<B>>;
 /// One link; dropping it closes the link.
 pub(super) struct Exclusive<B: MessageBody> {
     sender: RefCell<Sender<B>>,
+    patience: Patience,
     idle_since: Cell<Instant>,
     pool: Weak<Pool<B>>,
 }
@@ -33,9 +35,11 @@ impl<B: MessageBody> Exclusive<B> {
         permit: OwnedSemaphorePermit,
         pool: Weak<Pool<B>>,
     ) -> Result<Self, hyper::Error> {
+        let patience = Patience::new();
+        let io = TokioIo::new(Bounded::new(link, patience.clone()));
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER)
-            .handshake(TokioIo::new(link))
+            .handshake(io)
             .await?;
         tokio::task::spawn_local(async move {
             if let Err(error) = connection.await {
@@ -45,6 +49,7 @@ impl<B: MessageBody> Exclusive<B> {
         });
         Ok(Self {
             sender: RefCell::new(sender),
+            patience,
             idle_since: Cell::new(Instant::now()),
             pool,
         })
@@ -52,6 +57,7 @@ impl<B: MessageBody> Exclusive<B> {
 
     /// To send a request with; the borrow must not be held over an await.
     pub(super) fn sender(&self) -> std::cell::RefMut<'_, Sender<B>> {
+        self.patience.begin();
         self.sender.borrow_mut()
     }
 
@@ -78,6 +84,10 @@ impl<B: MessageBody> Exclusive<B> {
 }
 
 impl<B: MessageBody> Carrier for Exclusive<B> {
+    fn answered(&self) {
+        self.patience.end();
+    }
+
     fn finished(self: Rc<Self>, clean: bool) {
         if let (true, Some(pool)) = (clean, self.pool.upgrade()) {
             pool.put(self);

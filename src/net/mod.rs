@@ -7,6 +7,7 @@
 pub mod address;
 mod answer;
 pub mod body;
+mod bounded;
 mod certificate;
 pub mod client;
 mod conversation;

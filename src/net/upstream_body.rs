@@ -14,6 +14,8 @@ use super::sending::Sending;
 
 /// Something that carries a request and its answer: a whole HTTP/1.1 link, or a stream of an HTTP/2 link.
 pub(super) trait Carrier {
+    /// The head of the answer is there.
+    fn answered(&self) {}
     /// The exchange is over. `clean`: request and answer both came to their end.
     fn finished(self: Rc<Self>, clean: bool);
 }
@@ -24,6 +26,12 @@ pub(super) struct Lease(Option<Rc<dyn Carrier>>);
 impl Lease {
     pub(super) fn of(carrier: Rc<dyn Carrier>) -> Self {
         Self(Some(carrier))
+    }
+
+    pub(super) fn answered(&self) {
+        if let Some(carrier) = &self.0 {
+            carrier.answered();
+        }
     }
 
     fn end(&mut self, clean: bool) {

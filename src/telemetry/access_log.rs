@@ -263,6 +263,7 @@ mod tests {
         }
     }
 
+    /// Requirement 74: no query, no value of the caller's but what is escaped.
     #[test]
     fn a_line_has_exactly_the_fields_of_the_contract() {
         let sink = Sink::default();

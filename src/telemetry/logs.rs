@@ -107,6 +107,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
+    /// Requirement 74.
     #[test]
     fn a_line_cannot_be_forged() {
         for format in [Format::Json, Format::Text] {

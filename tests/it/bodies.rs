@@ -33,6 +33,7 @@ fn signal() -> (impl Fn() + Send + Sync, Receiver<()>) {
     (move || sender.lock().unwrap().send(()).unwrap(), receiver)
 }
 
+/// Requirement 48: nothing waits for the end.
 #[test]
 fn an_upload_arrives_while_it_is_still_being_sent() {
     let (arrived, first_arrived) = signal();
@@ -82,6 +83,7 @@ fn an_answer_arrives_while_it_is_still_being_made() {
     assert_eq!(link.all(rest).unwrap(), b"last");
 }
 
+/// Requirement 48.
 #[test]
 fn sixty_four_mebibytes_go_each_way_in_bounded_memory() {
     let upstream = Upstream::start(|exchange| {
@@ -243,6 +245,7 @@ fn an_upload_that_breaks_off_is_never_finished_for_the_caller() {
     );
 }
 
+/// Requirement 38.
 #[test]
 fn continue_is_said_once_there_is_a_token_and_refusals_come_before_the_body() {
     let upstream = Upstream::fine();
@@ -328,6 +331,7 @@ fn two_lengths_are_never_forwarded() {
     }
 }
 
+/// Requirement 48.
 #[test]
 fn a_slow_reader_slows_pleo_down_and_nobody_else() {
     let written = Arc::new(Mutex::new(0_usize));

@@ -210,6 +210,7 @@ fn pleo_is_called_over_tls_that_is_verified() {
     );
 }
 
+/// Requirement 68.
 #[test]
 fn a_pleo_with_a_wrong_certificate_gets_nothing() {
     let authority = Authority::new();

@@ -123,6 +123,7 @@ fn pleos_answer_is_untouched_but_for_hops_cookies_and_challenges() {
     }
 }
 
+/// Requirement 51.
 #[test]
 fn redirects_are_passed_on_and_lead_back_to_the_gateway() {
     let own = Arc::new(OnceLock::<String>::new());
@@ -150,6 +151,7 @@ fn redirects_are_passed_on_and_lead_back_to_the_gateway() {
     assert_eq!(upstream.seen().len(), 2);
 }
 
+/// Requirement 51.
 #[test]
 fn redirects_to_elsewhere_are_left_as_they_are() {
     let answer = handed_on(

@@ -212,6 +212,7 @@ fn a_long_head_of_pleos_passes_and_an_endless_one_does_not() {
         .refused(502, "upstream-invalid");
 }
 
+/// Requirement 49.
 #[test]
 fn a_caller_that_goes_away_ends_its_call_at_pleo() {
     let gone = std::sync::Arc::new(AtomicUsize::new(0));

@@ -140,6 +140,7 @@ fn canaries(stand: &Stand, serving: &Serving) -> Vec<Canary> {
 const WRONG_API_KEY: &str = "pls_wrong-canary-of-nobody";
 const WRONG_KEY: &str = "pgw_wrong-canary-of-somebody-else";
 
+/// Requirement 72.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_written_anywhere_whatever_happens() {
     let stand = Stand::new(Plan {

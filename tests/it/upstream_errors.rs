@@ -24,6 +24,7 @@ fn pleos_own_429_is_passed_on_and_remembered_for_that_tenant() {
     assert_eq!(upstream.seen().len(), 1);
 }
 
+/// Requirement 36.
 #[test]
 fn a_request_that_was_here_before_is_a_loop() {
     let upstream = Upstream::fine();
@@ -37,6 +38,7 @@ fn a_request_that_was_here_before_is_a_loop() {
         .expect(200);
 }
 
+/// Requirement 44; `problem` looks for addresses and inner talk in what is said.
 #[test]
 fn a_pleo_that_cannot_be_reached_or_understood_is_a_bad_gateway() {
     let nobody = format!("http://127.0.0.1:{}", free_port());
@@ -66,6 +68,7 @@ fn a_pleo_that_cannot_be_reached_or_understood_is_a_bad_gateway() {
     }
 }
 
+/// Requirement 44.
 #[test]
 fn a_pleo_that_is_silent_is_a_gateway_timeout() {
     let (release, released) = channel::<()>();
@@ -141,6 +144,7 @@ fn changed_its_mind() -> Upstream {
     })
 }
 
+/// Requirement 47.
 #[test]
 fn a_refused_token_is_replaced_and_the_kept_body_sent_again() {
     let upstream = changed_its_mind();
@@ -156,6 +160,7 @@ fn a_refused_token_is_replaced_and_the_kept_body_sent_again() {
     assert_eq!(calls, [b"kept", b"kept"]);
 }
 
+/// Requirement 47.
 #[test]
 fn a_refused_token_with_a_body_that_was_not_kept_is_safe_to_retry() {
     let upstream = changed_its_mind();

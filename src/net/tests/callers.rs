@@ -257,6 +257,7 @@ fn endless() -> (String, Rc<Notify>) {
     (address, dropped)
 }
 
+/// Requirement 63, HTTP/1.1.
 #[test]
 fn a_caller_that_does_not_read_is_cut() {
     on_a_core(async {
@@ -271,6 +272,7 @@ fn a_caller_that_does_not_read_is_cut() {
     });
 }
 
+/// Requirement 63.
 #[test]
 fn a_stream_that_is_not_read_does_not_hold_its_body() {
     on_a_core(async {

@@ -29,6 +29,7 @@ fn get() -> Request<Full<Bytes>> {
     Request::get("/").body(Full::default()).unwrap()
 }
 
+/// Requirement 45: only what did not leave is sent again.
 #[test]
 fn a_dead_idle_link_is_replaced_silently() {
     on_a_core(async {
@@ -52,6 +53,7 @@ fn a_dead_idle_link_is_replaced_silently() {
     });
 }
 
+/// Requirements 45, 46.
 #[test]
 fn nothing_is_sent_twice_once_it_may_have_arrived() {
     on_a_core(async {

@@ -92,6 +92,7 @@ async fn a_refused_client_is_nobodys_rejection() {
     }
 }
 
+/// Requirement 75: redirects are answers without a pair, never followed.
 #[tokio::test]
 async fn answers_without_a_pair_prove_nothing() {
     for (status, code) in [

@@ -13,6 +13,7 @@ use crate::secret::Secret;
 
 const PAIR: &str = r#"{"access_token":"a","refresh_token":"r"}"#;
 
+/// Requirement 75.
 #[tokio::test]
 async fn basic_encodes_id_and_secret_and_repeats_neither() {
     let server = Server::run(json("200 OK", PAIR));

@@ -61,11 +61,8 @@ fn nothing_a_caller_may_not_say_arrives() {
             ] {
                 let outcome = scene.check(&request("GET /any/g", &more, ""), Served(""));
                 let raw = &outcome.head().raw;
-                assert!(!raw.contains("canary\r"), "{name} in {raw}");
-                assert!(
-                    !raw.replace("access-canary", "").contains("canary"),
-                    "{raw}"
-                );
+                let rest = raw.replace("access-canary", "");
+                assert!(!rest.contains("canary"), "{name} in {raw}");
             }
         }
     }
@@ -120,10 +117,10 @@ fn memory_leaves_no_trace() {
     // The kernel gives root what belongs to a process that may not be looked into.
     let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&folder).unwrap());
     assert_eq!(owner, 0);
-    scene.gateway.program.signal(Signal::SEGV);
+    scene.gateway.program.signal(Signal::ABORT);
     let end = scene.gateway.program.ended();
     assert_eq!(
         (end.signal(), end.core_dumped()),
-        (Some(Signal::SEGV.as_raw()), false)
+        (Some(Signal::ABORT.as_raw()), false)
     );
 }

@@ -35,6 +35,7 @@ async fn what_was_sent_with_an_older_pair_is_sent_again_without_a_refresh() {
     assert_eq!(bench.count("refreshes"), 1);
 }
 
+/// Requirement 47: no loop.
 #[tokio::test]
 async fn a_persistent_401_is_handed_on_and_asked_about_once_in_a_while() {
     let bench = Bench::new().await;

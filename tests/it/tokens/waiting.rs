@@ -37,6 +37,7 @@ async fn one_refresh_serves_all_who_wait_and_the_first_may_hang_up() {
     assert!(!room.works(old.access_token.expose()).await);
 }
 
+/// Requirement 49: a refresh goes on without its caller.
 #[tokio::test]
 async fn the_caller_who_asked_first_may_hang_up() {
     let bench = Bench::new().await;

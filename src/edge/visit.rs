@@ -133,11 +133,13 @@ impl Visit {
     /// True if the link can carry another request after this. A caller that waits for `100 Continue` is not made to send
     /// what nobody wants, and HTTP/2 resets the stream by itself.
     async fn is_read_up(&self) -> bool {
-        match self.version {
-            Version::HTTP_2 => true,
-            _ if self.expects_continue => self.upload.received() > 0 && self.upload.discard().await,
-            _ => self.upload.discard().await && !self.upload.had_trailers(),
+        if self.version == Version::HTTP_2 {
+            return true;
         }
+        if self.expects_continue && self.upload.received() == 0 {
+            return false;
+        }
+        self.upload.discard().await && !self.upload.had_trailers()
     }
 
     /// For the operator: the whole chain of causes, which the caller is not told.

@@ -191,7 +191,7 @@ impl<B: MessageBody> Client<B> {
                 let mut answer =
                     answer.map(|body| UpstreamBody::new(body, lease, sending.cloned()));
                 *answer.version_mut() = Version::HTTP_11;
-                let begun = poll_fn(|cx| Poll::Ready(answer.body_mut().begin(cx))).await;
+                let begun = answer.body_mut().begin();
                 begun.map_err(|error| Unanswered::Failed(unusable(error, sending)))?;
                 Ok(answer)
             }

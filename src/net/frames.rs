@@ -17,9 +17,11 @@ const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
 
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
@@ -34,6 +36,8 @@ pub(super) struct Frames {
     last_stream: u32,
     /// The stream that the peer ended last.
     ended: u32,
+    /// In fields that more frames are to carry.
+    in_block: bool,
     credit: u32,
 }
 
@@ -75,6 +79,7 @@ impl Frames {
             place: Place::Preface(PREFACE),
             last_stream: 0,
             ended: 0,
+            in_block: false,
             credit: CREDIT,
         }
     }
@@ -144,6 +149,10 @@ impl Frames {
         if !fits {
             return Err(Reason::FRAME_SIZE_ERROR);
         }
+        if self.in_block && kind != CONTINUATION {
+            return Err(Reason::PROTOCOL_ERROR);
+        }
+        self.in_block = matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS == 0;
         let is_message = matches!(kind, DATA | HEADERS);
         if is_message && stream == self.ended && stream != 0 {
             return Err(Reason::STREAM_CLOSED);
@@ -274,6 +283,18 @@ mod tests {
         assert_eq!(reason(&window), Some(Reason::FLOW_CONTROL_ERROR));
         let promise = frame(PUSH_PROMISE, 4, 1, &[0, 0, 0, 2]);
         assert_eq!(reason(&promise), Some(Reason::PROTOCOL_ERROR));
+    }
+
+    #[test]
+    fn fields_that_go_on_are_followed_by_themselves() {
+        let head = frame(HEADERS, END_STREAM, 1, &[0x82]);
+        let rest = frame(CONTINUATION, END_HEADERS, 1, &[0x84]);
+        let ping = frame(PING, 0, 0, &[0; 8]);
+        assert_eq!(reason(&[&head[..], &rest, &ping].concat()), None);
+        for other in [&ping, &head, &frame(DATA, 0, 1, b"x")] {
+            let broken = [&head, &other[..], &rest].concat();
+            assert_eq!(reason(&broken), Some(Reason::PROTOCOL_ERROR));
+        }
     }
 
     #[test]

@@ -4,9 +4,10 @@
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -53,9 +54,31 @@ pub struct UpstreamBody {
     lease: Lease,
     sending: Option<Rc<Sending>>,
     /// What came with the head, until it is asked for.
-    first: Option<Frame<Bytes>>,
+    first: Option<First>,
     /// As far as was seen: asking hyper takes a lock.
     over: bool,
+}
+
+/// A frame, small where it is most often: a request's future holds it.
+enum First {
+    Data(Bytes),
+    Trailers(Box<HeaderMap>),
+}
+
+impl First {
+    fn of(frame: Frame<Bytes>) -> Self {
+        match frame.into_data() {
+            Ok(bytes) => Self::Data(bytes),
+            Err(frame) => Self::Trailers(frame.into_trailers().unwrap_or_default().into()),
+        }
+    }
+
+    fn into_frame(self) -> Frame<Bytes> {
+        match self {
+            Self::Data(bytes) => Frame::data(bytes),
+            Self::Trailers(trailers) => Frame::trailers(*trailers),
+        }
+    }
 }
 
 impl UpstreamBody {
@@ -75,12 +98,13 @@ impl UpstreamBody {
 
     /// Takes what came along with the head. The error is that of a body that was broken from its beginning: once the head
     /// is handed on, nothing could be answered in its place.
-    pub(super) fn begin(&mut self, cx: &mut Context<'_>) -> Result<(), hyper::Error> {
+    pub(super) fn begin(&mut self) -> Result<(), hyper::Error> {
         if self.over {
             return Ok(());
         }
-        match self.poll_next(cx) {
-            Poll::Ready(Some(Ok(frame))) => self.first = Some(frame),
+        // Whoever takes the body asks again, and is woken.
+        match self.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(Ok(frame))) => self.first = Some(First::of(frame)),
             Poll::Ready(Some(Err(error))) => return Err(error),
             Poll::Ready(None) | Poll::Pending => {}
         }
@@ -119,7 +143,7 @@ impl Body for UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(first))),
+            Some(first) => Poll::Ready(Some(Ok(first.into_frame()))),
             None => self.poll_next(cx),
         }
     }
@@ -129,8 +153,10 @@ impl Body for UpstreamBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let first = self.first.as_ref().and_then(Frame::data_ref);
-        let first = first.map_or(0, |bytes| bytes.len() as u64);
+        let first = match &self.first {
+            Some(First::Data(bytes)) => bytes.len() as u64,
+            Some(First::Trailers(_)) | None => 0,
+        };
         let rest = self.body.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower() + first);

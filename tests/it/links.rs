@@ -82,35 +82,6 @@ fn a_client_that_wants_to_close_is_closed_and_the_others_keep_their_link() {
 }
 
 #[test]
-fn an_absolute_target_is_the_gateways_own_path() {
-    let upstream = Upstream::fine();
-    let gateway = before(&upstream);
-    let mut link = Link::to(gateway.base());
-    link.send(request("GET http://127.0.0.1/v2/employees?x HTTP/1.1", ""))
-        .unwrap();
-    answer(&mut link, "GET").unwrap().expect(200);
-    let head = upstream.only().head;
-    assert_eq!(head.word(1), "/v2/employees?x");
-    assert_eq!(
-        head.field("host"),
-        Some(&upstream.origin()["http://".len()..])
-    );
-}
-
-#[test]
-fn hosts_that_are_missing_or_double_are_refused() {
-    let upstream = Upstream::fine();
-    let gateway = before(&upstream);
-    for hosts in ["", "host: a\r\nhost: b\r\n", "host: a b\r\n"] {
-        let mut link = Link::to(gateway.base());
-        let text = format!("GET /v2/employees HTTP/1.1\r\n{hosts}pleo-gateway-key: {KEY}\r\n\r\n");
-        link.send(text).unwrap();
-        assert_eq!(answer(&mut link, "GET").unwrap().status, 400, "{hosts}");
-    }
-    assert!(upstream.seen().is_empty());
-}
-
-#[test]
 fn a_pleo_that_says_that_it_closes_each_link_costs_no_request() {
     let closing = FINE.replace("content-length", "connection: close\r\ncontent-length");
     let upstream = Upstream::start(move |exchange| {

@@ -209,7 +209,9 @@ fn links_are_bounded_and_freed_ones_go_to_who_waits() {
         upstream.links = 1;
         let (client, links) = upstream.client();
         let first = client.send(post("first")).await.unwrap();
-        let second = client.send(post("second"));
+        // More than comes along with the head: its link is in use until all of it is taken.
+        let large = "x".repeat(1 << 20).leak();
+        let second = client.send(post(large));
         let (first, second) = tokio::join!(text(first), second);
         assert_eq!(first, "first");
         let kept = second.unwrap();

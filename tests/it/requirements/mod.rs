@@ -2,6 +2,7 @@
 //! is the scene they share: a gateway, an API that keeps what arrives whole, and a request that follows on each link, so
 //! that it shows whether both sides still agree about where messages end.
 
+mod answers;
 mod credentials;
 mod floods;
 mod framing;

@@ -210,6 +210,7 @@ const TENANTS: &[Key] = &[
 
 const ROUTES: &[Key] = &[
     shown("catalogue", Shape::Text, r#""export/v3""#, "A family and version of Pleo's catalogue, such as \"export/v3\", \"tags/*\" or \"*\""),
+    optional("operations", TEXTS, r#"["createExportJobV3"]"#, "Only these of it, by their names in the catalogue; by default all"),
     shown("name", Shape::Text, r#""employees""#, "The route's name, in logs and metrics; by default its methods and path"),
     shown("methods", TEXTS, r#"["GET"]"#, "By default every method"),
     shown("path", Shape::Text, r#""/v2/employees/{employeeId}""#, "{name} is a segment, or its part before a suffix; {*rest} is all that remains"),

@@ -35,6 +35,7 @@ mod reload;
 mod restored;
 mod rotation;
 mod salvage;
+mod scopes;
 mod secrets;
 mod stand;
 mod token_endpoint;

@@ -119,6 +119,7 @@ const TLS_WITH_CLIENTS: &[Key] = &[
     required("cert_file", Shape::Text, r#""certs/cert.pem""#, "The certificate's chain, PEM"),
     required("key_file", Shape::Text, r#""certs/key.pem""#, "The certificate's key, PEM"),
     optional("client_ca_file", Shape::Text, r#""certs/clients.pem""#, "Ask callers for certificates from these, PEM"),
+    optional("client_crl_file", Shape::Text, r#""certs/revoked.pem""#, "Revocation lists of all of these, PEM"),
 ];
 
 const TLS: &[Key] = &[

@@ -93,9 +93,10 @@ impl Suggestion {
         let mut used = Used::default();
         let mut remarks = Vec::new();
         for (call, times) in &observed.calls {
-            let need = match known.contains(call.caller.as_str()) {
-                true => need(call, snapshot, &entries),
-                false => Need::Nothing("there is no such caller in the configuration"),
+            let need = if known.contains(call.caller.as_str()) {
+                need(call, snapshot, &entries)
+            } else {
+                Need::Nothing("there is no such caller in the configuration")
             };
             match need {
                 Need::Nothing(why) => remarks.push(remark(call, times, why)),

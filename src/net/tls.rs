@@ -57,10 +57,13 @@ pub enum TlsError {
         source: Box<pem::Error>,
     },
     /// The file holds nothing of what is needed.
-    #[error(
-        "{0}: holds no certificate; a PEM block BEGIN CERTIFICATE is needed, or BEGIN X509 CRL in a file of revocation lists"
-    )]
-    Empty(PathBuf),
+    #[error("{file}: holds no {wanted} in PEM")]
+    Empty {
+        /// The file.
+        file: PathBuf,
+        /// What should be in it.
+        wanted: &'static str,
+    },
     /// A certificate authority cannot be used.
     #[error("{file}: a certificate in it cannot be used as a root")]
     Root {
@@ -191,7 +194,7 @@ fn revocations(
         .and_then(Iterator::collect)
         .map_err(|source| unreadable(file, "revocation lists", source))?;
     if lists.is_empty() {
-        return Err(TlsError::Empty(file.to_owned()));
+        return Err(empty(file, "revocation list"));
     }
     Ok(lists)
 }
@@ -202,9 +205,16 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         .and_then(Iterator::collect)
         .map_err(|source| unreadable(file, wanted, source))?;
     if found.is_empty() {
-        return Err(TlsError::Empty(file.to_owned()));
+        return Err(empty(file, "certificate"));
     }
     Ok(found)
+}
+
+fn empty(file: &Path, wanted: &'static str) -> TlsError {
+    TlsError::Empty {
+        file: file.to_owned(),
+        wanted,
+    }
 }
 
 fn unreadable(file: &Path, wanted: &'static str, source: pem::Error) -> TlsError {

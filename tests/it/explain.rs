@@ -148,7 +148,7 @@ fn long_explain_foretells_hundreds_of_random_requests_to_the_running_gateway() {
     let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
     let mut dice = Dice::new();
     println!("seed {}", dice.seed());
-    let (mut forwarded, rounds) = (0, if is_long() { 5000 } else { 300 });
+    let (mut forwarded, rounds) = (0, if is_long() { 5000 } else { 200 });
     for _ in 0..rounds {
         let mut any = |count: usize| usize::try_from(dice.below(count as u64)).unwrap();
         let (name, key) = CALLERS[any(CALLERS.len())];

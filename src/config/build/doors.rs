@@ -102,27 +102,30 @@ fn certificate(reader: &Reader<'_>, files: &TlsFiles) {
     let Err(error) = tls::server_config(&tried) else {
         return;
     };
-    let (file, remedy) = match &error {
-        TlsError::Pair { cert_file, .. } => (
-            Some(cert_file),
-            "name the key that belongs to the first certificate",
-        ),
+    let file = match &error {
+        TlsError::Pair { cert_file, .. } => Some(cert_file),
         TlsError::Pem { file, .. }
         | TlsError::Root { file, .. }
         | TlsError::Verifier { file, .. }
-        | TlsError::Empty(file) => (Some(file), PEM),
-        TlsError::Provider(_) => (None, PEM),
+        | TlsError::Empty { file, .. } => Some(file),
+        TlsError::Provider(_) => None,
     };
-    let key = match file {
-        Some(file) if *file == files.key_file => "key_file",
-        Some(file) if Some(file) == files.client_ca_file.as_ref() => "client_ca_file",
-        Some(file) if Some(file) == files.client_crl_file.as_ref() => "client_crl_file",
-        _ => "cert_file",
+    let (key, pem) = match file {
+        Some(file) if *file == files.key_file => ("key_file", "one block of BEGIN PRIVATE KEY"),
+        Some(file) if Some(file) == files.client_crl_file.as_ref() => {
+            ("client_crl_file", "blocks of BEGIN X509 CRL")
+        }
+        Some(file) if Some(file) == files.client_ca_file.as_ref() => {
+            ("client_ca_file", "blocks of BEGIN CERTIFICATE")
+        }
+        _ => ("cert_file", "blocks of BEGIN CERTIFICATE"),
+    };
+    let remedy = match &error {
+        TlsError::Pair { .. } => "name the key that belongs to the first certificate".to_owned(),
+        _ => format!("put PEM there: {pem}"),
     };
     reader.report(key, Finding::invalid(error.to_string(), remedy));
 }
-
-const PEM: &str = "put PEM there: blocks of BEGIN CERTIFICATE, of BEGIN X509 CRL, or one of BEGIN PRIVATE KEY for a key";
 
 /// `[proxy].public_url`, or the first door's address.
 pub(super) fn public_url(proxy: &Reader<'_>, listens: &[Listen<'_>]) -> String {

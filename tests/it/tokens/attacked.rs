@@ -193,3 +193,83 @@ async fn an_access_token_that_cannot_be_sent_costs_no_call() {
     let token = room.token("acme").await;
     assert!(imported.is_err() || token.is_ok(), "{token:?}");
 }
+
+/// A second consent that comes to nothing takes away nothing that the first one brought.
+#[tokio::test]
+async fn a_consent_that_came_to_nothing_leaves_the_pair_of_an_earlier_one() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503}));
+    room.tokens.begin_consent(&name("acme")).await.unwrap();
+    let given = Consent {
+        tenant: name("acme"),
+        answer: TokenAnswer {
+            access: minted.access_token.clone(),
+            refresh: Some(minted.refresh_token.clone()),
+            life: Some(minted.expires_in),
+            scopes: None,
+        },
+        asked_at: room.store.now().await.unwrap(),
+        expected_company: None,
+        allow_shared_company: false,
+        asked_scopes: minted.scopes.clone(),
+        who: "browser".to_owned(),
+    };
+    room.tokens.adopt(given).await.unwrap_err();
+    bench.clock.pass(Duration::from_mins(2));
+    room.tokens.begin_consent(&name("acme")).await.unwrap();
+    room.tokens.abandon_consent(&name("acme")).await.unwrap();
+    assert!(room.row("acme").await.candidate.is_some(), "it is erased");
+}
+
+/// R14 knows no exception for API keys: a key whose successor, or whose end, was seen is not sent.
+#[tokio::test]
+async fn an_api_key_below_the_mark_is_not_sent() {
+    use pleo_gateway::tokens::api_key::{ApiKey, KeyKind, KeyTerms};
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let key = ApiKey::parse(pleo_gateway::sandbox::INTEGRATED_KEY).unwrap();
+    let terms = KeyTerms {
+        kind: KeyKind::Integrated,
+        expected_company: None,
+        allow_shared_company: true,
+        replace: false,
+    };
+    room.tokens
+        .set_key(&name("acme"), key, &terms)
+        .await
+        .unwrap();
+    let seen = pleo_gateway::model::ids::Epoch(2);
+    let first = pleo_gateway::model::ids::Generation(0);
+    // An operator ended or replaced it, and the database was put back.
+    room.high_water.raise(&name("acme"), (seen, first));
+    room.tokens.show(&name("acme")).await.unwrap();
+    let row = room.row("acme").await;
+    assert!(
+        room.token("acme").await.is_err(),
+        "{:?} {:?}",
+        row.state,
+        row.reason
+    );
+}
+
+/// A pair that only memory holds is current: a 401 about something else is handed on (R7, R11).
+#[tokio::test]
+async fn a_401_about_something_else_is_handed_on_while_the_store_is_away() {
+    use pleo_gateway::tokens::Rejected;
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    room.token("acme").await.unwrap();
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "500ms", "commit": true}));
+    let tokens = room.tokens.clone();
+    let refresh = (room.tasks).spawn(async move { tokens.refresh(&name("acme")).await });
+    bench.faults_played().await;
+    room.store.set_read_only(true);
+    let _ = refresh.await.unwrap();
+    let current = room.tokens.obtain(&permit("acme")).await.unwrap();
+    assert_eq!(current.generation().0, 1);
+    let answer = room.tokens.rejected(&permit("acme"), &current).await;
+    assert!(matches!(answer, Ok(Rejected::HandOn)), "{answer:?}");
+}

@@ -7,6 +7,7 @@
 
 mod admin;
 mod api_keys;
+mod attacked;
 mod bodies;
 mod clients;
 mod commands;

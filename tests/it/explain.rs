@@ -144,7 +144,8 @@ fn long_explain_foretells_hundreds_of_random_requests_to_the_running_gateway() {
     let mut setup = Setup::at(&upstream.origin());
     setup.routes = RULES.to_owned();
     let reader = caller("reader", "reader-key", r#"["acme", "beta"]"#);
-    setup.callers += &format!("{reader}scopes = [\"vendors:read\"]\n");
+    setup.callers += &reader;
+    setup.callers += "scopes = [\"vendors:read\"]\n";
     let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
     let mut dice = Dice::new();
     println!("seed {}", dice.seed());

@@ -8,6 +8,7 @@ use pleo_gateway::secret::Secret;
 use pleo_gateway::tokens::ObtainError;
 use pleo_gateway::tokens::operate::{Bundle, ImportTerms, OperateError};
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::bench::{Bench, Room, name};
 

@@ -7,6 +7,7 @@
 
 mod admin;
 mod api_keys;
+mod attacked;
 mod bodies;
 mod clients;
 mod commands;
@@ -36,6 +37,7 @@ mod requirements;
 mod restored;
 mod rotation;
 mod salvage;
+mod scopes;
 mod secrets;
 mod stand;
 mod token_endpoint;

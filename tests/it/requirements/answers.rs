@@ -3,7 +3,7 @@
 
 use super::Fate::{Replaced, Served};
 use super::{Scene, request};
-use crate::harness::client::answer;
+use crate::harness::client::{Answer, answer};
 use crate::harness::link::Link;
 use crate::harness::upstream::{Exchange, FINE};
 
@@ -38,7 +38,7 @@ fn interim_answers_are_not_answers() {
         }
         match exchange.head.word(1) {
             "/any/one" => {
-                exchange.reply(format!("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n{FINE}"))
+                exchange.reply(format!("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n{FINE}"));
             }
             "/any/many" => {
                 let many = "HTTP/1.1 102 Processing\r\n\r\n".repeat(500);
@@ -218,7 +218,7 @@ fn a_part_of_an_answer_is_never_the_whole() {
     );
     for place in 0..5 {
         let outcome = scene.send(&request(&format!("GET /any/{place}"), "", ""));
-        let whole: Vec<_> = outcome.answers.iter().map(|answer| answer.text()).collect();
+        let whole: Vec<_> = outcome.answers.iter().map(Answer::text).collect();
         assert_eq!(whole, [""; 0], "{place}: taken for a whole answer");
         assert_eq!(outcome.seen.len(), 1, "{place}: the link went on after it");
     }

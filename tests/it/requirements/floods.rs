@@ -151,7 +151,7 @@ fn calls_that_were_given_up_are_counted() {
         |setup| {
             setup.callers = setup
                 .callers
-                .replacen("tenants", "rate = \"5/min\"\ntenants", 1)
+                .replacen("tenants", "rate = \"5/min\"\ntenants", 1);
         },
         served,
     );

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use super::Fate::{Declined, Last, Refused, Served};
-use super::{Scene, fields, request};
+use super::{Scene, fields, numbered, request};
 use crate::harness::SOON;
 use crate::harness::client::answer;
 use crate::harness::link::Link;
@@ -18,7 +18,7 @@ fn post(more: &str, body: &str) -> String {
 }
 
 /// Requirements 1, 6: of two lengths none is trusted: one framing of our own goes on, and the link is closed.
-/// Requirements 2, 3: a length is digits, once. Requirements 4, 5: a coding is `chunked`, once, and not for HTTP/1.0.
+/// Requirements 2, 3: a length is digits, once.
 #[test]
 fn a_body_has_one_length() {
     let scene = Scene::new();
@@ -63,6 +63,12 @@ fn a_body_has_one_length() {
             fate,
         );
     }
+}
+
+/// Requirements 4, 5: a coding is `chunked`, once, and not for HTTP/1.0.
+#[test]
+fn a_coding_is_chunked_once() {
+    let scene = Scene::new();
     for (coding, fate) in [
         ("chunked", Served("hello")),
         ("CHUNKED", Served("hello")),
@@ -161,7 +167,7 @@ fn chunks_are_taken_by_the_letter() {
     for trailers in ["\n", "x-sum: 1\n"] {
         scene.check(&trailing(trailers), Last("hello"));
     }
-    let many: String = (0..20_000).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let many = numbered(20_000);
     let large = format!("x: {}\r\n", "a".repeat(100_000));
     for trailers in [
         &many,

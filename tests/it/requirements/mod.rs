@@ -11,6 +11,8 @@ mod list;
 mod semantics;
 mod targets;
 
+use std::fmt::Write as _;
+
 use crate::harness::client::{Answer, answer};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::Link;
@@ -62,6 +64,14 @@ fn fields() -> String {
 /// A request with these further fields (each with its line's end) and this body.
 fn request(line: &str, more: &str, body: &str) -> String {
     format!("{line} HTTP/1.1\r\n{}{more}\r\n{body}", fields())
+}
+
+/// So many fields, each with its line's end.
+fn numbered(count: usize) -> String {
+    (0..count).fold(String::new(), |mut all, number| {
+        let _ = write!(all, "x{number}: a\r\n");
+        all
+    })
 }
 
 /// What the routes of a scene are: any method at any path below `/any`.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Fate::{Declined, Refused, Served};
-use super::{Scene, fields, request};
+use super::{Scene, fields, numbered, request};
 use crate::harness::gateway::KEY;
 
 fn get(target: &str) -> String {
@@ -136,11 +136,7 @@ fn a_target_has_one_reading() {
 fn a_head_over_its_limits_is_refused_at_once() {
     let scene = Scene::new();
     let filler = "a".repeat(10_000_000);
-    let many: String = (0..9_900).map(|n| format!("x{n}: a\r\n")).collect();
-    let (few, more): (String, String) = (
-        (0..98).map(|n| format!("x{n}: a\r\n")).collect(),
-        (0..99).map(|n| format!("x{n}: a\r\n")).collect(),
-    );
+    let (few, more, many) = (numbered(98), numbered(99), numbered(9_900));
     let with = |more: &str| request("GET /any/g", more, "");
     scene.check(&with(&few), Served(""));
     let before = scene.gateway.program.peak_memory();

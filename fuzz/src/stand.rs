@@ -1,0 +1,163 @@
+//! A whole gateway in this process, with one connected tenant: a caller's socket on one side, `upstream` on the other. Made
+//! once, and asked by every input.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use http::request::Parts;
+use pleo_gateway::access::permit::Permit;
+use pleo_gateway::access::{PeerFacts, admit};
+use pleo_gateway::app::{self, Running};
+use pleo_gateway::config::{Environment, Settings, parse};
+use pleo_gateway::drain::Tasks;
+use pleo_gateway::model::ids::TenantName;
+use pleo_gateway::secret::Secret;
+use pleo_gateway::tokens::Tokens;
+use pleo_gateway::tokens::bearer::Bearer;
+use pleo_gateway::tokens::operate::{Bundle, ImportTerms};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::upstream::{ACCESS, Upstream};
+
+/// Longer than anything takes: an input that takes longer hangs.
+const SOON: Duration = Duration::from_secs(20);
+
+/// The caller is known by its user id, so that an input need not say who it is.
+const CONFIGURATION: &str = r#"
+version = 1
+[pleo]
+environment    = "custom"
+client_id      = "fuzz"
+client_secret  = { file = "client-secret" }
+redirect_uri   = "http://127.0.0.1:8081/oauth/callback"
+authorize_url  = "http://UPSTREAM/oauth/authorize"
+token_url      = "http://UPSTREAM/oauth/token"
+introspect_url = "http://UPSTREAM/oauth/token/introspect"
+api_url        = "http://UPSTREAM"
+[store]
+sqlite = "data/gateway.db"
+[[listen]]
+address    = "unix:FOLDER/door"
+half_close = true
+[proxy]
+threads    = 1
+public_url = "http://localhost:8080"
+[connect]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+[limits]
+max_header_bytes = "8KiB"
+max_headers      = 40
+max_uri_bytes    = "1KiB"
+max_request_body = "2KiB"
+replay_buffer    = "64B"
+[log]
+access = false
+[[callers]]
+name     = "fuzz"
+unix_uid = [UID]
+tenants  = ["acme"]
+[[routes]]
+path = "/{*rest}"
+[[routes]]
+path = "/denied/{*rest}"
+deny = true
+"#;
+
+pub(crate) struct Stand {
+    pub(crate) upstream: Upstream,
+    folder: TempDir,
+    settings: Settings,
+    tokens: Tokens,
+    /// Kept: it ends when this is dropped.
+    _running: Mutex<Running>,
+    _runtime: Runtime,
+}
+
+pub(crate) static STAND: LazyLock<Stand> = LazyLock::new(Stand::start);
+
+impl Stand {
+    fn start() -> Self {
+        let upstream = Upstream::start();
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::DirBuilder::new().mode(0o700).create(data).unwrap();
+        let secret = folder.path().join("client-secret");
+        fs::write(&secret, "client-secret").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let text = CONFIGURATION
+            .replace("UPSTREAM", &upstream.authority)
+            .replace("FOLDER", folder.path().to_str().unwrap())
+            .replace("UID", &rustix::process::geteuid().as_raw().to_string());
+        let file = folder.path().join("gateway.toml");
+        let environment = Environment::default();
+        let settings = || parse(&file, &text, &environment).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let tasks = Tasks::on(runtime.handle().clone());
+        let running = runtime.block_on(async {
+            let running = app::start(settings(), environment.clone(), tasks)
+                .await
+                .unwrap();
+            connect(&running).await;
+            running
+        });
+        Self {
+            upstream,
+            folder,
+            settings: settings(),
+            tokens: running.rooms().tokens.clone(),
+            _running: Mutex::new(running),
+            _runtime: runtime,
+        }
+    }
+
+    /// A caller's link.
+    pub(crate) fn call(&self) -> UnixStream {
+        let link = UnixStream::connect(self.door()).unwrap();
+        link.set_read_timeout(Some(SOON)).unwrap();
+        link.set_write_timeout(Some(SOON)).unwrap();
+        link
+    }
+
+    fn door(&self) -> PathBuf {
+        self.folder.path().join("door")
+    }
+
+    /// What the gateway decides of a head.
+    pub(crate) fn permit(&self, head: &Parts) -> Option<Permit> {
+        let peer = PeerFacts {
+            door: &self.settings.snapshot.doors[0],
+            unix_uid: Some(rustix::process::geteuid().as_raw()),
+            certificate_names: &[],
+        };
+        admit(&self.settings.snapshot, head, peer).ok()
+    }
+
+    pub(crate) fn bearer(&self, permit: &Permit) -> Bearer {
+        let obtained = self.tokens.obtain_now(permit);
+        obtained.expect("it is in hand").unwrap()
+    }
+}
+
+/// A pair for the only tenant, good for longer than anybody fuzzes.
+async fn connect(running: &Running) {
+    let tenant = TenantName::parse("acme").unwrap();
+    let bundle = Bundle {
+        access: Some(Secret::new(ACCESS)),
+        refresh: Secret::new("fuzz-refresh"),
+        expires_in: Some(Duration::from_hours(24 * 7)),
+        scopes: None,
+        company: None,
+    };
+    let tokens = &running.rooms().tokens;
+    tokens
+        .import(&tenant, bundle, &ImportTerms::default())
+        .await
+        .unwrap();
+}

@@ -2,6 +2,7 @@
 //! once, and asked by every input.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use pleo_gateway::access::{PeerFacts, admit};
 use pleo_gateway::app::{self, Running};
 use pleo_gateway::config::{Environment, Settings, parse};
 use pleo_gateway::drain::Tasks;
-use pleo_gateway::model::ids::TenantName;
+use pleo_gateway::model::ids::{CompanyId, TenantName};
+use pleo_gateway::model::scope::ScopeSet;
 use pleo_gateway::secret::Secret;
 use pleo_gateway::tokens::Tokens;
 use pleo_gateway::tokens::bearer::Bearer;
@@ -27,7 +29,8 @@ use crate::upstream::{ACCESS, Upstream};
 /// Longer than anything takes: an input that takes longer hangs.
 const SOON: Duration = Duration::from_secs(20);
 
-/// The caller is known by its user id, so that an input need not say who it is.
+/// The caller is known by its user id, so that an input need not say who it is. Nobody makes tokens: nothing but callers'
+/// requests reaches the upstream.
 const CONFIGURATION: &str = r#"
 version = 1
 [pleo]
@@ -35,9 +38,9 @@ environment    = "custom"
 client_id      = "fuzz"
 client_secret  = { file = "client-secret" }
 redirect_uri   = "http://127.0.0.1:8081/oauth/callback"
-authorize_url  = "http://UPSTREAM/oauth/authorize"
-token_url      = "http://UPSTREAM/oauth/token"
-introspect_url = "http://UPSTREAM/oauth/token/introspect"
+authorize_url  = "http://127.0.0.1:1/oauth/authorize"
+token_url      = "http://127.0.0.1:1/oauth/token"
+introspect_url = "http://127.0.0.1:1/oauth/token/introspect"
 api_url        = "http://UPSTREAM"
 [store]
 sqlite = "data/gateway.db"
@@ -77,7 +80,7 @@ pub(crate) struct Stand {
     tokens: Tokens,
     /// Kept: it ends when this is dropped.
     _running: Mutex<Running>,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 pub(crate) static STAND: LazyLock<Stand> = LazyLock::new(Stand::start);
@@ -107,14 +110,26 @@ impl Stand {
             connect(&running).await;
             running
         });
-        Self {
+        let stand = Self {
             upstream,
             folder,
             settings: settings(),
             tokens: running.rooms().tokens.clone(),
             _running: Mutex::new(running),
-            _runtime: runtime,
-        }
+            runtime,
+        };
+        stand.try_out();
+        stand
+    }
+
+    /// A plain call gets through: without that, nothing that an input does would mean anything.
+    fn try_out(&self) {
+        let mut link = self.call();
+        link.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        link.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("x-seen: 0"), "{answer}");
+        assert_eq!(self.upstream.take().len(), 1);
     }
 
     /// A caller's link.
@@ -140,20 +155,20 @@ impl Stand {
     }
 
     pub(crate) fn bearer(&self, permit: &Permit) -> Bearer {
-        let obtained = self.tokens.obtain_now(permit);
-        obtained.expect("it is in hand").unwrap()
+        let obtained = self.runtime.block_on(self.tokens.obtain(permit));
+        obtained.unwrap()
     }
 }
 
-/// A pair for the only tenant, good for longer than anybody fuzzes.
+/// A pair for the only tenant, with all that the gateway would else ask Pleo for.
 async fn connect(running: &Running) {
     let tenant = TenantName::parse("acme").unwrap();
     let bundle = Bundle {
         access: Some(Secret::new(ACCESS)),
         refresh: Secret::new("fuzz-refresh"),
-        expires_in: Some(Duration::from_hours(24 * 7)),
-        scopes: None,
-        company: None,
+        expires_in: Some(Duration::from_hours(24)),
+        scopes: Some(ScopeSet::default()),
+        company: Some(CompanyId::new("1")),
     };
     let tokens = &running.rooms().tokens;
     tokens

@@ -136,16 +136,16 @@ fn visible(text: &str, span: Range<usize>) -> Range<usize> {
 }
 
 /// Whoever forgets a quote around a secret should not find it in a log: blanks out the values of lines that speak of
-/// secrets, and lines that may go on with one.
+/// secrets, and lines that may go on with one. What is wrong at a line's beginning is shown at the end of the line before.
 fn mask_secret_lines(text: &str, span: &Range<usize>, findings: &Findings) {
-    let mut start = text[..span.start]
-        .rfind('\n')
-        .map_or(0, |newline| newline + 1);
+    let before = text[..span.start].trim_end_matches(['\r', '\n']);
+    let mut start = before.rfind('\n').map_or(0, |newline| newline + 1);
     for line in text[start..].split_inclusive('\n') {
         if start > span.end {
             break;
         }
         let value = match line.find('=') {
+            _ if is_in_a_text(&text[..start]) => 0,
             Some(equals) if speaks_of_secrets(line) => equals + 1,
             None if !line.starts_with('[') => 0,
             _ => line.len(),
@@ -153,6 +153,12 @@ fn mask_secret_lines(text: &str, span: &Range<usize>, findings: &Findings) {
         findings.mask(&Place::Span(start + value..start + line.len()));
         start += line.len();
     }
+}
+
+/// True if a text of several lines has begun and not ended.
+fn is_in_a_text(before: &str) -> bool {
+    let odd = |quotes| before.matches(quotes).count() % 2 == 1;
+    odd("\"\"\"") || odd("'''")
 }
 
 fn speaks_of_secrets(line: &str) -> bool {

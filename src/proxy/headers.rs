@@ -172,13 +172,11 @@ pub(super) fn strip_named(headers: &mut HeaderMap) {
     let lists: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
     for name in lists
         .iter()
-        .filter_map(|list| list.to_str().ok())
-        .flat_map(|list| list.split(','))
+        .flat_map(|list| list.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| *name != CONNECTION)
     {
-        let name = name.trim();
-        if !name.eq_ignore_ascii_case("connection") {
-            headers.remove(name);
-        }
+        headers.remove(name);
     }
 }
 

@@ -65,9 +65,9 @@ pub(super) fn parse(text: &str, findings: &Findings) -> Option<Table> {
         return Some(table(root.get_ref(), "", &place));
     }
     for error in errors {
-        let span = error.span().unwrap_or(0..0);
+        let span = visible(text, error.span().unwrap_or(0..0));
         mask_secret_lines(text, &span, findings);
-        let place = Place::Span(visible(text, span));
+        let place = Place::Span(span);
         let remedy = "write TOML: key = value, texts in double quotes, [section] before its keys";
         let finding = Finding::new(ProblemKind::Syntax, error.message(), remedy);
         findings.report(&place, "", finding);
@@ -126,12 +126,13 @@ fn content(value: &DeValue<'_>, key: &str, place: Placed<'_>) -> Value {
     }
 }
 
-/// A span that has at least one character to point at.
+/// A span that has at least one character to point at, if there is one on its line: the end of a line would show the next.
 fn visible(text: &str, span: Range<usize>) -> Range<usize> {
-    if span.is_empty() && span.end < text.len() && text.is_char_boundary(span.end + 1) {
-        span.start..span.end + 1
-    } else {
-        span
+    match text[span.end..].chars().next() {
+        Some(c) if span.is_empty() && !matches!(c, '\r' | '\n') => {
+            span.start..span.end + c.len_utf8()
+        }
+        _ => span,
     }
 }
 

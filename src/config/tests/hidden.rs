@@ -32,6 +32,7 @@ fn a_secret_in_line_is_refused_and_not_shown() {
         "[pleo]\nclient_secret = \"\"\"\ncanary==\n",
         "[pleo]\nclient_secret = '''\n\n[canary]\n",
         "[pleo]\nclient_secret \"canary\"",
+        "[pleo\nclient_secret = \"canary\"",
         "pleo = { client_secret = \"canary\", x = }",
         "pleo = { client_id = 1, client_secret = \"canary\" }",
         "[pleo]\ntoken_url = \"https://user:canary@pleo.example\"\nenvironment = \"custom\"",

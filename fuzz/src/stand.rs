@@ -29,6 +29,9 @@ use crate::upstream::{ACCESS, Upstream};
 /// Longer than anything takes: an input that takes longer hangs.
 const SOON: Duration = Duration::from_secs(20);
 
+/// Of `fuzz-key`.
+const KEY_SHA256: &str = "231e9b2f757db8d48ecd0711b60135e1cc57a3a807be9dc12638856f17a7872c";
+
 /// The caller is known by its user id, so that an input need not say who it is. Nobody makes tokens: nothing but callers'
 /// requests reaches the upstream.
 const CONFIGURATION: &str = r#"
@@ -63,9 +66,10 @@ replay_buffer    = "64B"
 [log]
 access = false
 [[callers]]
-name     = "fuzz"
-unix_uid = [UID]
-tenants  = ["acme"]
+name       = "fuzz"
+unix_uid   = [UID]
+key_sha256 = ["KEY"]
+tenants    = ["acme"]
 [[routes]]
 path = "/{*rest}"
 [[routes]]
@@ -97,6 +101,7 @@ impl Stand {
         let text = CONFIGURATION
             .replace("UPSTREAM", &upstream.authority)
             .replace("FOLDER", folder.path().to_str().unwrap())
+            .replace("KEY", KEY_SHA256)
             .replace("UID", &rustix::process::geteuid().as_raw().to_string());
         let file = folder.path().join("gateway.toml");
         let environment = Environment::default();

@@ -145,7 +145,8 @@ fn refused(caller: &Caller, denied: &Denied) -> Explained {
         why: Some(chain(&denied.denial)),
         caller: caller.name.to_string(),
         tenant: denied.tenant.as_ref().map(ToString::to_string),
-        route: denied.route.as_ref().map(ToString::to_string),
+        route: denied.route.as_ref().map(|route| route.name.to_string()),
+        template: (denied.route.as_ref()).map(|route| route.template.as_str().to_owned()),
         scopes_ceiling: caller.ceiling.clone(),
         ..Explained::default()
     }
@@ -225,7 +226,10 @@ fn tell(explained: &Explained) -> Result<(), Failure> {
         ("scopes ceiling", scopes(&explained.scopes_ceiling)),
         ("scopes granted", scopes(&explained.scopes_granted)),
         ("connection", explained.connection.map(str::to_owned)),
-        ("credential", explained.credential.map(noun)),
+        (
+            "credential",
+            (explained.credential).map(|kind| kind.as_str().to_owned()),
+        ),
         ("target", explained.target.clone()),
     ];
     for (name, text) in lines {
@@ -234,15 +238,6 @@ fn tell(explained: &Explained) -> Result<(), Failure> {
         }
     }
     explained.limits.as_ref().map_or(Ok(()), tell_limits)
-}
-
-fn noun(credential: CredentialKind) -> String {
-    let noun = match credential {
-        CredentialKind::Oauth => "an OAuth token",
-        CredentialKind::IntegratedKey => "an integrated API key",
-        CredentialKind::StandaloneKey => "a standalone API key",
-    };
-    noun.to_owned()
 }
 
 fn tell_limits(limits: &Limited) -> Result<(), Failure> {

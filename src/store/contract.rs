@@ -14,6 +14,8 @@ use crate::model::ledger::{AuditEntry, AuditKind, LedgerEntry, LedgerOutcome, Ph
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
 
+pub(super) mod rotation;
+
 type Store = Arc<dyn ConnectionStore>;
 
 /// Runs every promise. `open` opens one and the same store again for a provider; it is empty at first.

@@ -41,6 +41,15 @@ impl Place {
         open(self.options(keys), &Owner::make(), Arc::new(SystemClock)).await
     }
 
+    async fn of_provider(&self, provider: &str, keys: &[&str]) -> Opened {
+        let options = StoreOptions {
+            provider: ProviderId::new(provider),
+            ..self.options(keys)
+        };
+        let opened = open(options, &Owner::make(), Arc::new(SystemClock)).await;
+        opened.unwrap()
+    }
+
     async fn opened(&self) -> Opened {
         self.with(&["key"]).await.unwrap()
     }
@@ -67,13 +76,18 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[tokio::test]
 async fn it_keeps_the_contract() {
     let place = Place::new();
-    contract::run(async |provider: &str| {
-        let options = StoreOptions {
-            provider: ProviderId::new(provider),
-            ..place.options(&["key"])
-        };
-        let opened = open(options, &Owner::make(), Arc::new(SystemClock)).await;
-        opened.unwrap().store
+    contract::run(async |provider: &str| place.of_provider(provider, &["key"]).await.store).await;
+}
+
+#[tokio::test]
+async fn it_keeps_the_contract_of_rotations() {
+    let place = Place::new();
+    drop(place.opened().await);
+    for key in ["new", "newest"] {
+        make_key_file(&place.path(key)).unwrap();
+    }
+    contract::rotation::run(async |keys: &[&str], provider: &str| {
+        place.of_provider(provider, keys).await
     })
     .await;
 }

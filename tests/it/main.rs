@@ -7,6 +7,7 @@
 
 mod admin;
 mod api_keys;
+mod attacked;
 mod bodies;
 mod clients;
 mod commands;
@@ -35,6 +36,7 @@ mod reload;
 mod restored;
 mod rotation;
 mod salvage;
+mod scopes;
 mod secrets;
 mod stand;
 mod token_endpoint;

@@ -53,14 +53,26 @@ impl Place {
         self.with(&["key"]).await.unwrap().store
     }
 
+    async fn of_provider(&self, provider: &str, keys: &[&str]) -> Opened {
+        let options = StoreOptions {
+            provider: ProviderId::new(provider),
+            ..self.options(keys)
+        };
+        let opened = open(options, &Owner::make(), Arc::new(SystemClock)).await;
+        opened.unwrap()
+    }
+
     async fn keeps_the_contract(&self) {
-        contract::run(async |provider: &str| {
-            let options = StoreOptions {
-                provider: ProviderId::new(provider),
-                ..self.options(&["key"])
-            };
-            let opened = open(options, &Owner::make(), Arc::new(SystemClock)).await;
-            opened.unwrap().store
+        contract::run(async |provider: &str| self.of_provider(provider, &["key"]).await.store)
+            .await;
+    }
+
+    async fn keeps_the_contract_of_rotations(&self) {
+        for key in ["new", "newest"] {
+            make_key_file(&self.folder.path().join(key)).unwrap();
+        }
+        contract::rotation::run(async |keys: &[&str], provider: &str| {
+            self.of_provider(provider, keys).await
         })
         .await;
     }
@@ -78,10 +90,17 @@ async fn it_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn it_keeps_the_contract_of_rotations() {
+    shared().0.keeps_the_contract_of_rotations().await;
+}
+
+#[tokio::test]
 async fn it_keeps_the_contract_behind_a_pooler_of_transactions() {
     let cluster = Cluster::shared();
     let place = Place::new(cluster.pooled_url(&cluster.database()));
     place.keeps_the_contract().await;
+    let place = Place::new(cluster.pooled_url(&cluster.database()));
+    place.keeps_the_contract_of_rotations().await;
 }
 
 #[tokio::test]

@@ -42,9 +42,7 @@ fn errors(challenges: &str) -> Vec<String> {
     let mut rest = challenges;
     while let Some(next) = rest.find(|c: char| !matches!(c, ' ' | '\t' | ',')) {
         rest = &rest[next..];
-        let end = rest
-            .find(|c: char| matches!(c, ' ' | '\t' | ',' | '=' | '"'))
-            .unwrap_or(rest.len());
+        let end = rest.find([' ', '\t', ',', '=', '"']).unwrap_or(rest.len());
         let name = &rest[..end];
         rest = rest[end..].trim_start_matches([' ', '\t']);
         let Some(after) = rest.strip_prefix('=') else {

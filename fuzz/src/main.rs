@@ -41,6 +41,7 @@ const TARGETS: [(&str, Target); 10] = [
     ("streams", streams::target),
 ];
 
+#[expect(clippy::disallowed_methods, reason = "no configuration here")]
 static CHOSEN: LazyLock<Target> = LazyLock::new(|| {
     let name = std::env::var("TARGET").unwrap_or_default();
     let chosen = TARGETS.iter().find(|(known, _)| *known == name);

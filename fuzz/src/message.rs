@@ -3,11 +3,14 @@
 
 use std::io::{BufRead, BufReader, Read};
 
+/// Names in lower case, and values.
+pub(crate) type Fields = Vec<(String, String)>;
+
 /// A message's start line and fields.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) start: String,
-    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) fields: Fields,
 }
 
 impl Head {
@@ -39,11 +42,7 @@ impl<R: Read> Wire<R> {
     }
 
     /// The body that these fields frame, and its trailers. `until_end`: without framing it is all that comes.
-    pub(crate) fn body(
-        &mut self,
-        head: &Head,
-        until_end: bool,
-    ) -> Option<(Vec<u8>, Vec<(String, String)>)> {
+    pub(crate) fn body(&mut self, head: &Head, until_end: bool) -> Option<(Vec<u8>, Fields)> {
         let (lengths, codings) = (head.all("content-length"), head.all("transfer-encoding"));
         match (&lengths[..], &codings[..]) {
             ([], []) if until_end => {
@@ -64,7 +63,7 @@ impl<R: Read> Wire<R> {
         }
     }
 
-    fn chunks(&mut self) -> Option<(Vec<u8>, Vec<(String, String)>)> {
+    fn chunks(&mut self) -> Option<(Vec<u8>, Fields)> {
         let mut body = Vec::new();
         loop {
             let size = self.line()?;
@@ -86,7 +85,7 @@ impl<R: Read> Wire<R> {
         Some(bytes)
     }
 
-    fn fields(&mut self) -> Option<Vec<(String, String)>> {
+    fn fields(&mut self) -> Option<Fields> {
         let mut fields = Vec::new();
         loop {
             let line = self.line()?;

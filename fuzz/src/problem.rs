@@ -57,6 +57,7 @@ fn error(which: u8, scopes: &ScopeSet, wait: Duration) -> ProxyError {
             caller: None,
             tenant: None,
             route: None,
+            operation: None,
         };
         denied.into()
     };

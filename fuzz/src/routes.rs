@@ -57,9 +57,10 @@ fn canonical(path: &str) -> Option<CanonicalPath> {
 /// `d`: deny. `k`: of the catalogue. `g`, `p`: only GET, only POST. `e`: only for the caller `erp`.
 fn route(place: usize, line: &str) -> Option<Route> {
     let (flags, template) = halves(line);
-    let origin = match flags.contains('k') {
-        true => RouteOrigin::Catalogue,
-        false => RouteOrigin::Explicit,
+    let origin = if flags.contains('k') {
+        RouteOrigin::Catalogue
+    } else {
+        RouteOrigin::Explicit
     };
     let template = Template::parse(template).ok()?;
     let mut route = Route::new(RouteName::new(place.to_string()), template, origin);

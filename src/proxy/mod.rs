@@ -6,7 +6,7 @@ mod answer;
 pub mod error;
 #[cfg(test)]
 mod fixture;
-mod forward;
+pub mod forward;
 pub mod headers;
 mod hops;
 pub mod journey;

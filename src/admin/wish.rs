@@ -10,7 +10,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::connections::failed;
-use super::{Admin, Answer, json, problem};
+use super::{Admin, Answer, WHO, json, problem};
 use crate::connect::link::{self, LinkError, Terms};
 use crate::model::ids::TenantName;
 use crate::model::query;
@@ -81,7 +81,7 @@ impl Admin {
             scopes: self.snapshot.load().scopes_to_ask(tenant),
             expires: flags.expires_in.unwrap_or(LINK_LASTS),
             allow_shared_company: flags.allow_shared_company,
-            who: "admin".to_owned(),
+            who: WHO.to_owned(),
         };
         let issued = link::issue(&self.store, &self.tokens, &self.public_url, tenant, terms).await;
         match issued {

@@ -75,7 +75,7 @@ impl From<RotationError> for Failure {
                      sealing_keys, then run this again"
                 ),
             ),
-            RotationError::Store(_) => Self::of(Exit::Unavailable, &error),
+            RotationError::Store(cause) => Self::of(cause.into(), &error),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Floor 5: fresh bearers. The only writer of connections: every change is a step of `refresh`, carried out here.
 //! Who may ask is decided before (`access`); how Pleo is asked is `pleo`.
 
+pub mod acting;
 pub mod api_key;
 mod attempt;
 pub mod bearer;
@@ -20,6 +21,7 @@ mod rows;
 mod salvaged;
 pub mod summary;
 mod tend;
+mod undone;
 mod unreadable;
 mod wait;
 mod watched;

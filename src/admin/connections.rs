@@ -111,7 +111,7 @@ pub(super) fn failed(error: &OperateError) -> Answer {
         | OperateError::Restored(_)
         | OperateError::Refused
         | OperateError::ReauthorizationRequired => StatusCode::CONFLICT,
-        OperateError::NothingToVerify | OperateError::NotAKey(_) => {
+        OperateError::NothingToVerify | OperateError::NotAKey(_) | OperateError::NotAToken(_) => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         OperateError::Silent(_) | OperateError::Uninstall(_) => StatusCode::BAD_GATEWAY,

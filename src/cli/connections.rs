@@ -277,6 +277,7 @@ impl From<OperateError> for Failure {
             | OperateError::NothingToVerify
             | OperateError::NoCompany
             | OperateError::NotAKey(_)
+            | OperateError::NotAToken(_)
             | OperateError::NotRefreshed(_)
             | OperateError::NotUncertain(_)
             | OperateError::Restored(_) => Exit::Data,

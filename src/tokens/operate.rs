@@ -54,6 +54,7 @@ impl Tokens {
         terms: &ImportTerms,
     ) -> Result<Connection, OperateError> {
         let house = &self.0;
+        let bundle = bundle.checked()?;
         let identity = if terms.verify {
             Some(house.identify(bundle.access.as_ref()).await?)
         } else {

@@ -2,6 +2,7 @@
 
 use super::House;
 use super::api_key::NotAKey;
+use super::brought::NotAToken;
 use super::rows::ChangeError;
 use crate::clock::Timestamp;
 use crate::model::connection::{Connection, Outcome, State};
@@ -51,6 +52,9 @@ pub enum OperateError {
     /// What was brought is no API key.
     #[error("what was brought is no API key")]
     NotAKey(#[from] NotAKey),
+    /// What was brought is no pair of tokens.
+    #[error(transparent)]
+    NotAToken(#[from] NotAToken),
     /// Keys have no refresh.
     #[error("tenant {0} is connected by an API key: keys are not refreshed")]
     NotRefreshed(TenantName),

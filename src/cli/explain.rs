@@ -225,7 +225,10 @@ fn tell(explained: &Explained) -> Result<(), Failure> {
         ("scopes ceiling", scopes(&explained.scopes_ceiling)),
         ("scopes granted", scopes(&explained.scopes_granted)),
         ("connection", explained.connection.map(str::to_owned)),
-        ("credential", explained.credential.map(noun)),
+        (
+            "credential",
+            explained.credential.map(|kind| kind.as_str().to_owned()),
+        ),
         ("target", explained.target.clone()),
     ];
     for (name, text) in lines {
@@ -234,15 +237,6 @@ fn tell(explained: &Explained) -> Result<(), Failure> {
         }
     }
     explained.limits.as_ref().map_or(Ok(()), tell_limits)
-}
-
-fn noun(credential: CredentialKind) -> String {
-    let noun = match credential {
-        CredentialKind::Oauth => "an OAuth token",
-        CredentialKind::IntegratedKey => "an integrated API key",
-        CredentialKind::StandaloneKey => "a standalone API key",
-    };
-    noun.to_owned()
 }
 
 fn tell_limits(limits: &Limited) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ use crate::pleo::answer::TokenAnswer;
 use crate::secret::Secret;
 use crate::store::{ConnectLink, Visit};
 use crate::tokens::acting;
-use crate::tokens::consent::{Adopted, Consent};
+use crate::tokens::consent::{Adopted, Consent, OpenConsent};
 
 /// Who consents, for the audit.
 const WHO: &str = "browser";
@@ -87,11 +87,12 @@ impl Connect {
     async fn carry_out(&self, arrived: Arrived, code: Secret) -> Result<Reply, &'static Failure> {
         let Arrived { visit, link } = arrived;
         let tenant = &link.tenant;
-        self.tokens()
+        let open = self
+            .tokens()
             .begin_consent(tenant)
             .await
             .map_err(|error| trouble(tenant, &error, failure::of_consent(&error)))?;
-        let consent = self.exchange(&visit, &link, &code).await?;
+        let consent = self.exchange(&visit, &link, &code, open).await?;
         let adopted = self
             .tokens()
             .adopt(consent)
@@ -110,18 +111,20 @@ impl Connect {
         visit: &Visit,
         link: &ConnectLink,
         code: &Secret,
+        open: OpenConsent,
     ) -> Result<Consent, &'static Failure> {
         let tenant = &link.tenant;
         let exchanged = self.exchanged(visit, code).await;
         if exchanged.is_err() {
             // Refreshes need not wait for a consent that came to nothing.
-            if let Err(error) = self.tokens().abandon_consent(tenant).await {
+            if let Err(error) = self.tokens().abandon_consent(tenant, open).await {
                 trouble(tenant, &error, failure::of_consent(&error));
             }
         }
         let (asked_at, answer) = exchanged?;
         Ok(Consent {
             tenant: tenant.clone(),
+            open,
             answer,
             asked_at,
             expected_company: self.expected_company(tenant),

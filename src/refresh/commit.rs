@@ -3,7 +3,7 @@
 use super::close::can_have_been_applied;
 use super::{Moment, NewPair, PairSource, Refused, Step};
 use crate::model::connection::{
-    Attempt, Connection, Evidence, Held, Outcome, Reason, State, Verdict,
+    Attempt, Connection, CredentialKind, Evidence, Held, Outcome, Reason, State, Verdict,
 };
 use crate::model::ledger::{AuditKind, LedgerOutcome, Phase};
 
@@ -24,6 +24,13 @@ pub(super) fn commit(
         (None, None) => return Err(Refused::State),
     };
     let mut row = row.clone();
+    if row.reason == Some(Reason::Restored)
+        && (row.state == State::Disconnected || row.credential.is_key())
+    {
+        // What the row says was true of another authorisation than the pair's.
+        (row.company, row.scopes) = (None, None);
+    }
+    row.credential = CredentialKind::Oauth;
     // Of a restored row the pair may be the older or the newer one by its number.
     row.generation = row.generation.max(pair.generation).next();
     row.state = State::Active;

@@ -71,10 +71,20 @@ pub(super) fn accept(
         .audited(AuditKind::Consented, format!("by {}", candidate.who)))
 }
 
-pub(super) fn decline(row: &Connection) -> Step {
+pub(super) fn decline(row: &Connection, until: Option<Timestamp>) -> Step {
     let mut row = row.clone();
     row.candidate = None;
-    row.consent_until = None;
+    if row.consent_until == until {
+        row.consent_until = None;
+    }
+    Step::to(row)
+}
+
+pub(super) fn abandon(row: &Connection, until: Timestamp, moment: &Moment<'_>) -> Step {
+    let mut row = row.clone();
+    if row.consent_until == Some(until) {
+        row.consent_until = row.candidate.as_ref().map(|_| moment.now);
+    }
     Step::to(row)
 }
 
@@ -211,9 +221,36 @@ mod tests {
         assert_eq!(begin_consent(&mut scene).unwrap_err(), Refused::Busy);
         scene.take(&Event::Offer(Box::new(candidate()))).unwrap();
         assert_eq!(scene.at(800).begin(1).unwrap_err(), Refused::Busy);
-        scene.take(&Event::Decline).unwrap();
+        let until = scene.row.consent_until;
+        scene.take(&Event::Decline { until }).unwrap();
         assert_eq!(scene.row.access().unwrap().token.expose(), "access-0");
         assert!(scene.begin(1).is_ok());
+    }
+
+    #[test]
+    fn r13_a_consent_that_came_to_nothing_takes_nothing_from_an_earlier_one() {
+        let mut scene = Scene::new();
+        begin_consent(&mut scene).unwrap();
+        scene.take(&Event::Offer(Box::new(candidate()))).unwrap();
+        begin_consent(scene.at(800)).unwrap();
+        scene.take(&Event::Abandon { until: at(860) }).unwrap();
+        assert!(scene.row.candidate.is_some());
+        assert_eq!(scene.row.consent_until, Some(at(800)));
+        assert_eq!(scene.begin(1).unwrap_err(), Refused::Busy);
+        assert!(scene.at(1101).begin(1).is_ok());
+    }
+
+    #[test]
+    fn r13_the_end_of_one_consent_does_not_open_the_time_of_another() {
+        let mut scene = Scene::new();
+        begin_consent(&mut scene).unwrap();
+        let until = scene.row.consent_until;
+        scene.take(&Event::Offer(Box::new(candidate()))).unwrap();
+        begin_consent(scene.at(800)).unwrap();
+        scene.take(&Event::Decline { until }).unwrap();
+        scene.take(&Event::Abandon { until: at(780) }).unwrap();
+        assert_eq!(scene.begin(1).unwrap_err(), Refused::Busy);
+        assert!(scene.at(860).begin(1).is_ok());
     }
 
     #[test]

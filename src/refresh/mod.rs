@@ -90,7 +90,15 @@ pub enum Event {
         scopes: Option<ScopeSet>,
     },
     /// The candidate is not wanted: erase it.
-    Decline,
+    Decline {
+        /// Until when attempts wait for its consent. Another consent's time stays.
+        until: Option<Timestamp>,
+    },
+    /// A consent came to nothing. A candidate that an earlier one has brought stays.
+    Abandon {
+        /// Until when attempts wait for it.
+        until: Timestamp,
+    },
     /// A pair or key from an operator.
     Import(Box<Import>),
     /// Pleo refused the API key held, by a real 401 of introspection.
@@ -279,7 +287,8 @@ pub fn step(row: &Connection, event: &Event, moment: &Moment<'_>) -> Result<Step
         Event::Accept { company, scopes } => {
             consent::accept(row, company.as_ref(), scopes.as_ref(), moment)
         }
-        Event::Decline => Ok(consent::decline(row)),
+        Event::Decline { until } => Ok(consent::decline(row, *until)),
+        Event::Abandon { until } => Ok(consent::abandon(row, *until, moment)),
         Event::Import(import) => consent::import(row, import, moment),
         Event::RejectKey { epoch } => key::reject(row, *epoch, moment),
         Event::Disconnect => consent::disconnect(row, moment),

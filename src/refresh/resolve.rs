@@ -3,9 +3,7 @@
 
 use super::close::{can_have_been_applied, end};
 use super::{Moment, Refused, Step, evidence};
-use crate::model::connection::{
-    Connection, CredentialKind, Evidence, Held, Outcome, Reason, State,
-};
+use crate::model::connection::{Connection, Evidence, Outcome, Reason, State};
 use crate::model::ids::{Epoch, Generation};
 use crate::model::ledger::{AuditKind, LedgerOutcome, Phase};
 
@@ -100,7 +98,9 @@ pub(super) fn give_up(row: &Connection, moment: &Moment<'_>) -> Result<Step, Ref
 /// R14: this machine has seen a newer pair than this row holds. It is never presented; Pleo is asked about it.
 ///
 /// Its number goes beyond all that was seen, so that whatever becomes of it is not taken for old again, by anybody who
-/// has seen no more. One that holds no pair only gets its new number: the next consent counts from there.
+/// has seen no more. A row that was not in use then came into use later: it stays out of use until the newer pair is
+/// found, or a person acts. So does one with an API key, which an operator has replaced or ended since: that Pleo accepts
+/// it would not make it the right one.
 pub(super) fn restored(
     row: &Connection,
     seen: (Epoch, Generation),
@@ -111,18 +111,16 @@ pub(super) fn restored(
     }
     let mut row = row.clone();
     (row.epoch, row.generation) = (seen.0, seen.1.next());
-    match row.state {
-        State::Active | State::Refreshing | State::Uncertain
-            if matches!(row.held, Held::Pair { .. }) =>
-        {
-            row.state = State::Uncertain;
-        }
-        // It ended, and was in use again later.
-        State::ReauthorizationRequired if row.credential == CredentialKind::Oauth => {}
-        _ => return Ok(Step::to(row)),
-    }
     row.reason = Some(Reason::Restored);
     row.evidence = Evidence::default();
+    match row.state {
+        State::Active | State::Refreshing | State::Uncertain if row.credential.is_key() => {
+            return Ok(give_up_restored(row));
+        }
+        State::Active | State::Refreshing | State::Uncertain => row.state = State::Uncertain,
+        State::ReauthorizationRequired => {}
+        State::Pending | State::Disconnected => return Ok(Step::to(row)),
+    }
     Ok(Step::to(row)
         .noting(
             moment,
@@ -142,7 +140,8 @@ mod tests {
     use super::super::scene::{Scene, id};
     use super::super::{Event, NewPair};
     use super::*;
-    use crate::model::connection::Verdict;
+    use crate::model::connection::{CredentialKind, Held, Verdict};
+    use crate::secret::Secret;
 
     fn outcomes(step: &Step) -> Vec<LedgerOutcome> {
         step.ledger.iter().filter_map(|line| line.outcome).collect()
@@ -266,15 +265,39 @@ mod tests {
     }
 
     #[test]
-    fn r14_an_old_row_without_a_pair_only_counts_on_from_what_was_seen() {
+    fn r14_an_old_row_with_an_api_key_needs_a_person() {
+        let mut scene = Scene::new();
+        scene.row.credential = CredentialKind::StandaloneKey;
+        scene.row.held = Held::Key(Secret::new("key"));
+        scene.restored(4);
+        assert_eq!(scene.row.state, State::ReauthorizationRequired);
+        assert_eq!(scene.row.reason, Some(Reason::Restored));
+        assert_eq!(scene.row.held, Held::Nothing);
+    }
+
+    #[test]
+    fn r14_an_old_row_without_a_pair_counts_on_from_what_was_seen_and_takes_only_a_newer_pair() {
         let seen = (Epoch(1), Generation(9));
         for state in [State::Pending, State::Disconnected] {
             let mut scene = Scene::new();
             scene.row.state = state;
             scene.row.held = Held::Nothing;
             scene.take(&Event::Restored { seen }).unwrap();
-            assert_eq!((scene.row.state, scene.row.reason), (state, None));
+            assert_eq!(scene.row.state, state);
             assert!((scene.row.epoch, scene.row.generation) > seen);
+            let pair = NewPair {
+                epoch: Epoch(1),
+                generation: Generation(8),
+                ..scene.pair(7)
+            };
+            let unverified = scene.take(&Event::Commit(Box::new(pair.clone())));
+            assert_eq!(unverified.unwrap_err(), Refused::Unverified);
+            let verified = NewPair {
+                verified: true,
+                ..pair
+            };
+            scene.take(&Event::Commit(Box::new(verified))).unwrap();
+            assert_eq!((scene.row.state, scene.row.reason), (State::Active, None));
         }
         let mut ended = Scene::new();
         ended

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::model::connection::{Connection, Held};
 use crate::model::ids::{Epoch, Generation};
+use crate::secret::Secret;
 
 /// Set while somebody waits for the last of the requests to be sent.
 const WAITED_FOR: usize = 1 << (usize::BITS - 1);
@@ -47,6 +48,12 @@ impl Bearer {
     /// The header's value.
     pub fn value(&self) -> &HeaderValue {
         &self.0.value
+    }
+
+    /// The access token in it. `None` for an API key.
+    pub(super) fn access_token(&self) -> Option<Secret> {
+        let text = self.0.value.to_str().ok()?;
+        text.strip_prefix("Bearer ").map(Secret::new)
     }
 
     /// The epoch it belongs to.

@@ -6,22 +6,34 @@ use super::rows::{ChangeError, LOOK_AGAIN};
 use super::tend::PROBE_LIMIT;
 use super::{House, Timing, Tokens};
 use crate::clock::Timestamp;
-use crate::model::connection::{Candidate, Connection, State};
+use crate::model::connection::{Access, Candidate, Connection, State};
 use crate::model::ids::{CompanyId, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::pleo::answer::TokenAnswer;
-use crate::pleo::introspect::{Credential, Identity, Probe};
+use crate::pleo::introspect::{Credential, Probe};
+use crate::refresh::policy::{EVIDENCE_APART, Policy};
 use crate::refresh::{Event, Refused};
 use crate::store::StoreError;
 
-/// No attempt begins for this long while a code is being exchanged.
+/// No attempt begins for this long, or longer where the token endpoint may take longer, while a code is being exchanged.
 const CONSENT_TAKES: Duration = Duration::from_mins(1);
+/// What an exchange needs beside the call.
+const BESIDE_THE_CALL: Duration = Duration::from_secs(10);
+
+/// A consent whose code is being exchanged: until it is adopted, abandoned, or its time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenConsent {
+    /// No attempt begins before this, by the store's clock.
+    until: Timestamp,
+}
 
 /// What the browser brought back, exchanged.
 #[derive(Debug)]
 pub struct Consent {
     /// For whom.
     pub tenant: TenantName,
+    /// What [`Tokens::begin_consent`] gave.
+    pub open: OpenConsent,
     /// The token endpoint's answer to the code.
     pub answer: TokenAnswer,
     /// When the code was sent, by the store's clock.
@@ -68,6 +80,9 @@ pub enum ConsentError {
     /// A refresh is in the air and does not end.
     #[error("a refresh of this tenant is under way")]
     Busy,
+    /// An operator, or another consent, ended or replaced the connection meanwhile: nobody uses this pair.
+    #[error("the consent was overtaken by another, or by an operator")]
+    Overtaken,
     /// The store failed.
     #[error("the consent could not be stored")]
     Store(#[source] StoreError),
@@ -75,21 +90,15 @@ pub enum ConsentError {
 
 impl Tokens {
     /// Settles attempts in the air, and lets none begin until the consent is carried out (R13).
-    pub async fn begin_consent(&self, tenant: &TenantName) -> Result<(), ConsentError> {
+    pub async fn begin_consent(&self, tenant: &TenantName) -> Result<OpenConsent, ConsentError> {
         let house = &self.0;
+        let takes = CONSENT_TAKES.max(house.policy.timeout + BESIDE_THE_CALL);
         let give_up = house.clock.boot() + house.settles_within();
         loop {
             let now = house.store.now().await.map_err(ConsentError::Store)?;
-            match house
-                .apply(
-                    tenant,
-                    &Event::BeginConsent {
-                        until: now + CONSENT_TAKES,
-                    },
-                )
-                .await
-            {
-                Ok(_) => return Ok(()),
+            let until = now + takes;
+            match house.apply(tenant, &Event::BeginConsent { until }).await {
+                Ok(_) => return Ok(OpenConsent { until }),
                 Err(ChangeError::Refused(_)) if house.clock.boot() < give_up => {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
@@ -98,20 +107,22 @@ impl Tokens {
         }
     }
 
-    /// Ends a consent that came to nothing: the old pair stays, attempts may begin again.
-    pub async fn abandon_consent(&self, tenant: &TenantName) -> Result<(), ConsentError> {
-        self.0
-            .apply(tenant, &Event::Decline)
-            .await
-            .map(|_| ())
-            .map_err(failed)
+    /// Ends a consent that came to nothing: what was there before stays, attempts may begin again.
+    pub async fn abandon_consent(
+        &self,
+        tenant: &TenantName,
+        open: OpenConsent,
+    ) -> Result<(), ConsentError> {
+        let event = Event::Abandon { until: open.until };
+        self.0.apply(tenant, &event).await.map_err(failed)?;
+        Ok(())
     }
 
     /// Stores the pair, asks Pleo whose it is, compares, and puts it into use.
     pub async fn adopt(&self, consent: Consent) -> Result<Adopted, ConsentError> {
         let house = &self.0;
         let Some(refresh) = consent.answer.refresh.clone() else {
-            self.abandon_consent(&consent.tenant).await?;
+            self.abandon_consent(&consent.tenant, consent.open).await?;
             return Err(ConsentError::Unusable);
         };
         let candidate = Candidate {
@@ -126,53 +137,41 @@ impl Tokens {
             .apply_until_written(&consent.tenant, &Event::Offer(Box::new(candidate)))
             .await
             .map_err(failed)?;
-        house.decide_candidate(&consent.tenant).await
+        let open = Some(consent.open.until);
+        house.decide_candidate(&consent.tenant, open).await
     }
 }
 
 impl House {
-    /// Compares the candidate's company and puts it into use, or erases it.
+    /// Compares the candidate's company and puts it into use, or erases it. `open`: until when attempts wait for its
+    /// consent.
     pub(super) async fn decide_candidate(
         &self,
         tenant: &TenantName,
+        open: Option<Timestamp>,
     ) -> Result<Adopted, ConsentError> {
-        let (seen, _) = self.look(tenant).await.map_err(ConsentError::Store)?;
+        let (seen, timing) = self.look(tenant).await.map_err(ConsentError::Store)?;
         let Some((row, candidate)) = seen
             .row
             .and_then(|row| row.candidate.clone().map(|c| (row, c)))
         else {
-            return Err(ConsentError::Busy);
+            return Err(ConsentError::Overtaken);
         };
         // Another consent may have brought another candidate meanwhile: what Pleo says of this one is not about that.
         let is_this = |row: &Connection| row.candidate.as_ref() == Some(&candidate);
-        let identity = match self
-            .pleo
-            .who_am_i(Credential::Bearer(&candidate.access.token), PROBE_LIMIT)
-            .await
-        {
-            Probe::Accepted(identity) => identity,
-            Probe::Refused => {
-                self.apply_if_until_written(tenant, &Event::Decline, is_this)
-                    .await
-                    .map_err(failed)?;
-                return Err(ConsentError::Unusable);
-            }
-            Probe::Silent(_) => return Err(ConsentError::Unverified),
-        };
-        if let Some(error) = wrong_company(&row, &candidate, &identity) {
-            self.apply_if_until_written(tenant, &Event::Decline, is_this)
+        let decline = Event::Decline { until: open };
+        let said = self.compared(&row, &candidate, timing).await;
+        if let Err(ConsentError::Unusable | ConsentError::WrongCompany { .. }) = &said {
+            self.apply_if_until_written(tenant, &decline, is_this)
                 .await
                 .map_err(failed)?;
-            return Err(error);
         }
-        let accept = Event::Accept {
-            company: identity.company,
-            scopes: identity.scopes,
-        };
+        let (company, scopes) = said?;
+        let accept = Event::Accept { company, scopes };
         match self.apply_if_until_written(tenant, &accept, is_this).await {
             Ok(row) => Ok(adopted(row)),
             Err(ChangeError::CompanyTaken(other)) => {
-                self.apply_if_until_written(tenant, &Event::Decline, is_this)
+                self.apply_if_until_written(tenant, &decline, is_this)
                     .await
                     .map_err(failed)?;
                 Err(ConsentError::CompanyTaken(other))
@@ -183,6 +182,56 @@ impl House {
         }
     }
 
+    /// Whose a consent's pair is and what it may do, if it is the right company's.
+    async fn compared(
+        &self,
+        row: &Connection,
+        candidate: &Candidate,
+        timing: Timing,
+    ) -> Result<(Option<CompanyId>, Option<ScopeSet>), ConsentError> {
+        let expected = expected_company(row, candidate);
+        let Some(said) = self.whose(&candidate.access, timing).await else {
+            // Its refresh token lives on: whose it is the next access token can tell.
+            return if expected.is_none() {
+                Ok((None, None))
+            } else {
+                tracing::warn!(tenant = %row.tenant, "a new consent's access token died before Pleo said whose it is: it is kept, but not used; ask the customer to consent again");
+                Err(ConsentError::Unverified)
+            };
+        };
+        match (said, expected) {
+            (Probe::Refused, _) => Err(ConsentError::Unusable),
+            (Probe::Silent(_), _) => Err(ConsentError::Unverified),
+            (Probe::Accepted(identity), Some(expected))
+                if identity.company.as_ref() != Some(expected) =>
+            {
+                Err(ConsentError::WrongCompany {
+                    expected: expected.clone(),
+                    got: identity.company,
+                })
+            }
+            (Probe::Accepted(identity), _) => Ok((identity.company, identity.scopes)),
+        }
+    }
+
+    /// Asks Pleo whose an access token is. One refusal alone proves nothing (R5). `None` once it is too old to be asked
+    /// with.
+    async fn whose(&self, access: &Access, timing: Timing) -> Option<Probe> {
+        let credential = Credential::Bearer(&access.token);
+        let mut refused = 0;
+        loop {
+            let now = timing.now + timing.boot.until(self.clock.boot());
+            if now >= Policy::oracle_until(access) {
+                return None;
+            }
+            match self.pleo.who_am_i(credential, PROBE_LIMIT).await {
+                Probe::Refused if refused == 0 => refused += 1,
+                said => return Some(said),
+            }
+            tokio::time::sleep(EVIDENCE_APART).await;
+        }
+    }
+
     async fn in_use(
         &self,
         tenant: &TenantName,
@@ -190,7 +239,7 @@ impl House {
     ) -> Result<Adopted, ConsentError> {
         let (seen, _) = self.look(tenant).await.map_err(ConsentError::Store)?;
         let holds = |row: &Connection| row.access() == Some(&candidate.access);
-        let row = seen.row.filter(holds).ok_or(ConsentError::Busy)?;
+        let row = seen.row.filter(holds).ok_or(ConsentError::Overtaken)?;
         Ok(adopted(row))
     }
 
@@ -201,7 +250,7 @@ impl House {
         row: &Connection,
         timing: Timing,
     ) -> Result<(), ChangeError> {
-        match self.decide_candidate(&row.tenant).await {
+        match self.decide_candidate(&row.tenant, row.consent_until).await {
             Err(ConsentError::Store(error)) => Err(ChangeError::Store(error)),
             Err(ConsentError::Unverified) => {
                 if let Some(entry) = self.cache.get(&row.tenant) {
@@ -224,25 +273,14 @@ fn adopted(row: Connection) -> Adopted {
 }
 
 /// The company pinned, or on a re-consent the one before (R13).
-fn wrong_company(
-    row: &Connection,
-    candidate: &Candidate,
-    identity: &Identity,
-) -> Option<ConsentError> {
-    let before = if row.state == State::Disconnected {
-        None
-    } else {
-        row.company.as_ref()
-    };
-    let expected = candidate.expected_company.as_ref().or(before)?;
-    (identity.company.as_ref() != Some(expected)).then(|| ConsentError::WrongCompany {
-        expected: expected.clone(),
-        got: identity.company.clone(),
-    })
+fn expected_company<'a>(row: &'a Connection, candidate: &'a Candidate) -> Option<&'a CompanyId> {
+    let before = (row.company.as_ref()).filter(|_| row.state != State::Disconnected);
+    candidate.expected_company.as_ref().or(before)
 }
 
 fn failed(error: ChangeError) -> ConsentError {
     match error {
+        ChangeError::Refused(Refused::OldEpoch | Refused::Superseded) => ConsentError::Overtaken,
         ChangeError::Refused(_) => ConsentError::Busy,
         ChangeError::CompanyTaken(other) => ConsentError::CompanyTaken(other),
         ChangeError::Store(error) => ConsentError::Store(error),

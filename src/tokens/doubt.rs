@@ -34,9 +34,19 @@ impl House {
         if let Some(entry) = self.cache.get(&row.tenant) {
             entry.be_sure(jumps);
         }
-        if !matches!(probe, Some(Probe::Refused)) {
-            return Ok(Round::Rests);
+        if matches!(probe, Some(Probe::Refused)) {
+            self.replace_refused(row, timing).await
+        } else {
+            Ok(Round::Rests)
         }
+    }
+
+    /// Introspection refused a token before its time: it is refreshed by force, once for its generation (R7).
+    pub(super) async fn replace_refused(
+        self: &Arc<Self>,
+        row: &Connection,
+        timing: Timing,
+    ) -> Result<Round, ChangeError> {
         let event = Event::Probed {
             epoch: row.epoch,
             generation: row.generation,

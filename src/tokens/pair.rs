@@ -68,15 +68,15 @@ impl House {
                 Ok(())
             }
             // A later attempt is open, or Pleo has to accept the pair first and is silent: it waits in salvage (R6).
-            Err(ChangeError::Refused(refused)) => {
-                tracing::warn!(tenant = %begun.tenant, %refused, "a new pair cannot be used yet");
+            Err(error) => {
+                tracing::warn!(tenant = %begun.tenant, error = chain(&error), "a new pair cannot be used yet");
                 let kept = self.keep_in_salvage(begun, &pair).await;
                 let (house, begun) = (self.clone(), begun.clone());
                 self.tasks
                     .spawn(async move { house.store_at_last(&begun, pair, kept).await });
                 Ok(())
             }
-            done => done.map(|_| ()),
+            Ok(_) => Ok(()),
         }
     }
 
@@ -108,6 +108,12 @@ impl House {
                     }
                     pair.verified = true;
                 }
+                // By the write that only stalled, or by what found the pair in salvage.
+                Err(ChangeError::Refused(Refused::OldEpoch | Refused::Superseded))
+                    if let Some(row) = self.shown_if_stored(tenant, &pair).await? =>
+                {
+                    return Ok(row);
+                }
                 // R14: the row has never heard of the attempt that brought the pair, so it is older than that.
                 Err(ChangeError::Refused(Refused::OldEpoch | Refused::Superseded))
                     if self.is_unheard_of(tenant, &pair).await? =>
@@ -116,19 +122,29 @@ impl House {
                         .raise(tenant, (pair.epoch, pair.generation.next()));
                 }
                 Err(ChangeError::Store(StoreError::Unknown(cause))) => {
-                    let (seen, timing) = self.look(tenant).await.map_err(ChangeError::Store)?;
-                    let row = seen.row.filter(|row| row.epoch == pair.epoch);
-                    let Some(row) = row
-                        .filter(|row| row.access().is_some_and(|a| a.token == pair.access.token))
-                    else {
-                        return Err(ChangeError::Store(StoreError::Unknown(cause)));
-                    };
-                    self.show(&row, seen.revision, timing);
-                    return Ok(row);
+                    let stored = self.shown_if_stored(tenant, &pair).await?;
+                    return stored.ok_or(ChangeError::Store(StoreError::Unknown(cause)));
                 }
                 done => return done,
             }
         }
+    }
+
+    /// The row, shown, if it holds this very pair.
+    async fn shown_if_stored(
+        &self,
+        tenant: &TenantName,
+        pair: &NewPair,
+    ) -> Result<Option<Connection>, ChangeError> {
+        let (seen, timing) = self.look(tenant).await.map_err(ChangeError::Store)?;
+        let holds_it = |row: &Connection| {
+            row.epoch == pair.epoch && row.access().is_some_and(|a| a.token == pair.access.token)
+        };
+        let row = seen.row.filter(holds_it);
+        if let Some(row) = &row {
+            self.show(row, seen.revision, timing);
+        }
+        Ok(row)
     }
 
     /// True if Pleo accepts this access token. One that has died by its own age is not asked about.

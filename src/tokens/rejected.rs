@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bearer::Bearer;
-use super::entry::Entry;
-use super::tend::{LOOK_EVERY, Purpose, Tended};
+use super::tend::{LOOK_EVERY, PROBE_LIMIT, Purpose, Tended};
 use super::{House, ObtainError, Rejected};
 use crate::model::connection::{Connection, State};
 use crate::model::ids::TenantName;
-use crate::pleo::introspect::Probe;
+use crate::pleo::introspect::{Credential, Probe};
 use crate::refresh::Event;
 
 /// What introspection said of the token that was rejected.
@@ -42,9 +41,6 @@ impl House {
         if let Some(newer) = self.newer_than(tenant, bearer) {
             return Ok(Rejected::Replay(newer));
         }
-        if self.stands(tenant, bearer).await {
-            return Ok(Rejected::HandOn);
-        }
         let house = self.clone();
         let asked = tenant.clone();
         let sent_with = bearer.clone();
@@ -66,19 +62,6 @@ impl House {
         }
     }
 
-    /// True while introspection's word of a moment ago holds: the row has not moved since, in no process.
-    async fn stands(&self, tenant: &TenantName, bearer: &Bearer) -> bool {
-        let stood = |entry: Arc<Entry>| entry.stands(self.clock.boot());
-        if !self.cache.get(tenant).is_some_and(stood) {
-            return false;
-        }
-        let seen = self.look(tenant).await.ok();
-        seen.and_then(|(seen, _)| seen.row).is_some_and(|row| {
-            row.state == State::Active
-                && (row.epoch, row.generation) == (bearer.epoch(), bearer.generation())
-        })
-    }
-
     fn newer_than(&self, tenant: &TenantName, bearer: &Bearer) -> Option<Bearer> {
         let entry = self.cache.get(tenant)?;
         entry
@@ -89,8 +72,14 @@ impl House {
 
     /// Asks introspection once for all who were refused.
     async fn inquire(&self, tenant: &TenantName, bearer: &Bearer) -> Inquiry {
+        if self.is_unstored(tenant) {
+            // R6: this process knows of a newer pair than the store does.
+            let moving = Inquiry::Moving(State::Refreshing);
+            return self.inquire_without_store(bearer, moving).await;
+        }
         let Ok((seen, timing)) = self.look(tenant).await else {
-            return Inquiry::Trouble(ObtainError::StoreUnavailable);
+            let away = Inquiry::Trouble(ObtainError::StoreUnavailable);
+            return self.inquire_without_store(bearer, away).await;
         };
         let Some(row) = seen.row else {
             return Inquiry::Trouble(ObtainError::NotConnected { state: None });
@@ -100,6 +89,10 @@ impl House {
             || (row.epoch, row.generation) != (bearer.epoch(), bearer.generation())
         {
             return Inquiry::Moving(row.state);
+        }
+        let entry = self.cache.get(tenant);
+        if (entry.as_ref()).is_some_and(|entry| entry.stands(self.clock.boot())) {
+            return Inquiry::Stands;
         }
         let inquiry = match self.ask_introspection(&row).await {
             Some(Probe::Accepted(_)) => Inquiry::Stands,
@@ -124,6 +117,21 @@ impl House {
             tracing::debug!(%tenant, %error, "what introspection said could not be written down");
         }
         inquiry
+    }
+
+    /// Nothing can be refreshed now: all that Pleo can tell is that the 401 is about something else.
+    async fn inquire_without_store(&self, bearer: &Bearer, otherwise: Inquiry) -> Inquiry {
+        let Some(token) = bearer.access_token() else {
+            return otherwise;
+        };
+        match self
+            .pleo
+            .who_am_i(Credential::Bearer(&token), PROBE_LIMIT)
+            .await
+        {
+            Probe::Accepted(_) => Inquiry::Stands,
+            Probe::Refused | Probe::Silent(_) => otherwise,
+        }
     }
 
     /// A key cannot be refreshed: its refusal is the end of the connection, unless it was replaced meanwhile.

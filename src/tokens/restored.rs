@@ -110,7 +110,10 @@ impl House {
             }
             Err(error) => {
                 tracing::warn!(tenant = %row.tenant, error = chain(&error), "a pair that the store had lost waits in salvage");
-                self.keep_in_salvage(row, &pair).await;
+                if self.keep_in_salvage(row, &pair).await.is_none() {
+                    let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+                    stored.entry(row.tenant.clone()).or_insert(pair);
+                }
                 false
             }
         }

@@ -53,10 +53,10 @@ impl House {
     async fn read(&self, tenant: &TenantName) -> Result<(Seen, Timing), StoreError> {
         let boot = self.clock.boot();
         let seen = self.store.read(tenant).await?;
-        if let Some(row) = &seen.row {
-            self.watched.note(&row.attempts, boot);
-        }
         let after = self.clock.boot();
+        if let Some(row) = &seen.row {
+            self.watched.note(&row.attempts, boot, after);
+        }
         self.jumps.note(Whose::Store, boot, seen.now, after);
         let timing = Timing {
             now: seen.now,

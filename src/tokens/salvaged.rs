@@ -2,7 +2,7 @@
 
 use super::House;
 use super::rows::ChangeError;
-use crate::model::connection::{Connection, State};
+use crate::model::connection::{Connection, Reason, State};
 use crate::model::ids::{Epoch, Generation, TenantName};
 use crate::refresh::{NewPair, PairSource, Refused};
 use crate::store::StoreError;
@@ -130,7 +130,10 @@ impl House {
         };
         seen.row.is_some_and(|row| {
             let held = (row.epoch, row.generation);
-            (held > brought && row.state != State::Pending)
+            // What a pair of its own epoch is worth to an old row, Pleo alone can tell.
+            let is_old = row.reason == Some(Reason::Restored) || row.state == State::Pending;
+            row.epoch > brought.0
+                || (held > brought && !is_old)
                 || (held == brought && row.state == State::ReauthorizationRequired)
         })
     }

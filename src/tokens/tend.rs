@@ -8,6 +8,7 @@ use super::entry::Entry;
 use super::flight::Seat;
 use super::rows::ChangeError;
 use super::{House, ObtainError, Timing};
+use crate::clock::Timestamp;
 use crate::model::connection::{Connection, CredentialKind, Held, Reason, State};
 use crate::model::ids::{Generation, TenantName};
 use crate::pleo::introspect::{Credential, Probe};
@@ -127,8 +128,14 @@ impl House {
                 .await
                 .map(|()| Round::Again),
             Next::Rest(_) if self.is_doubtful(tenant) => self.verify_life(row, timing).await,
-            Next::Rest(_) if has_to_learn(row, timing, purpose) => self.learn(row).await,
-            Next::Rest(until) => self.rest(row, timing, until).await,
+            Next::Rest(_) if has_to_learn(row, timing, purpose) => {
+                if self.learn(row).await? == Lesson::Refused {
+                    self.replace_refused(row, timing).await
+                } else {
+                    Ok(Round::Rests)
+                }
+            }
+            Next::Rest(until) => self.rest(row, until).await,
         }
     }
 
@@ -181,13 +188,15 @@ impl House {
     ) -> Result<Round, ChangeError> {
         let (seen, timing) = self.look(tenant).await.map_err(ChangeError::Store)?;
         match seen.row {
-            Some(row) if has_to_learn(&row, timing, Purpose::Learn) => self.learn(&row).await,
+            Some(row) if has_to_learn(&row, timing, Purpose::Learn) => {
+                self.learn(&row).await.map(|_| Round::Rests)
+            }
             Some(_) | None => Ok(Round::Rests),
         }
     }
 
     /// Asks introspection whose the credential is and what was granted.
-    async fn learn(&self, row: &Connection) -> Result<Round, ChangeError> {
+    async fn learn(&self, row: &Connection) -> Result<Lesson, ChangeError> {
         match self.ask_unless_silent(row).await {
             Some(Probe::Accepted(identity)) => {
                 let event = Event::Learn {
@@ -196,9 +205,10 @@ impl House {
                     company: identity.company,
                     scopes: identity.scopes,
                 };
-                self.apply(&row.tenant, &event).await.map(|_| Round::Rests)
+                self.apply(&row.tenant, &event).await.map(|_| Lesson::Over)
             }
-            Some(Probe::Refused | Probe::Silent(_)) | None => Ok(Round::Rests),
+            Some(Probe::Refused) => Ok(Lesson::Refused),
+            Some(Probe::Silent(_)) | None => Ok(Lesson::Over),
         }
     }
 
@@ -244,15 +254,9 @@ impl House {
     }
 
     /// Nothing to do now: land, unless somebody waits for an attempt of another process that may end any moment.
-    async fn rest(
-        &self,
-        row: &Connection,
-        timing: Timing,
-        until: Option<crate::clock::Timestamp>,
-    ) -> Result<Round, ChangeError> {
-        let alive = row
-            .access()
-            .is_some_and(|access| timing.now < access.expires_at);
+    async fn rest(&self, row: &Connection, until: Option<Timestamp>) -> Result<Round, ChangeError> {
+        let alive = (self.cache.get(&row.tenant))
+            .is_some_and(|entry| entry.live(self.clock.boot()).is_some());
         let elsewhere = row.state == State::Refreshing && until.is_some();
         if elsewhere && !alive && !self.tasks.is_stopping() {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -327,6 +331,15 @@ pub(super) enum Round {
     Again,
     /// Nothing more for now.
     Rests,
+}
+
+/// What came of asking whose a credential is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lesson {
+    /// It is written down, or nobody could tell.
+    Over,
+    /// Pleo refuses the credential.
+    Refused,
 }
 
 /// True if calls wait for what introspection can tell.

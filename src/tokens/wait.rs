@@ -44,11 +44,13 @@ impl House {
             }
             match tokio::time::timeout(limit, seat.landed()).await {
                 Ok(Some(Tended::Settled)) => {}
-                Ok(Some(Tended::Failed(error))) => return Err(error),
+                // R11: whatever went wrong fails nobody whose token lives.
+                Ok(Some(Tended::Failed(error))) => return self.alive(permit).ok_or(error),
                 Ok(None) | Err(_) => break,
             }
+            // Forgotten between the landing and this look: looked at again.
             let Some(entry) = self.cache.get(tenant) else {
-                return Err(ObtainError::NotConnected { state: None });
+                continue;
             };
             let now = self.clock.boot();
             if entry.live(now).is_none() {
@@ -59,7 +61,7 @@ impl House {
                 return Ok(entry);
             }
         }
-        Err(ObtainError::Unavailable {
+        self.alive(permit).ok_or(ObtainError::Unavailable {
             state: State::Refreshing,
             retry_after: Duration::from_secs(1),
         })

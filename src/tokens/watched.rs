@@ -36,12 +36,12 @@ impl Watched {
             .beat(now);
     }
 
-    /// A read that succeeded, asked for at `now`, showed these attempts.
-    pub(super) fn note(&self, attempts: &[Attempt], now: Boot) {
+    /// A read that succeeded, between `asked` and `answered`, showed these attempts.
+    pub(super) fn note(&self, attempts: &[Attempt], asked: Boot, answered: Boot) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.beat(now);
+        seen.beat(asked);
         for attempt in attempts {
-            seen.first.entry(attempt.id).or_insert(now);
+            seen.first.entry(attempt.id).or_insert(answered);
         }
     }
 
@@ -90,14 +90,14 @@ mod tests {
             outcome: None,
         };
         let watched = Watched::default();
-        watched.note(std::slice::from_ref(&attempt), at(10));
+        watched.note(std::slice::from_ref(&attempt), at(9), at(10));
         watched.beat(at(11));
         watched.beat(at(12));
         assert_eq!(
             watched.for_how_long(&attempt, at(12)),
             Duration::from_secs(2)
         );
-        watched.note(std::slice::from_ref(&attempt), at(60));
+        watched.note(std::slice::from_ref(&attempt), at(60), at(60));
         assert_eq!(watched.for_how_long(&attempt, at(60)), Duration::ZERO);
     }
 }

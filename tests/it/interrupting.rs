@@ -64,12 +64,12 @@ async fn a_second_signal_ends_a_command_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_waits_for_its_input_can_be_interrupted() {
-    let stand = Stand::new(Plan::default()).await;
     for words in [
         &["connections", "import", "acme"][..],
         &["connections", "import", "--file", "-"],
         &["connections", "set-key", "acme"],
     ] {
+        let stand = Stand::new(Plan::default()).await;
         let mut command = stand.command(words);
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let store = stand.home().join("data/salvage");

@@ -40,5 +40,6 @@ mod secrets;
 mod stand;
 mod token_endpoint;
 mod tokens;
+mod told;
 mod upstream_errors;
 mod watching;

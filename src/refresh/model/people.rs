@@ -147,7 +147,7 @@ impl World {
                 });
             }
             Act::Exchange { replaces } => return self.exchange(replaces),
-            Act::Abandon => return self.end_consent(&Event::Decline),
+            Act::Abandon => return self.end_consent(),
             Act::Offer => return self.offer(),
         }
         Ok(())
@@ -231,9 +231,11 @@ impl World {
         self.must(by, &offer)
     }
 
-    fn end_consent(&mut self, event: &Event) -> Result<(), String> {
+    /// An operator may have ended its time meanwhile: then there is nothing to end.
+    fn end_consent(&mut self) -> Result<(), String> {
         let by = self.consent.take().map_or(0, |consent| consent.by);
-        self.must(by, event)
+        let until = self.row.consent_until.unwrap_or(self.now);
+        self.must(by, &Event::Abandon { until })
     }
 
     /// Introspection with the candidate is answered, and its company compared.
@@ -245,7 +247,8 @@ impl World {
             self.consent = None;
         }
         if !stands || !is_right_company {
-            return self.must(p, &Event::Decline);
+            let until = self.row.consent_until;
+            return self.must(p, &Event::Decline { until });
         }
         let company = None;
         let scopes = None;

@@ -1,6 +1,9 @@
 //! Clocks that jump (design.md R10): no storm, and no token of uncertain life is used before Pleo was asked.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::bench::{Bench, Room, permit};
 
@@ -26,7 +29,7 @@ async fn in_use(bench: &Bench) -> (Room, Vec<String>) {
     let keeper = room.tokens.clone();
     room.tasks.spawn(async move { keeper.keep().await });
     // The keeper has seen every row once.
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    sleep(Duration::from_millis(600)).await;
     (room, before)
 }
 
@@ -36,7 +39,7 @@ async fn noticed(room: &Room) {
         if room.tokens.obtain_now(&permit("acme")).is_none() {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
     panic!("the jump is not noticed");
 }
@@ -50,7 +53,7 @@ async fn a_hand_on_the_wall_clock_refreshes_nothing_and_every_token_is_verified_
         noticed(&room).await;
         for _ in 0..3 {
             assert_eq!(tokens(&room).await, before, "{step}");
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            sleep(Duration::from_millis(300)).await;
         }
         assert_eq!(bench.count("refreshes"), 0, "{step}");
         assert_eq!(bench.count("introspections"), 5, "{step}");
@@ -89,4 +92,21 @@ async fn a_token_from_the_future_is_verified_after_a_start() {
     );
     assert_eq!(bench.count("introspections"), 1);
     assert!(room.tokens.obtain_now(&permit("acme")).is_some(), "once");
+}
+
+/// The clock has jumped and the store is away: a token that nobody has refused is used all the same (R11).
+#[tokio::test]
+async fn a_store_that_is_away_fails_no_call_after_a_jump_of_the_clock() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    room.token("acme").await.unwrap();
+    let keeper = room.tokens.clone();
+    room.tasks.spawn(async move { keeper.keep().await });
+    sleep(Duration::from_millis(400)).await;
+    room.store.away.store(true, Ordering::SeqCst);
+    bench.clock.set(60);
+    sleep(Duration::from_millis(800)).await;
+    let token = room.token("acme").await;
+    assert!(token.is_ok(), "{token:?}");
 }

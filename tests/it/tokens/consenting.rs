@@ -11,10 +11,12 @@ use serde_json::json;
 
 use super::bench::{Bench, Room, name};
 
+/// A consent is begun, and its code exchanged.
 async fn consent(room: &Room, tenant: &str, minted: &Minted) -> Consent {
     use pleo_gateway::store::ConnectionStore;
     Consent {
         tenant: name(tenant),
+        open: room.tokens.begin_consent(&name(tenant)).await.unwrap(),
         answer: TokenAnswer {
             access: minted.access_token.clone(),
             refresh: Some(minted.refresh_token.clone()),
@@ -34,7 +36,6 @@ async fn a_consent_is_compared_and_put_into_use() {
     let bench = Bench::new().await;
     let room = bench.room().await;
     let minted = bench.sandbox.mint(None, None);
-    room.tokens.begin_consent(&name("acme")).await.unwrap();
     let given = consent(&room, "acme", &minted).await;
     let adopted = room.tokens.adopt(given).await.unwrap();
     assert_eq!(adopted.company.unwrap().as_ref(), minted.company_id);
@@ -49,7 +50,6 @@ async fn another_company_is_refused_and_the_old_pair_stays() {
     let old = room.connected(&bench, "acme").await;
     let other = bench.sandbox.company_ids()[1].clone();
     let minted = bench.sandbox.mint(Some(other.clone()), None);
-    room.tokens.begin_consent(&name("acme")).await.unwrap();
     let given = consent(&room, "acme", &minted).await;
     let error = room.tokens.adopt(given).await.unwrap_err();
     let wrong = matches!(&error, ConsentError::WrongCompany { got: Some(got), .. } if got.as_ref() == other);
@@ -65,7 +65,6 @@ async fn a_pinned_company_is_held_to() {
     let bench = Bench::new().await;
     let room = bench.room().await;
     let minted = bench.sandbox.mint(None, None);
-    room.tokens.begin_consent(&name("acme")).await.unwrap();
     let given = Consent {
         expected_company: Some(CompanyId::new("another")),
         ..consent(&room, "acme", &minted).await
@@ -81,7 +80,6 @@ async fn a_company_that_another_tenant_has_is_refused() {
     let room = bench.room().await;
     for tenant in ["acme", "beta"] {
         let minted = bench.sandbox.mint(None, None);
-        room.tokens.begin_consent(&name(tenant)).await.unwrap();
         let given = consent(&room, tenant, &minted).await;
         let adopted = room.tokens.adopt(given).await;
         match tenant {
@@ -100,7 +98,6 @@ async fn while_pleo_does_not_say_whose_it_is_the_pair_is_kept_and_asked_about_ag
     let room = bench.room().await;
     let minted = bench.sandbox.mint(None, None);
     bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503}));
-    room.tokens.begin_consent(&name("acme")).await.unwrap();
     let given = consent(&room, "acme", &minted).await;
     let error = room.tokens.adopt(given).await.unwrap_err();
     assert!(matches!(error, ConsentError::Unverified), "{error:?}");
@@ -129,7 +126,6 @@ async fn a_pair_that_pleo_is_silent_about_is_asked_about_seldom_and_holds_the_ol
     room.token("acme").await.unwrap();
     let minted = bench.sandbox.mint(None, None);
     bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503, "count": 99}));
-    room.tokens.begin_consent(&name("acme")).await.unwrap();
     let given = consent(&room, "acme", &minted).await;
     room.tokens.adopt(given).await.unwrap_err();
     bench.clock.pass(Duration::from_mins(5));
@@ -155,7 +151,6 @@ async fn a_pair_that_pleo_refuses_is_erased() {
     let room = bench.room().await;
     let minted = bench.sandbox.mint(None, None);
     bench.sandbox.revoke(minted.authorisation);
-    room.tokens.begin_consent(&name("acme")).await.unwrap();
     let given = consent(&room, "acme", &minted).await;
     let error = room.tokens.adopt(given).await.unwrap_err();
     assert!(matches!(error, ConsentError::Unusable));
@@ -168,10 +163,8 @@ async fn what_an_operator_ended_meanwhile_a_consent_does_not_bring_back() {
     let room = bench.room().await;
     room.connected(&bench, "acme").await;
     let minted = bench.sandbox.mint(None, None);
-    room.tokens.begin_consent(&name("acme")).await.unwrap();
-    let acme = name("acme");
-    room.tokens.disconnect(&acme, false).await.unwrap();
     let given = consent(&room, "acme", &minted).await;
+    room.tokens.disconnect(&name("acme"), false).await.unwrap();
     room.tokens.adopt(given).await.unwrap_err();
     assert_eq!(room.state("acme").await, State::Disconnected);
 }
@@ -181,7 +174,6 @@ async fn an_acceptance_of_unknown_outcome_is_a_success() {
     let bench = Bench::new().await;
     let room = bench.room().await;
     let minted = bench.sandbox.mint(None, None);
-    room.tokens.begin_consent(&name("acme")).await.unwrap();
     let given = consent(&room, "acme", &minted).await;
     // The offer, and then the acceptance.
     room.store
@@ -189,4 +181,87 @@ async fn an_acceptance_of_unknown_outcome_is_a_success() {
         .store(2, std::sync::atomic::Ordering::SeqCst);
     room.tokens.adopt(given).await.unwrap();
     assert_eq!(room.state("acme").await, State::Active);
+}
+
+/// The access token of a consent's pair dies while nobody could ask whose it is: its refresh token lives on.
+#[tokio::test]
+async fn a_consent_s_pair_is_not_erased_because_its_access_token_died_of_age() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503}));
+    let given = consent(&room, "acme", &minted).await;
+    room.tokens.adopt(given).await.unwrap_err();
+    // As when the process was killed here, and started again after lunch.
+    bench.clock.pass(minted.expires_in + Duration::from_mins(5));
+    let token = room.token("acme").await.unwrap();
+    assert_ne!(token, minted.access_token.expose(), "refreshed");
+    let row = room.row("acme").await;
+    assert_eq!((row.candidate, row.generation.0), (None, 1));
+    assert_eq!(row.company.unwrap().as_ref(), minted.company_id);
+}
+
+/// Where a company is expected, nobody can say any more whose the pair is: it waits for a person.
+#[tokio::test]
+async fn a_consent_s_pair_that_cannot_be_compared_any_more_is_neither_used_nor_erased() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let old = room.connected(&bench, "acme").await;
+    let minted = bench.sandbox.mint(None, None);
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503}));
+    let given = consent(&room, "acme", &minted).await;
+    room.tokens.adopt(given).await.unwrap_err();
+    bench
+        .clock
+        .pass(minted.expires_in + Duration::from_mins(10));
+    let token = room.token("acme").await.unwrap();
+    assert_ne!(token, old.access_token.expose(), "the old pair, refreshed");
+    let row = room.row("acme").await;
+    assert!(row.candidate.is_some());
+    assert_eq!((row.epoch.0, row.generation.0), (1, 1));
+}
+
+/// One refusal alone proves nothing about a pair that is seconds old (R5).
+#[tokio::test]
+async fn a_single_refusal_of_a_consent_s_pair_is_asked_about_again() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 401}));
+    let given = consent(&room, "acme", &minted).await;
+    room.tokens.adopt(given).await.unwrap();
+    let token = room.token("acme").await.unwrap();
+    assert_eq!(token, minted.access_token.expose());
+}
+
+/// A second consent that comes to nothing takes away nothing that the first one brought.
+#[tokio::test]
+async fn a_consent_that_came_to_nothing_leaves_the_pair_of_an_earlier_one() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503}));
+    let given = consent(&room, "acme", &minted).await;
+    room.tokens.adopt(given).await.unwrap_err();
+    bench.clock.pass(Duration::from_mins(2));
+    let acme = name("acme");
+    let open = room.tokens.begin_consent(&acme).await.unwrap();
+    room.tokens.abandon_consent(&acme, open).await.unwrap();
+    let token = room.token("acme").await.unwrap();
+    assert_eq!(token, minted.access_token.expose());
+}
+
+#[tokio::test]
+async fn a_consent_that_an_operator_overtook_says_so() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let given = consent(&room, "acme", &bench.sandbox.mint(None, None)).await;
+    let other = bench.sandbox.mint(None, None);
+    room.import("acme", &other, true).await;
+    let error = room.tokens.adopt(given).await.unwrap_err();
+    assert!(matches!(error, ConsentError::Overtaken), "{error:?}");
+    assert_eq!(
+        room.token("acme").await.unwrap(),
+        other.access_token.expose()
+    );
 }

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use pleo_gateway::model::connection::State;
+use pleo_gateway::sandbox::Minted;
+use pleo_gateway::secret::Secret;
 use pleo_gateway::tokens::ObtainError;
 use pleo_gateway::tokens::operate::{Bundle, ImportTerms, OperateError};
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::bench::{Bench, Room, name};
 
@@ -114,10 +117,10 @@ async fn what_another_process_did_is_noticed_within_a_second() {
     let before = room.token("acme").await.unwrap();
     assert_eq!(before, old.access_token.expose());
     other.tokens.refresh(&name("acme")).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(1)).await;
     assert_ne!(room.token("acme").await.unwrap(), before);
     other.tokens.disconnect(&name("acme"), false).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(1)).await;
     room.token("acme").await.unwrap_err();
 }
 
@@ -152,4 +155,46 @@ async fn a_connection_whose_row_cannot_be_opened_can_be_ended() {
     assert_eq!(room.state("acme").await, State::Disconnected);
     room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
+}
+
+/// A pair without terms is learned about before it is used; if Pleo refuses its access token, it is refreshed.
+#[tokio::test]
+async fn an_imported_pair_without_terms_whose_access_token_is_dead_is_refreshed() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    let dead = Minted {
+        access_token: Secret::new("dead"),
+        ..minted
+    };
+    room.import("acme", &dead, false).await;
+    let token = room.token("acme").await;
+    assert!(token.is_ok(), "{token:?}");
+}
+
+/// Said when it is brought, not by every call.
+#[tokio::test]
+async fn what_cannot_be_sent_is_not_imported() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    let bundle = |access: &str, refresh: &str| Bundle {
+        access: Some(Secret::new(access)),
+        refresh: Secret::new(refresh),
+        expires_in: Some(minted.expires_in),
+        scopes: Some(minted.scopes.clone()),
+        company: None,
+    };
+    let (access, refresh) = (minted.access_token.expose(), minted.refresh_token.expose());
+    for pasted in [
+        bundle(&format!("{access}\n"), refresh),
+        bundle(access, &format!("{refresh}\n")),
+    ] {
+        let terms = ImportTerms::default();
+        let imported = room.tokens.import(&name("acme"), pasted, &terms).await;
+        let error = imported.unwrap_err();
+        assert!(matches!(error, OperateError::NotAToken(_)), "{error:?}");
+        assert!(!error.to_string().contains(access));
+    }
+    assert!(room.token("acme").await.is_err(), "nothing is stored");
 }

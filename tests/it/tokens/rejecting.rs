@@ -6,6 +6,7 @@ use pleo_gateway::model::connection::State;
 use pleo_gateway::tokens::bearer::Bearer;
 use pleo_gateway::tokens::{ObtainError, Rejected};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use super::bench::{Bench, Room, name, permit};
 
@@ -47,7 +48,7 @@ async fn a_persistent_401_is_handed_on_and_asked_about_once_in_a_while() {
         let answer = rejected(&room, &current).await.unwrap();
         assert!(matches!(answer, Rejected::HandOn));
         // Long enough for the keeper to notice what was written down.
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        sleep(Duration::from_millis(150)).await;
     }
     assert_eq!(bench.count("introspections"), 1);
     assert_eq!(bench.count("refreshes"), 0);
@@ -138,4 +139,51 @@ async fn a_revoked_authorisation_ends_at_the_first_refresh() {
         room.token("acme").await.unwrap_err();
     }
     assert_eq!(bench.count("token_calls"), 1);
+}
+
+/// Introspection refused the token here while another process's refresh was under way: calls wait for its pair, as they
+/// do where a token has died of age.
+#[tokio::test]
+async fn calls_wait_for_another_s_refresh_where_the_old_token_is_known_to_be_dead() {
+    let bench = Bench::new().await;
+    let (other, room) = (bench.room().await, bench.room().await);
+    room.connected(&bench, "acme").await;
+    let current = room.tokens.obtain(&permit("acme")).await.unwrap();
+    bench.fault(
+        &json!({"endpoint": "introspect", "kind": "status", "status": 401, "delay": "500ms"}),
+    );
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "2s", "commit": true}));
+    let (tokens, bearer) = (room.tokens.clone(), current.clone());
+    let refused =
+        (room.tasks).spawn(async move { tokens.rejected(&permit("acme"), &bearer).await });
+    // Until the question is on its way, the row still at rest.
+    sleep(Duration::from_millis(150)).await;
+    let tokens = other.tokens.clone();
+    let refresh = (other.tasks).spawn(async move { tokens.refresh(&name("acme")).await });
+    let _ = refused.await.unwrap();
+    assert_eq!(room.state("acme").await, State::Refreshing);
+    let begun = Instant::now();
+    let token = room.token("acme").await;
+    let waited = begun.elapsed();
+    refresh.await.unwrap().unwrap();
+    assert!(token.is_ok(), "{token:?} after {waited:?}");
+}
+
+/// A pair that only memory holds is current: a 401 about something else is handed on (R7, R11).
+#[tokio::test]
+async fn a_401_about_something_else_is_handed_on_while_the_store_is_away() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    room.token("acme").await.unwrap();
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "500ms", "commit": true}));
+    let tokens = room.tokens.clone();
+    let refresh = (room.tasks).spawn(async move { tokens.refresh(&name("acme")).await });
+    bench.faults_played().await;
+    room.store.set_read_only(true);
+    let _ = refresh.await.unwrap();
+    let current = room.tokens.obtain(&permit("acme")).await.unwrap();
+    assert_eq!(current.generation().0, 1);
+    let answer = room.tokens.rejected(&permit("acme"), &current).await;
+    assert!(matches!(answer, Ok(Rejected::HandOn)), "{answer:?}");
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use pleo_gateway::model::connection::{Reason, State};
 use pleo_gateway::model::ids::{Epoch, Generation};
+use pleo_gateway::tokens::api_key::{ApiKey, KeyKind, KeyTerms};
 use pleo_gateway::tokens::operate::OperateError;
+
+use serde_json::json;
 
 use super::bench::{Bench, Room, name};
 
@@ -108,4 +111,70 @@ async fn a_tenant_whose_row_is_gone_counts_on_from_what_was_seen() {
     let row = room.row("acme").await;
     assert_eq!((row.state, row.epoch), (State::Active, Epoch(2)));
     room.tokens.refresh(&name("acme")).await.unwrap();
+}
+
+/// The only pair that lives lies in salvage, and the database is put back to a time when the tenant was disconnected.
+#[tokio::test]
+async fn a_pair_in_salvage_outlives_a_backup_from_when_the_tenant_was_disconnected() {
+    let bench = Bench::new().await;
+    let data = bench.folder.path().join("data");
+    let backup = bench.folder.path().join("backup.db");
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    room.tokens.disconnect(&name("acme"), false).await.unwrap();
+    rusqlite::Connection::open(data.join("gateway.db"))
+        .unwrap()
+        .execute("vacuum into ?1", [backup.to_str().unwrap()])
+        .unwrap();
+    room.connected(&bench, "acme").await;
+    room.token("acme").await.unwrap();
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "500ms", "commit": true}));
+    let tokens = room.tokens.clone();
+    let refresh = (room.tasks).spawn(async move { tokens.refresh(&name("acme")).await });
+    bench.faults_played().await;
+    room.store.set_read_only(true);
+    let _ = refresh.await.unwrap();
+    assert_eq!(bench.salvaged(), 1);
+    room.end().await;
+    for end in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(data.join(format!("gateway.db{end}")));
+    }
+    // Copied into the file that is there: it keeps its mode.
+    std::fs::write(data.join("gateway.db"), std::fs::read(&backup).unwrap()).unwrap();
+    let room = bench.room().await;
+    room.tokens.recover().await;
+    let row = room.row("acme").await;
+    assert_eq!((row.state, row.reason), (State::Active, None));
+    assert_eq!(bench.salvaged(), 0, "in use");
+    assert!(room.token("acme").await.is_ok());
+}
+
+/// R14 knows no exception for API keys: a key whose successor, or whose end, was seen is not sent.
+#[tokio::test]
+async fn an_api_key_below_the_mark_is_not_sent() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let key = ApiKey::parse(pleo_gateway::sandbox::INTEGRATED_KEY).unwrap();
+    let terms = KeyTerms {
+        kind: KeyKind::Integrated,
+        expected_company: None,
+        allow_shared_company: true,
+        replace: false,
+    };
+    room.tokens
+        .set_key(&name("acme"), key, &terms)
+        .await
+        .unwrap();
+    let seen = Epoch(2);
+    let first = Generation(0);
+    // An operator ended or replaced it, and the database was put back.
+    room.high_water.raise(&name("acme"), (seen, first));
+    room.tokens.show(&name("acme")).await.unwrap();
+    let row = room.row("acme").await;
+    assert!(
+        room.token("acme").await.is_err(),
+        "{:?} {:?}",
+        row.state,
+        row.reason
+    );
 }

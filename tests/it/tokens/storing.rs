@@ -6,8 +6,9 @@ use std::time::Duration;
 use pleo_gateway::model::connection::{Outcome, State};
 use pleo_gateway::tokens::ObtainError;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
-use super::bench::{Bench, Room, name};
+use super::bench::{Bench, Room, name, permit};
 
 const LIFE: Duration = Duration::from_mins(15);
 
@@ -16,7 +17,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         if holds().await {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(10)).await;
     }
     panic!("{what}");
 }
@@ -54,7 +55,7 @@ async fn a_pair_whose_commit_fails_is_served_kept_and_stored_later() {
     assert!(room.tokens.hold_unstored());
     // However often the keeper and calls look at the old row.
     for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(100)).await;
         assert_eq!(room.token("acme").await.unwrap(), served);
     }
     room.store.set_read_only(false);
@@ -151,7 +152,7 @@ async fn a_live_token_is_served_while_the_store_is_away() {
     bench.clock.pass(Duration::from_mins(13));
     for _ in 0..5 {
         assert_eq!(room.token("acme").await.unwrap(), token);
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -168,8 +169,8 @@ async fn how_an_attempt_ended_is_written_as_soon_as_that_is_possible_and_nobody_
         json!({"endpoint": "token", "kind": "status", "status": 503, "delay": "200ms"}),
     )
     .await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let began = tokio::time::Instant::now();
+    sleep(Duration::from_millis(300)).await;
+    let began = Instant::now();
     assert_eq!(room.token("acme").await.unwrap(), old);
     assert!(began.elapsed() < bench.hold);
     room.store.set_read_only(false);
@@ -223,7 +224,7 @@ async fn a_commit_that_stalls_is_felt_by_nobody_for_long() {
         let token = room.token("acme").await.unwrap();
         room.works(&token).await
     };
-    let since = tokio::time::Instant::now();
+    let since = Instant::now();
     until("the new pair is served", served).await;
     assert!(
         since.elapsed() < Duration::from_secs(3),
@@ -234,4 +235,31 @@ async fn a_commit_that_stalls_is_felt_by_nobody_for_long() {
     assert_eq!(bench.salvaged(), 0);
     assert!(room.works(&room.token("acme").await.unwrap()).await);
     assert!(bench.was_kept());
+}
+
+/// A commit that stalled was carried out all the same: its pair is shown on, no call has to ask the store.
+#[tokio::test]
+async fn a_commit_that_was_only_slow_takes_no_living_token_from_memory() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    room.connected(&bench, "acme").await;
+    room.token("acme").await.unwrap();
+    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "500ms", "commit": true}));
+    let tokens = room.tokens.clone();
+    let refresh = (room.tasks).spawn(async move { tokens.refresh(&name("acme")).await });
+    bench.faults_played().await;
+    let file = bench.folder.path().join("data/gateway.db");
+    let hog = rusqlite::Connection::open(file).unwrap();
+    hog.execute_batch("begin immediate").unwrap();
+    let _ = refresh.await.unwrap();
+    assert!(room.tokens.hold_unstored(), "served from memory");
+    sleep(Duration::from_millis(500)).await;
+    hog.execute_batch("rollback").unwrap();
+    let end = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < end {
+        let at_once = room.tokens.obtain_now(&permit("acme"));
+        assert!(at_once.is_some(), "nothing is remembered");
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(room.row("acme").await.generation.0, 1);
 }

@@ -67,7 +67,7 @@ impl Admin {
                     match row {
                         Ok(row) => shown.push(Summary::of(&row, &self.policy)),
                         Err((tenant, error)) => {
-                            unreadable.push(value!({ "tenant": tenant, "why": chain(&error) }))
+                            unreadable.push(value!({ "tenant": tenant, "why": chain(&error) }));
                         }
                     }
                 }

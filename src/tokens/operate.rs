@@ -225,20 +225,10 @@ impl Tokens {
         let mut shown = Vec::with_capacity(rows.len());
         for row in rows {
             shown.push(match row {
-                Ok(row) => {
-                    let pair = (row.epoch, row.generation);
-                    match house.high_water.above(&row.tenant, pair) {
-                        Some(_) => {
-                            let tenant = row.tenant;
-                            let row = house.row(&tenant).await;
-                            row.map_err(|error| (tenant, error))
-                        }
-                        None => Ok(row),
-                    }
-                }
+                Ok(row) => house.as_known(row).await,
                 Err(tenant) => {
-                    let sealed = OperateError::Store(StoreError::Sealed(tenant.clone()));
-                    Err((tenant, sealed))
+                    let sealed = StoreError::Sealed(tenant.clone());
+                    Err((tenant, OperateError::Store(sealed)))
                 }
             });
         }
@@ -281,6 +271,16 @@ impl House {
         let (seen, _) = self.look(tenant).await.map_err(OperateError::Store)?;
         seen.row
             .ok_or_else(|| OperateError::NotConnected(tenant.clone()))
+    }
+
+    /// A row as it was listed, unless a newer one was seen before (R14).
+    async fn as_known(&self, row: Connection) -> Result<Connection, (TenantName, OperateError)> {
+        let pair = (row.epoch, row.generation);
+        if self.high_water.above(&row.tenant, pair).is_none() {
+            return Ok(row);
+        }
+        let known = self.row(&row.tenant).await;
+        known.map_err(|error| (row.tenant, error))
     }
 
     async fn end(&self, tenant: &TenantName) -> Result<Connection, OperateError> {

@@ -75,16 +75,23 @@ async fn a_refresh_that_backs_off_says_until_when_and_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_place_for_salvage_that_is_gone_is_no_reason_to_try_again() {
+async fn a_place_for_salvage_that_is_gone_is_told_as_what_it_is() {
     let stand = Stand::new(Plan::default()).await;
-    stand.connect("acme");
+    let id = stand.connect("acme");
+    let serving = stand.serve("gateway").await;
     let salvage = stand.home().join("data/salvage");
-    // A file stands where the owner's folder would be made: whoever refreshes has no place for what comes back.
-    let mut command = stand.command(&["connections", "refresh", "acme"]);
-    command.env("PLEO_GATEWAY_STORE__SALVAGE", "/dev/null/salvage");
-    let output = tokio::task::block_in_place(|| command.output()).unwrap();
-    assert_ne!(output.status.code(), Some(75), "{output:?}");
-    assert!(salvage.exists());
+    fs::rename(&salvage, stand.home().join("data/elsewhere")).unwrap();
+    fs::write(&salvage, "no folder").unwrap();
+    let path = "/v1/connections/acme/refresh";
+    let answer = serving.operate(Method::POST, path).await;
+    assert_eq!(answer.status, 503);
+    let detail = answer.json()["detail"].to_string();
+    assert!(detail.contains("salvage"), "{detail}");
+    assert_eq!(
+        stand.authorisation(id)["refresh_calls"],
+        0,
+        "nothing was spent"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -65,6 +65,9 @@ fn resident(serving: &Serving) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// Every row is read and its first round is over.
+const SETTLED: Duration = Duration::from_secs(3);
+
 /// CPU time in hundredths of a second.
 fn ticks(serving: &Serving) -> u64 {
     let stat =
@@ -72,6 +75,17 @@ fn ticks(serving: &Serving) -> u64 {
     let fields = stat.rsplit(')').next().unwrap();
     let times = fields.split_whitespace().skip(11).take(2);
     times.map(|time| time.parse::<u64>().unwrap()).sum()
+}
+
+fn import(stand: &Stand, lines: &[String]) {
+    let began = Instant::now();
+    let file = stand.home().join("pairs.jsonl");
+    fs::write(&file, lines.join("\n")).unwrap();
+    let words = ["connections", "import", "--allow-shared-company", "--file"];
+    stand
+        .run(&[&words[..], &[file.to_str().unwrap()]].concat(), "")
+        .fine();
+    println!("{} imported in {:?}", lines.len(), began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,22 +108,23 @@ async fn long_ten_thousand_connections_are_refreshed_one_after_another() {
         .iter()
         .map(|tenant| stand.line(tenant).to_string())
         .collect();
-    let file = stand.home().join("pairs.jsonl");
-    fs::write(&file, lines.join("\n")).unwrap();
-    let began = Instant::now();
-    let words = ["connections", "import", "--allow-shared-company", "--file"];
-    stand
-        .run(&[&words[..], &[file.to_str().unwrap()]].concat(), "")
-        .fine();
-    println!("{many} imported in {:?}", began.elapsed());
+    let (few, others) = lines.split_at(lines.len() / 10);
+    import(&stand, few);
+    let serving = stand.serve("few").await;
+    sleep(SETTLED).await;
+    let memory_of_few = resident(&serving);
+    assert!(serving.stop().await.success());
+    import(&stand, others);
     let began = Instant::now();
     let serving = stand.serve("gateway").await;
-    println!("serving after {:?}", began.elapsed());
-    sleep(Duration::from_secs(3)).await;
+    println!("serving {many} after {:?}", began.elapsed());
+    sleep(SETTLED).await;
     let (memory, time) = (resident(&serving), ticks(&serving));
     sleep(Duration::from_secs(rest)).await;
     println!(
-        "{memory} KiB resident; {} ms of CPU in {rest} s of rest",
+        "{memory} KiB resident, {memory_of_few} KiB with {}: {} bytes for each connection; {} ms of CPU in {rest} s of rest",
+        few.len(),
+        memory.saturating_sub(memory_of_few) * 1024 / others.len() as u64,
         (ticks(&serving) - time) * 10
     );
     let end = Instant::now() + Duration::from_secs(ttl);

@@ -10,8 +10,9 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::salvage::pair_in_hand;
+use crate::stand::cluster::Cluster;
 use crate::stand::serving::Serving;
-use crate::stand::{Plan, READ, SOON, Stand, bundle, until};
+use crate::stand::{Plan, READ, SOON, Stand, Store, bundle, until};
 
 /// Two answers of Pleo, 5 s apart, on a machine that does other things too.
 const DECIDED: Duration = Duration::from_secs(40);
@@ -215,4 +216,47 @@ async fn a_damaged_mark_stops_nobody_and_is_kept_and_told() {
     let told =
         |line: &str| line.contains("the high-water file is damaged") && line.contains("ERROR");
     assert!(said.lines().any(told), "{said}");
+}
+
+/// Of two replicas one runs while its server is put back to an old copy, and the other starts on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgres_an_old_copy_costs_no_connection_while_a_replica_holds_the_newest_pair() {
+    let cluster = Cluster::shared();
+    let name = tokio::task::block_in_place(|| cluster.database());
+    let stand = Stand::new(Plan {
+        store: Store::At(&cluster.url(&name)),
+        ..Plan::default()
+    })
+    .await;
+    let id = stand.connect("acme");
+    let one = stand.serve("one").await;
+    assert_eq!(one.get("acme", READ).await.status, 200);
+    let sql = |database: &str, statement: &str| {
+        let said = tokio::task::block_in_place(|| cluster.sql(database, statement));
+        assert_eq!(said, "", "{statement}");
+    };
+    // Nobody else may be in a database that is copied, so the row alone is kept.
+    sql(
+        &name,
+        "create table old as select * from pleo_gateway.connections",
+    );
+    refresh(&one).await;
+    refresh(&one).await;
+    sql(
+        &name,
+        "begin; set local session_replication_role = replica; delete from pleo_gateway.connections; \
+         insert into pleo_gateway.connections select * from old; commit",
+    );
+    let two = stand.serve_beside("two").await;
+    for replica in [&one, &two] {
+        let row = comes_to(replica, "active").await;
+        assert!(row["generation"].as_u64() > Some(2), "{row}");
+        until("calls are served", SOON, async || {
+            (replica.get("acme", READ).await.status == 200).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(stand.authorisation(id)["refresh_calls"], 2);
+    refresh(&two).await;
+    nothing_was_presented_twice(&stand, id);
 }

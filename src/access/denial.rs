@@ -1,7 +1,9 @@
 //! Why a call was not permitted. What the caller is told, and with which status, is not here (`edge::reply`).
 
+use std::sync::Arc;
+
 use crate::model::caller::Caller;
-use crate::model::ids::{CallerName, RouteName, TenantName};
+use crate::model::ids::{CallerName, TenantName};
 use crate::model::path::InvalidTarget;
 use crate::model::route::Route;
 use crate::model::scope::ScopeSet;
@@ -19,7 +21,9 @@ pub struct Denied {
     /// On whose behalf, if the caller may call for them.
     pub tenant: Option<TenantName>,
     /// Which route was meant, if one was found.
-    pub route: Option<RouteName>,
+    pub route: Option<Arc<Route>>,
+    /// Which of Pleo's operations was meant, if the path was looked at.
+    pub operation: Option<&'static str>,
 }
 
 /// Why a call was not permitted, with the contract's code of each.
@@ -144,6 +148,7 @@ impl<D: Into<Denial>> From<D> for Denied {
             caller: None,
             tenant: None,
             route: None,
+            operation: None,
         }
     }
 }
@@ -159,8 +164,13 @@ impl Denied {
         self
     }
 
-    pub(super) fn at(mut self, route: &Route) -> Self {
-        self.route = Some(route.name.clone());
+    pub(super) fn at(mut self, route: &Arc<Route>) -> Self {
+        self.route = Some(route.clone());
+        self
+    }
+
+    pub(super) fn meaning(mut self, operation: Option<&'static str>) -> Self {
+        self.operation = operation;
         self
     }
 }

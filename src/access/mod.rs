@@ -30,6 +30,7 @@ use self::host::Host;
 use self::permit::Permit;
 use self::tenant::Named;
 use crate::model::caller::Caller;
+use crate::model::operations;
 use crate::model::path::{CanonicalPath, InvalidTarget};
 use crate::model::route::Route;
 use crate::model::route_table::Found;
@@ -107,7 +108,10 @@ impl<'a> Call<'a> {
             source,
             path,
         } = tenant::named(self, path).map_err(|denial| by(denial.into()))?;
-        let for_tenant = |denied: Denied| by(denied).on_behalf_of(&tenant);
+        let for_tenant = |denied: Denied| {
+            let operation = operations::meant(&self.head.method, path.path());
+            by(denied).on_behalf_of(&tenant).meaning(operation)
+        };
         let route = self.route(path.path()).map_err(for_tenant)?;
         let observed = self.within_ceiling(route).map_err(for_tenant)?;
         Ok(Permit {
@@ -142,7 +146,7 @@ impl<'a> Call<'a> {
     }
 
     /// The scopes above the caller's ceiling, where the route lets them pass.
-    fn within_ceiling(self, route: &Route) -> Result<Option<ScopeSet>, Denied> {
+    fn within_ceiling(self, route: &Arc<Route>) -> Result<Option<ScopeSet>, Denied> {
         match &self.caller.ceiling {
             Some(ceiling) if !route.scopes.is_covered_by(ceiling) => {
                 let above = route.scopes.missing_from(ceiling);

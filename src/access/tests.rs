@@ -70,7 +70,10 @@ fn what_matches_no_route_of_this_caller_is_denied_with_what_is_known() {
         let denied = admit(&snapshot, &get(target, &[ERP]), at(&Door::default())).unwrap_err();
         assert_eq!(denied.denial, Denial::Route(why), "{target}");
         assert_eq!(denied.tenant, Some(tenant("acme")));
-        assert_eq!(denied.route.as_ref().map(AsRef::as_ref), route);
+        assert_eq!(
+            denied.route.as_ref().map(|found| found.name.as_ref()),
+            route
+        );
     }
     let post = head(Method::POST, "/v1/x", &[ERP]);
     let denied = admit(&snapshot, &post, at(&Door::default())).unwrap_err();

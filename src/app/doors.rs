@@ -135,6 +135,7 @@ pub(super) fn tls_files(files: &TlsFiles) -> tls::TlsFiles {
         cert_file: files.cert_file.clone(),
         key_file: files.key_file.clone(),
         client_ca_file: files.client_ca_file.clone(),
+        client_crl_file: files.client_crl_file.clone(),
     }
 }
 

@@ -2,8 +2,9 @@
 //! that is said. `reload` and `plan` ask the same question here.
 
 use crate::config::{
-    Address, AdminSettings, ConnectSettings, ListenSettings, LogSettings, PleoSettings,
-    ProxySettings, RefreshSettings, Settings, StoreSettings, TelemetrySettings,
+    Address, AdminSettings, ConnectSettings, CustomEndpoints, ListenSettings, LogSettings,
+    PleoEnvironment, PleoSettings, ProxySettings, RefreshSettings, Settings, StoreSettings,
+    TelemetrySettings,
 };
 use crate::model::limits::Limits;
 
@@ -48,26 +49,171 @@ impl Fixed {
         }
     }
 
-    /// The sections that differ, by name, in the order of the reference.
+    /// The keys that differ, in the order of the reference.
     pub(super) fn changed(&self, new: &Self) -> Vec<&'static str> {
-        let sections = [
-            ("[pleo]", self.pleo != new.pleo),
-            ("[store]", self.store != new.store),
-            ("[[listen]]", self.bindings != new.bindings),
-            ("[proxy]", self.proxy != new.proxy),
-            ("[connect]", self.connect != new.connect),
-            ("[admin]", self.admin != new.admin),
-            ("[refresh]", self.refresh != new.refresh),
-            ("[limits] of links", self.limits != new.limits),
-            ("[log]", self.log != new.log),
-            ("[telemetry]", self.telemetry != new.telemetry),
-        ];
-        sections
-            .into_iter()
-            .filter(|(_, differs)| *differs)
-            .map(|(name, _)| name)
-            .collect()
+        [
+            pleo(&self.pleo, &new.pleo),
+            store(&self.store, &new.store),
+            named([("[[listen]]", self.bindings != new.bindings)]),
+            proxy(&self.proxy, &new.proxy),
+            connect(&self.connect, &new.connect),
+            admin(&self.admin, &new.admin),
+            refresh(&self.refresh, &new.refresh),
+            limits(&self.limits, &new.limits),
+            log(&self.log, &new.log),
+            telemetry(&self.telemetry, &new.telemetry),
+        ]
+        .concat()
     }
+}
+
+/// The names of what differs.
+pub(super) fn named<const N: usize>(keys: [(&'static str, bool); N]) -> Vec<&'static str> {
+    keys.into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// The keys of a section that differ. One that is not listed does not compile.
+macro_rules! differing {
+    ($section:literal, $kind:ident { $($key:ident),* }, $old:ident, $new:ident) => {{
+        let $kind { $($key: _),* } = $old;
+        named([$((concat!($section, " ", stringify!($key)), $old.$key != $new.$key)),*])
+    }};
+}
+
+fn pleo(old: &PleoSettings, new: &PleoSettings) -> Vec<&'static str> {
+    let urls = match (&old.environment, &new.environment) {
+        (PleoEnvironment::Custom(old), PleoEnvironment::Custom(new)) => urls(old, new),
+        (old, new) => named([("[pleo] environment", old != new)]),
+    };
+    let new = &PleoSettings {
+        environment: old.environment.clone(),
+        ..new.clone()
+    };
+    let others = differing!(
+        "[pleo]",
+        PleoSettings {
+            environment,
+            client_id,
+            client_secret,
+            client_auth,
+            redirect_uri,
+            ca_file
+        },
+        old,
+        new
+    );
+    [urls, others].concat()
+}
+
+fn urls(old: &CustomEndpoints, new: &CustomEndpoints) -> Vec<&'static str> {
+    differing!(
+        "[pleo]",
+        CustomEndpoints {
+            authorize_url,
+            token_url,
+            introspect_url,
+            api_url
+        },
+        old,
+        new
+    )
+}
+
+fn store(old: &StoreSettings, new: &StoreSettings) -> Vec<&'static str> {
+    named([
+        ("[store] sqlite or postgres", old.database != new.database),
+        ("[store] sealing_keys", old.sealing_keys != new.sealing_keys),
+        ("[store] salvage", old.salvage != new.salvage),
+        ("[store] high_water", old.high_water != new.high_water),
+    ])
+}
+
+fn proxy(old: &ProxySettings, new: &ProxySettings) -> Vec<&'static str> {
+    differing!(
+        "[proxy]",
+        ProxySettings {
+            threads,
+            allow_private_upstream
+        },
+        old,
+        new
+    )
+}
+
+fn connect(old: &ConnectSettings, new: &ConnectSettings) -> Vec<&'static str> {
+    differing!(
+        "[connect]",
+        ConnectSettings {
+            listen,
+            public_url,
+            tls
+        },
+        old,
+        new
+    )
+}
+
+fn admin(old: &AdminSettings, new: &AdminSettings) -> Vec<&'static str> {
+    differing!("[admin]", AdminSettings { listen, token, tls }, old, new)
+}
+
+fn refresh(old: &RefreshSettings, new: &RefreshSettings) -> Vec<&'static str> {
+    differing!(
+        "[refresh]",
+        RefreshSettings {
+            ahead,
+            timeout,
+            adoption_grace,
+            hold,
+            default_lifetime,
+            keepalive,
+            concurrency,
+            uncertain
+        },
+        old,
+        new
+    )
+}
+
+fn limits(old: &Limits, new: &Limits) -> Vec<&'static str> {
+    differing!(
+        "[limits]",
+        Limits {
+            max_connections,
+            max_connections_per_peer,
+            max_header_bytes,
+            max_headers,
+            max_uri_bytes,
+            header_timeout,
+            body_idle_timeout,
+            idle_timeout,
+            request_timeout,
+            connect_timeout,
+            first_byte_timeout,
+            max_request_body,
+            replay_buffer,
+            max_in_flight,
+            max_queue_per_tenant,
+            max_streams,
+            upstream_links,
+            upstream_idle_timeout,
+            drain_delay,
+            drain_timeout
+        },
+        old,
+        new
+    )
+}
+
+fn log(old: &LogSettings, new: &LogSettings) -> Vec<&'static str> {
+    differing!("[log]", LogSettings { format, level }, old, new)
+}
+
+fn telemetry(old: &TelemetrySettings, new: &TelemetrySettings) -> Vec<&'static str> {
+    differing!("[telemetry]", TelemetrySettings { otlp_endpoint }, old, new)
 }
 
 /// In an order of their own: that of the file changes no door.

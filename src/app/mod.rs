@@ -9,6 +9,7 @@ pub mod plan;
 mod reload;
 pub mod rooms;
 pub mod signals;
+pub mod suggest;
 
 use std::io;
 use std::sync::Arc;

@@ -137,10 +137,10 @@ impl Reload {
     /// The configuration's file, and those of the certificates.
     fn watched(&self) -> Vec<PathBuf> {
         let of_doors = self.doors.files().flatten().flat_map(|files| {
-            let client_ca = files.client_ca_file.as_ref();
             [&files.cert_file, &files.key_file]
                 .into_iter()
-                .chain(client_ca)
+                .chain(&files.client_ca_file)
+                .chain(&files.client_crl_file)
         });
         [&self.file].into_iter().chain(of_doors).cloned().collect()
     }

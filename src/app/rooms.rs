@@ -139,6 +139,11 @@ impl StartError {
     }
 }
 
+/// True if the store that the settings name is there already. Makes none.
+pub async fn is_founded(settings: &Settings) -> Result<bool, StartError> {
+    Ok(open::is_founded(&database(settings)).await?)
+}
+
 impl Rooms {
     /// Opens the rooms. `who` acts, for the audit.
     pub async fn open(settings: &Settings, who: &str, tasks: Tasks) -> Result<Self, StartError> {
@@ -149,10 +154,7 @@ impl Rooms {
         let provider = options.provider_id();
         let pleo = Arc::new(Pleo::new(options, dialer.clone(), clock.clone())?);
         let store = StoreOptions {
-            database: match settings.store.database.clone() {
-                Database::Sqlite(file) => open::Database::Sqlite(file),
-                Database::Postgres(address) => open::Database::Postgres(address),
-            },
+            database: database(settings),
             sealing_keys: settings.store.sealing_keys.iter().map(key_source).collect(),
             provider: provider.clone(),
             salvage: settings.store.salvage.clone(),
@@ -220,6 +222,13 @@ impl Rooms {
         if landed && !self.tokens.left_open() {
             self.lock.retire();
         }
+    }
+}
+
+fn database(settings: &Settings) -> open::Database {
+    match settings.store.database.clone() {
+        Database::Sqlite(file) => open::Database::Sqlite(file),
+        Database::Postgres(address) => open::Database::Postgres(address),
     }
 }
 

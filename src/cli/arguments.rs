@@ -42,6 +42,9 @@ pub(super) enum Command {
     Explain(ExplainOptions),
     /// Say what a reload would change, from the configuration in use to that of -c
     Plan(PlanOptions),
+    /// What callers need, from what was observed
+    #[command(subcommand)]
+    Scopes(Scopes),
     /// The tenants' Pleo connections
     #[command(subcommand)]
     Connections(Connections),
@@ -239,6 +242,19 @@ pub(super) struct PlanOptions {
     /// For programs
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Scopes {
+    /// Print the smallest scopes and routes that each caller needs, as TOML to paste
+    Suggest {
+        /// The access log; `-` is standard input
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        log: PathBuf,
+        /// Take in what was refused for want of a route or a scope, too
+        #[arg(long)]
+        refused: bool,
+    },
 }
 
 #[derive(Debug, Args)]

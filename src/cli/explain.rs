@@ -145,7 +145,8 @@ fn refused(caller: &Caller, denied: &Denied) -> Explained {
         why: Some(chain(&denied.denial)),
         caller: caller.name.to_string(),
         tenant: denied.tenant.as_ref().map(ToString::to_string),
-        route: denied.route.as_ref().map(ToString::to_string),
+        route: denied.route.as_ref().map(|route| route.name.to_string()),
+        template: (denied.route.as_ref()).map(|route| route.template.as_str().to_owned()),
         scopes_ceiling: caller.ceiling.clone(),
         ..Explained::default()
     }
@@ -227,7 +228,7 @@ fn tell(explained: &Explained) -> Result<(), Failure> {
         ("connection", explained.connection.map(str::to_owned)),
         (
             "credential",
-            explained.credential.map(|kind| kind.as_str().to_owned()),
+            (explained.credential).map(|kind| kind.as_str().to_owned()),
         ),
         ("target", explained.target.clone()),
     ];

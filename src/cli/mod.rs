@@ -16,6 +16,7 @@ mod keys;
 mod plan;
 mod print;
 mod sandbox;
+mod scopes;
 mod serve;
 mod session;
 
@@ -60,6 +61,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Demo { once } => demo::run(once),
         Command::Explain(options) => explain::run(config, &options),
         Command::Plan(options) => plan::run(config, options),
+        Command::Scopes(command) => scopes::run(config, &command),
         Command::Schema { reference } => describe::schema(reference),
         Command::Completions { shell } => describe::completions(shell),
         Command::Man => describe::man(),

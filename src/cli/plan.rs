@@ -1,16 +1,16 @@
 //! `plan`: what a reload would change, in words or as JSON. Nothing is changed, and nothing is sent.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::path::PathBuf;
 
 use super::arguments::PlanOptions;
 use super::exit::Failure;
 use super::print;
 use super::session;
-use crate::app::plan::{CallerAccess, Granted, Plan};
-use crate::app::rooms::Rooms;
-use crate::config::{Database, Settings};
+use crate::app::plan::{CallerAccess, Difference, Granted, Plan};
+use crate::app::rooms::{Rooms, is_founded};
+use crate::config::Settings;
 use crate::drain::Tasks;
 use crate::model::scope::ScopeSet;
 use crate::telemetry::chain::chain;
@@ -29,28 +29,28 @@ pub(super) fn run(new: Option<PathBuf>, options: PlanOptions) -> Result<(), Fail
 /// What the connections of the store in use were granted. A store that is not there yet is not made, and one that cannot
 /// be opened is no reason to say nothing.
 fn granted(settings: &Settings) -> Result<Granted, Failure> {
-    match &settings.store.database {
-        Database::Sqlite(file) if file.exists() => {}
-        Database::Sqlite(_) | Database::Postgres(_) => return Ok(None),
-    }
     let runtime = session::runtime()?;
+    let tasks = Tasks::on(runtime.handle().clone());
     let asked = runtime.block_on(async {
-        let tasks = Tasks::on(runtime.handle().clone());
-        let rooms = Rooms::open(settings, "cli", tasks)
-            .await
-            .map_err(|error| chain(&error))?;
-        let rows = rooms.store.list().await.map_err(|error| chain(&error));
-        rooms.close().await;
-        rows
-    });
-    let rows = match asked {
-        Ok(rows) => rows,
-        Err(error) => {
-            print::remark(&format!("what was granted is not known: {error}"));
-            return Ok(None);
+        match is_founded(settings).await {
+            Ok(true) => listed(settings, tasks).await,
+            Ok(false) => Ok(None),
+            Err(error) => Err(chain(&error)),
         }
-    };
-    let known = rows.into_iter().flatten();
+    });
+    Ok(asked.unwrap_or_else(|error| {
+        print::remark(&format!("what was granted is not known: {error}"));
+        None
+    }))
+}
+
+async fn listed(settings: &Settings, tasks: Tasks) -> Result<Granted, String> {
+    let rooms = Rooms::open(settings, "cli", tasks)
+        .await
+        .map_err(|error| chain(&error))?;
+    let rows = rooms.store.list().await.map_err(|error| chain(&error));
+    rooms.close().await;
+    let known = rows?.into_iter().flatten();
     let scopes = known.filter_map(|row| Some((row.tenant, row.scopes?)));
     Ok(Some(scopes.collect::<BTreeMap<_, _>>()))
 }
@@ -61,14 +61,7 @@ fn words(plan: &Plan) -> String {
         return "nothing would change".to_owned();
     }
     section(&mut text, "routes", |text| {
-        lines(text, "+", &plan.routes.added);
-        lines(text, "-", &plan.routes.removed);
-        let changed = plan.routes.changed.iter();
-        lines(
-            text,
-            "~",
-            changed.map(|route| format!("{}; changed: {}", route.route, route.keys.join(", "))),
-        );
+        named(text, &plan.routes, |route| (&route.route, &route.keys));
     });
     section(&mut text, "callers", |text| {
         let callers = &plan.callers;
@@ -86,14 +79,7 @@ fn words(plan: &Plan) -> String {
         }
     });
     section(&mut text, "tenants", |text| {
-        lines(text, "+", &plan.tenants.added);
-        lines(text, "-", &plan.tenants.removed);
-        let changed = plan.tenants.changed.iter();
-        lines(
-            text,
-            "~",
-            changed.map(|tenant| format!("{}; changed: {}", tenant.tenant, tenant.keys.join(", "))),
-        );
+        named(text, &plan.tenants, |tenant| (&tenant.tenant, &tenant.keys));
     });
     section(&mut text, "scopes that connections lack", |text| {
         let missing = plan.scopes_missing.iter();
@@ -129,7 +115,22 @@ fn section(text: &mut String, heading: &str, fill: impl FnOnce(&mut String)) {
     }
 }
 
-fn lines<T: std::fmt::Display>(text: &mut String, mark: &str, all: impl IntoIterator<Item = T>) {
+/// What comes, goes, or changes in some keys.
+fn named<T: Display, C>(
+    text: &mut String,
+    difference: &Difference<T, C>,
+    parts: impl Fn(&C) -> (&T, &Vec<&'static str>),
+) {
+    lines(text, "+", &difference.added);
+    lines(text, "-", &difference.removed);
+    let changed = difference.changed.iter().map(|change| {
+        let (name, keys) = parts(change);
+        format!("{name}; changed: {}", keys.join(", "))
+    });
+    lines(text, "~", changed);
+}
+
+fn lines<T: Display>(text: &mut String, mark: &str, all: impl IntoIterator<Item = T>) {
     for one in all {
         let _ = writeln!(text, "  {mark} {one}");
     }

@@ -28,7 +28,7 @@ pub(super) fn table(table: &Table, keys: &[Key], at: (&Place, &str), findings: &
 }
 
 fn unknown(name: &str, (place, node): (&Place, &Node), keys: &[Key], findings: &Findings) {
-    findings.mask(&node.place);
+    mask(node, findings);
     let known = keys.iter().map(|key| key.name);
     let remedy = match nearest(name, known.clone()) {
         Some(near) => format!("did you mean `{near}`?"),
@@ -36,6 +36,23 @@ fn unknown(name: &str, (place, node): (&Place, &Node), keys: &[Key], findings: &
     };
     let finding = Finding::new(ProblemKind::Unknown, "unknown key", remedy);
     findings.report(place, &node.key, finding);
+}
+
+/// What nobody knows may hold a secret. The names in it, and a section's heading, are shown.
+fn mask(node: &Node, findings: &Findings) {
+    match &node.value {
+        Value::Table(Table(entries)) => {
+            for (_, node) in entries.values() {
+                mask(node, findings);
+            }
+        }
+        Value::List(nodes) => {
+            for node in nodes {
+                mask(node, findings);
+            }
+        }
+        _ => findings.mask(&node.place),
+    }
 }
 
 /// Checks one value's type and bounds.

@@ -119,6 +119,7 @@ const TLS_WITH_CLIENTS: &[Key] = &[
     required("cert_file", Shape::Text, r#""certs/cert.pem""#, "The certificate's chain, PEM"),
     required("key_file", Shape::Text, r#""certs/key.pem""#, "The certificate's key, PEM"),
     optional("client_ca_file", Shape::Text, r#""certs/clients.pem""#, "Ask callers for certificates from these, PEM"),
+    optional("client_crl_file", Shape::Text, r#""certs/revoked.pem""#, "Revocation lists of all of these, PEM"),
 ];
 
 const TLS: &[Key] = &[
@@ -210,6 +211,7 @@ const TENANTS: &[Key] = &[
 
 const ROUTES: &[Key] = &[
     shown("catalogue", Shape::Text, r#""export/v3""#, "A family and version of Pleo's catalogue, such as \"export/v3\", \"tags/*\" or \"*\""),
+    optional("operations", TEXTS, r#"["createExportJobV3"]"#, "Only these of it, by their names in the catalogue; by default all"),
     shown("name", Shape::Text, r#""employees""#, "The route's name, in logs and metrics; by default its methods and path"),
     shown("methods", TEXTS, r#"["GET"]"#, "By default every method"),
     shown("path", Shape::Text, r#""/v2/employees/{employeeId}""#, "{name} is a segment, or its part before a suffix; {*rest} is all that remains"),

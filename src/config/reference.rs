@@ -39,7 +39,7 @@ pub fn reference() -> String {
         for key in keys {
             line(&mut text, &assignment(key), &said(key));
             // A route is of the catalogue, or it has a path of its own.
-            if key.name == "catalogue" {
+            if key.name == "operations" {
                 let _ = writeln!(text, "\n{heading}");
             }
         }

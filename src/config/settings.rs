@@ -184,6 +184,8 @@ pub struct TlsFiles {
     pub key_file: PathBuf,
     /// Asks callers for a certificate from these, PEM.
     pub client_ca_file: Option<PathBuf>,
+    /// Revocation lists of these, PEM.
+    pub client_crl_file: Option<PathBuf>,
 }
 
 /// `[proxy]`.

@@ -200,7 +200,7 @@ impl Verdict {
             ObtainError::StoreUnavailable => Self::new(Code::StoreUnavailable, "The store of connections does not answer.").again_in(SOON),
             ObtainError::Overloaded => Self::new(Code::Overloaded, "Too many requests wait for this tenant's token.").again_in(SOON),
             ObtainError::Draining => Self::new(Code::Draining, "This process is shutting down; another will answer.").again_in(SOON),
-            ObtainError::ScopeMissing(scopes) => Self::new(Code::ScopeMissing, "The tenant's consent does not cover this route: it has to be given again with these scopes.").missing(scopes),
+            ObtainError::ScopeMissing(scopes) => Self::new(Code::ScopeMissing, "The tenant's consent does not cover this route: it has to be given again, with these scopes, by a link that `pleo-gateway connections link` makes.").missing(scopes),
             ObtainError::TenantUnknown => Self::tenant_forbidden(),
             ObtainError::WrongCompany => Self::new(Code::BadRequest, "The query must name the tenant's own company."),
         }

@@ -113,12 +113,13 @@ impl Visit {
         self.error = verdict.code.as_str();
         self.say(&error);
         let close = verdict.poisons_link || !self.is_read_up().await;
+        let route = self.journey.route();
         let reply = verdict.reply(About {
             request_id: &self.request_id,
             method: &self.method,
             version: self.version,
             tenant: self.journey.tenant().map(AsRef::as_ref),
-            route: self.journey.route().map(AsRef::as_ref),
+            route: route.map(|route| route.name.as_ref()),
             close,
         });
         self.answered = Some((reply.status(), self.began.elapsed()));
@@ -194,8 +195,9 @@ impl Drop for Visit {
         let duration = self.began.elapsed();
         let upstream = self.journey.upstream();
         let overhead = until_head.saturating_sub(upstream.unwrap_or_default());
+        let route = self.journey.route();
         self.edge.count(Answered {
-            route: self.journey.route(),
+            route: route.map(|route| &route.name),
             method: &self.method,
             status,
             error,
@@ -212,12 +214,10 @@ impl Drop for Visit {
             trace_id: self.trace_parent.as_ref().and_then(trace_id),
             caller: self.journey.caller().map(AsRef::as_ref),
             tenant: self.journey.tenant().map(AsRef::as_ref),
-            route: self.journey.route().map(AsRef::as_ref),
+            route: route.map(|route| route.name.as_ref()),
             method: self.method.as_str(),
-            path_template: self
-                .journey
-                .permit()
-                .map(|permit| permit.route().template.as_str()),
+            path_template: route.map(|route| route.template.as_str()),
+            operation: self.journey.operation(&self.method),
             status: status.as_u16(),
             error: (!error.is_empty()).then_some(error),
             bytes_in: self.upload.received(),

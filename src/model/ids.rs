@@ -93,6 +93,14 @@ shown_as_text!(
 );
 made_from_text!(CallerName, RouteName, CompanyId, ProviderId, Owner);
 
+impl RouteName {
+    /// Of a route that the operator gave no name: its methods and its path.
+    pub fn of_calls(methods: &[&str], path: &str) -> Self {
+        let name = format!("{} {path}", methods.join(","));
+        Self::new(name.trim_start())
+    }
+}
+
 impl Owner {
     /// A new process's name.
     pub fn make() -> Self {

@@ -6,6 +6,7 @@ pub mod connection;
 pub mod ids;
 pub mod ledger;
 pub mod limits;
+pub mod operations;
 pub mod path;
 pub mod query;
 pub mod route;

@@ -150,6 +150,18 @@ impl Template {
         &self.segments
     }
 
+    /// True if every path that `self` means, `other` means too.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let (mut own, mut others) = (self.segments.iter(), other.segments.iter());
+        loop {
+            match (own.next(), others.next()) {
+                (None, None) | (Some(_), Some(Segment::Rest { .. })) => return true,
+                (Some(one), Some(other)) if one.is_within(other) => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// Parses the notation of contract.md section 2.
     pub fn parse(text: &str) -> Result<Self, InvalidTemplate> {
         let path = text.strip_prefix('/').ok_or(InvalidTemplate::NoSlash)?;
@@ -181,6 +193,17 @@ impl Template {
 }
 
 impl Segment {
+    fn is_within(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Literal(one), Self::Literal(other)) => one == other,
+            (Self::Literal(text), Self::Parameter { suffix, .. }) => is_value(text, suffix),
+            (Self::Parameter { suffix, .. }, Self::Parameter { suffix: other, .. }) => suffix
+                .strip_suffix(other.as_str())
+                .is_some_and(|before| !before.contains(':')),
+            _ => false,
+        }
+    }
+
     fn parse(word: &str, last: bool) -> Result<Self, InvalidTemplate> {
         let Some(open) = word.strip_prefix('{') else {
             return Self::literal(word, last);
@@ -220,6 +243,12 @@ impl Segment {
         check_literal(word)?;
         Ok(Self::Literal(word.to_owned()))
     }
+}
+
+/// True if the text is a value of a parameter, not empty and without `:`, then this suffix.
+pub(super) fn is_value(text: &str, suffix: &str) -> bool {
+    text.strip_suffix(suffix)
+        .is_some_and(|value| !value.is_empty() && !value.contains(':'))
 }
 
 fn check_literal(text: &str) -> Result<(), InvalidTemplate> {
@@ -285,6 +314,31 @@ mod tests {
             ("/a?b", E::NotCanonical),
         ] {
             assert_eq!(Template::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_template_is_within_another_if_it_means_no_other_paths() {
+        for (one, other, within) in [
+            ("/v1/vendors/{id}", "/v1/vendors/{vendorId}", true),
+            ("/v1/vendors/me", "/v1/vendors/{id}", true),
+            ("/v1/vendors/{id}:archive", "/v1/vendors/{id}:archive", true),
+            ("/v1/vendors/{id}:archive", "/v1/vendors/{id}", false),
+            ("/v1/vendors/{id}.pdf", "/v1/vendors/{id}", true),
+            ("/v1/vendors/{id}", "/v1/vendors/{id}.pdf", false),
+            ("/v1/{family}/{id}", "/v1/vendors/{id}", false),
+            ("/v1/{*rest}", "/v1/vendors/{id}", false),
+            ("/v1/vendors/{id}", "/v1/{*rest}", true),
+            ("/v1/{*rest}", "/{*rest}", true),
+            ("/v1/vendors", "/v1/vendors/", false),
+            ("/v1/vendors/", "/v1/vendors/{id}", false),
+        ] {
+            let parse = |text| Template::parse(text).unwrap();
+            assert_eq!(
+                parse(one).is_within(&parse(other)),
+                within,
+                "{one} in {other}"
+            );
         }
     }
 }

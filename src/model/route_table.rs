@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::ids::{CallerName, RouteName};
-use super::route::{Route, RouteOrigin, Segment};
+use super::route::{Route, RouteOrigin, Segment, is_value};
 
 /// The routes, ready to be found.
 #[derive(Debug, Default)]
@@ -95,11 +95,16 @@ impl RouteTable {
         if let Some(route) = self.root.find(rest, &|node| node.denies, &denies) {
             return Found::Denied(route);
         }
-        let allows = |route: &Route| !route.deny && route.means(method);
-        match self.root.find(rest, &|_| true, &allows) {
+        match self.most_specific(method, path) {
             Some(route) => Found::Route(route),
             None => Found::Nothing,
         }
+    }
+
+    /// The same, whatever is denied.
+    pub(super) fn most_specific(&self, method: &Method, path: &str) -> Option<&Arc<Route>> {
+        let allows = |route: &Route| !route.deny && route.means(method);
+        self.root.find(path.strip_prefix('/'), &|_| true, &allows)
     }
 }
 
@@ -162,13 +167,6 @@ impl Node {
             .find_map(|node| node.find(after, enters, fits))
             .or_else(|| self.rest.iter().find(|route| fits(route)))
     }
-}
-
-/// True if the segment is a value of a parameter, not empty and without `:`, then this suffix.
-fn is_value(segment: &str, suffix: &str) -> bool {
-    segment
-        .strip_suffix(suffix)
-        .is_some_and(|value| !value.is_empty() && !value.contains(':'))
 }
 
 /// True if two routes of one shape may not stand side by side: both explicit with a method in common, or the same

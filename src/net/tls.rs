@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -36,6 +36,8 @@ pub struct TlsFiles {
     /// Ask callers for a certificate of one of these authorities, PEM. One that is shown must be right; showing none is
     /// not an error here.
     pub client_ca_file: Option<PathBuf>,
+    /// Revocation lists of these authorities, PEM: every authority needs one then, and what is on it is refused.
+    pub client_crl_file: Option<PathBuf>,
 }
 
 /// What is wrong with TLS settings, naming the file and the remedy.
@@ -54,9 +56,14 @@ pub enum TlsError {
         #[source]
         source: Box<pem::Error>,
     },
-    /// The file holds no certificate.
-    #[error("{0}: holds no certificate; a PEM block BEGIN CERTIFICATE is needed")]
-    Empty(PathBuf),
+    /// The file holds nothing of what is needed.
+    #[error("{file}: holds no {wanted} in PEM")]
+    Empty {
+        /// The file.
+        file: PathBuf,
+        /// What should be in it.
+        wanted: &'static str,
+    },
     /// A certificate authority cannot be used.
     #[error("{file}: a certificate in it cannot be used as a root")]
     Root {
@@ -156,10 +163,11 @@ pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
         Some(file) => {
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(only(file)?.into(), provider())
+                    .with_crls(revocations(files.client_crl_file.as_deref())?)
                     .allow_unauthenticated()
                     .build()
                     .map_err(|source| TlsError::Verifier {
-                        file: file.clone(),
+                        file: files.client_crl_file.as_ref().unwrap_or(file).clone(),
                         source,
                     })?;
             builder.with_client_cert_verifier(verifier)
@@ -176,15 +184,37 @@ pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
+fn revocations(
+    file: Option<&Path>,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let Some(file) = file else {
+        return Ok(Vec::new());
+    };
+    let lists: Vec<_> = CertificateRevocationListDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(|source| unreadable(file, "revocation lists", source))?;
+    if lists.is_empty() {
+        return Err(empty(file, "revocation list"));
+    }
+    Ok(lists)
+}
+
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wanted = "certificates";
     let found: Vec<_> = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
         .map_err(|source| unreadable(file, wanted, source))?;
     if found.is_empty() {
-        return Err(TlsError::Empty(file.to_owned()));
+        return Err(empty(file, "certificate"));
     }
     Ok(found)
+}
+
+fn empty(file: &Path, wanted: &'static str) -> TlsError {
+    TlsError::Empty {
+        file: file.to_owned(),
+        wanted,
+    }
 }
 
 fn unreadable(file: &Path, wanted: &'static str, source: pem::Error) -> TlsError {

@@ -4,10 +4,14 @@
 use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
+use http::Method;
+
 use super::allowance::Seats;
 use crate::access::denial::Denied;
 use crate::access::permit::Permit;
-use crate::model::ids::{CallerName, RouteName, TenantName};
+use crate::model::ids::{CallerName, TenantName};
+use crate::model::operations;
+use crate::model::route::{Route, RouteOrigin};
 use crate::tokens::bearer::Bearer;
 
 /// One request's way so far.
@@ -15,7 +19,7 @@ use crate::tokens::bearer::Bearer;
 pub struct Journey {
     permit: OnceCell<Permit>,
     seats: OnceCell<Seats>,
-    denied: OnceCell<(Option<CallerName>, Option<TenantName>, Option<RouteName>)>,
+    denied: OnceCell<Denied>,
     stage: Cell<Stage>,
     generation: Cell<Option<u64>>,
     upstream: Cell<Option<Duration>>,
@@ -35,7 +39,7 @@ pub(super) enum Stage {
 impl Journey {
     /// Who calls, once that is established.
     pub fn caller(&self) -> Option<&CallerName> {
-        let named = self.denied.get().and_then(|(caller, ..)| caller.as_ref());
+        let named = self.denied.get().and_then(|denied| denied.caller.as_ref());
         self.permit
             .get()
             .map_or(named, |permit| Some(&permit.caller().name))
@@ -43,18 +47,29 @@ impl Journey {
 
     /// On whose behalf, once that is established.
     pub fn tenant(&self) -> Option<&TenantName> {
-        let named = self.denied.get().and_then(|(_, tenant, _)| tenant.as_ref());
+        let named = self.denied.get().and_then(|denied| denied.tenant.as_ref());
         self.permit
             .get()
             .map_or(named, |permit| Some(permit.tenant()))
     }
 
     /// By which route, once one is found.
-    pub fn route(&self) -> Option<&RouteName> {
-        let named = self.denied.get().and_then(|(.., route)| route.as_ref());
+    pub fn route(&self) -> Option<&Route> {
+        let named = self.denied.get().and_then(|denied| denied.route.as_deref());
         self.permit
             .get()
-            .map_or(named, |permit| Some(&permit.route().name))
+            .map_or(named, |permit| Some(permit.route()))
+    }
+
+    /// Which of Pleo's operations the request, of this method, means; once its path was looked at.
+    pub fn operation(&self, method: &Method) -> Option<&str> {
+        let Some(permit) = self.permit.get() else {
+            return self.denied.get()?.operation;
+        };
+        match permit.route().origin {
+            RouteOrigin::Catalogue => Some(permit.route().name.as_ref()),
+            RouteOrigin::Explicit => operations::meant(method, permit.target().path()),
+        }
     }
 
     /// The permit, if it was given.
@@ -89,13 +104,8 @@ impl Journey {
     }
 
     pub(super) fn refused(&self, denied: &Denied) {
-        let names = (
-            denied.caller.clone(),
-            denied.tenant.clone(),
-            denied.route.clone(),
-        );
         // A request is denied once.
-        let _ = self.denied.set(names);
+        let _ = self.denied.set(denied.clone());
     }
 
     pub(super) fn sent_with(&self, bearer: &Bearer) {

@@ -203,7 +203,8 @@ impl Proxy {
     fn count_denial(&self, denied: &Denied) {
         if let (Denial::ScopeForbidden(scopes), Some(route)) = (&denied.denial, &denied.route) {
             for scope in scopes.iter() {
-                self.metrics.scope_denied(route, scope, ScopeMode::Enforce);
+                self.metrics
+                    .scope_denied(&route.name, scope, ScopeMode::Enforce);
             }
         }
     }

@@ -223,6 +223,14 @@ fn remedy(error: &ServerError) -> &'static str {
     }
 }
 
+/// True if there is a store already. Makes none.
+pub async fn is_founded(database: &Database) -> Result<bool, OpenError> {
+    match database {
+        Database::Sqlite(file) => Ok(file.exists()),
+        Database::Postgres(address) => postgres::is_founded(address).await,
+    }
+}
+
 /// Opens the store, or makes it if there is none.
 pub async fn open(
     options: StoreOptions,

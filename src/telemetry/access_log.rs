@@ -17,7 +17,7 @@ const WAITING: usize = 4 << 20;
 /// Lines are gathered for this long, so that a busy gateway wakes its writer a few times a second only.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// One line, in the order of the contract.
+/// One line, in the order of the contract, and the operation.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Line<'a> {
     /// When the request came.
@@ -37,6 +37,8 @@ pub struct Line<'a> {
     pub method: &'a str,
     /// The route's template; never the path.
     pub path_template: Option<&'a str>,
+    /// Which of Pleo's operations the call means, also where no route was found.
+    pub operation: Option<&'a str>,
     /// Of the answer.
     pub status: u16,
     /// Code of an error of our own, or how an answer broke off.
@@ -251,6 +253,7 @@ mod tests {
             route: Some("employees"),
             method: "GET",
             path_template: Some("/v2/employees/{id}"),
+            operation: Some("getEmployee"),
             status: 200,
             error: None,
             bytes_in: 0,
@@ -264,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_exactly_the_fields_of_the_contract() {
+    fn a_line_has_exactly_the_fields_of_the_contract_and_the_operation() {
         let sink = Sink::default();
         let (log, writer) = start(sink.clone()).unwrap();
         log.add(&line("a\n\"b"));
@@ -274,7 +277,7 @@ mod tests {
             written,
             concat!(
                 r#"{"time":"1970-01-01T00:00:01.000001Z","request_id":"a\n\"b","trace_id":null,"caller":"erp","#,
-                r#""tenant":"acme","route":"employees","method":"GET","path_template":"/v2/employees/{id}","#,
+                r#""tenant":"acme","route":"employees","method":"GET","path_template":"/v2/employees/{id}","operation":"getEmployee","#,
                 r#""status":200,"error":null,"bytes_in":0,"bytes_out":12,"duration_ms":1.234,"upstream_ms":1.0,"#,
                 r#""overhead_ms":0.1,"generation":7,"replayed":false}"#,
                 "\n"

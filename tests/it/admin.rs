@@ -7,7 +7,7 @@ use crate::harness::gateway::{Gateway, Setup};
 use crate::harness::sandbox::{Minted, Sandbox};
 use crate::harness::upstream::Upstream;
 
-const ACCESS_LOG: [&str; 17] = [
+const ACCESS_LOG: [&str; 18] = [
     "time",
     "request_id",
     "trace_id",
@@ -16,6 +16,7 @@ const ACCESS_LOG: [&str; 17] = [
     "route",
     "method",
     "path_template",
+    "operation",
     "status",
     "error",
     "bytes_in",
@@ -163,6 +164,7 @@ fn the_access_log_has_one_line_per_request_without_what_is_personal() {
     expected.sort_unstable();
     assert_eq!(names, expected);
     assert_eq!(line["path_template"], "/v2/employees/{employeeId}");
+    assert_eq!(line["operation"], "getEmployee");
     assert_eq!(
         (&line["caller"], &line["tenant"]),
         (&"erp".into(), &"acme".into())

@@ -1,13 +1,10 @@
 //! The doors on both sides: HTTP/1.1 and HTTP/2, in clear and over TLS, unix sockets; and TLS to Pleo, verified.
 
-use std::process::Command;
-
 use crate::harness::SOON;
 use crate::harness::authority::Authority;
-use crate::harness::client::answer;
+use crate::harness::client::{self, answer};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::Link;
-use crate::harness::program::run;
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{FINE, Upstream};
 
@@ -18,17 +15,7 @@ fn curl(arguments: &[&str]) -> (String, String) {
 }
 
 fn curl_as_anyone(arguments: &[&str]) -> (String, String) {
-    let mut command = Command::new("curl");
-    command.args([
-        "--silent",
-        "--show-error",
-        "--max-time",
-        "15",
-        "--noproxy",
-        "*",
-    ]);
-    command.args(["--write-out", "\n%{http_version} %{http_code}"]);
-    let output = run(command.args(arguments), "", SOON);
+    let output = client::curl(arguments);
     assert_eq!(output.code, 0, "{}", output.err);
     let (body, told) = output.out.rsplit_once('\n').unwrap();
     (told.to_owned(), body.to_owned())
@@ -151,21 +138,15 @@ fn a_client_certificate_is_a_credential_where_it_is_asked_for() {
     let (authority, upstream) = (Authority::new(), Upstream::fine());
     let mut setup = Setup::at(&upstream.origin());
     authority
-        .certificate(&["localhost", "127.0.0.1"])
-        .write(setup.folder(), "door");
-    authority
         .certificate(&["erp.internal"])
         .write(setup.folder(), "erp");
     authority
         .certificate(&["other.internal"])
         .write(setup.folder(), "other");
-    let ca = authority.write(setup.folder()).display().to_string();
-    setup.doors = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = { cert_file = \"door.pem\", key_file = \"door.key\", client_ca_file = \"ca.pem\" }\n".to_owned();
-    setup.callers =
-        "[[callers]]\nname = \"erp\"\nclient_cert = [\"dns:erp.internal\"]\ntenants = [\"acme\"]\n"
-            .to_owned();
+    setup.ask_for_certificates(&authority);
     let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
     let url = format!("{}/v2/employees", gateway.base());
+    let ca = gateway.setup.folder().join("ca.pem").display().to_string();
     let status = |name: &str, keyed: bool| {
         let folder = gateway.setup.folder();
         let (cert, key) = (

@@ -4,11 +4,13 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::harness::client::call;
 use crate::harness::gateway::{KEY, OFFICE_KEY, Setup, caller};
 use crate::harness::program::{Output, run};
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
 use crate::harness::{BINARY, SOON};
+use crate::stand::{Dice, is_long};
 
 fn json_of(output: &Output) -> Value {
     assert_eq!(output.code, 0, "{}", output.err);
@@ -59,7 +61,7 @@ fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
         let verdict = if is_forwarded { "forwarded" } else { "refused" };
         assert_eq!(explained["verdict"], verdict, "{asked:?}: {explained:#}");
         let headers = [("pleo-gateway-key", key), ("pleo-gateway-tenant", tenant)];
-        let answer = crate::harness::client::call(gateway.base(), method, target, &headers, b"");
+        let answer = call(gateway.base(), method, target, &headers, b"");
         assert_eq!(
             answer.status == 200,
             is_forwarded,
@@ -79,6 +81,111 @@ fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
     ];
     let explained = json_of(&gateway.cli(&asked, ""));
     assert_eq!(explained["verdict"], "refused", "{explained:#}");
+}
+
+/// What is denied, for some callers only, tied to a company, or observed.
+const RULES: &str = r#"
+[[routes]]
+catalogue = "*"
+[[routes]]
+name = "no-deletes"
+methods = ["DELETE"]
+path = "/v1/{*rest}"
+deny = true
+[[routes]]
+name = "jobs"
+methods = ["GET"]
+path = "/v3/export-jobs"
+scopes = ["export-jobs:read"]
+company = "query:company_id"
+[[routes]]
+name = "mine"
+path = "/v2/employees/{id}"
+scopes = ["users:read"]
+callers = ["office"]
+[[routes]]
+name = "observed"
+path = "/x/{*rest}"
+scopes = ["nobody:has"]
+observe = true
+"#;
+const PATHS: [&str; 14] = [
+    "/v2/employees",
+    "/v2/employees/7",
+    "/v2/employees/%37%2D",
+    "/v2/employees/",
+    "/V2/employees",
+    "/v1/vendors/7",
+    "/v1/vendors:search",
+    "/v1/vendors%3Asearch",
+    "/v3/export-jobs",
+    "/v3/export-jobs/7",
+    "/x/anything/at/all",
+    "/v1//vendors",
+    "/v1/%2e%2e/x",
+    "/v9/nothing",
+];
+const QUERIES: [&str; 5] = [
+    "",
+    "?company_id=company-1",
+    "?company_id=other",
+    "?company_id=company-1&company_id=other",
+    "?access_token=x",
+];
+const CALLERS: [(&str, &str); 3] = [
+    ("erp", KEY),
+    ("office", OFFICE_KEY),
+    ("reader", "reader-key"),
+];
+
+#[test]
+fn long_explain_foretells_hundreds_of_random_requests_to_the_running_gateway() {
+    let upstream = Upstream::fine();
+    let mut setup = Setup::at(&upstream.origin());
+    setup.routes = RULES.to_owned();
+    let reader = caller("reader", "reader-key", r#"["acme", "beta"]"#);
+    setup.callers += &reader;
+    setup.callers += "scopes = [\"vendors:read\"]\n";
+    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let mut dice = Dice::new();
+    println!("seed {}", dice.seed());
+    let (mut forwarded, rounds) = (0, if is_long() { 5000 } else { 200 });
+    for _ in 0..rounds {
+        let mut any = |count: usize| usize::try_from(dice.below(count as u64)).unwrap();
+        let (name, key) = CALLERS[any(CALLERS.len())];
+        let tenant = ["acme", "acme", "acme", "beta", "gamma", "No"][any(6)];
+        let prefix = ["", "", "/tenants/acme", "/tenants/beta"][any(4)];
+        let path = [prefix, PATHS[any(PATHS.len())], QUERIES[any(QUERIES.len())]].concat();
+        let method = ["GET", "GET", "POST", "DELETE", "PUT"][any(5)];
+        let mut asked = vec!["explain", "--json", "--caller", name];
+        let mut fields = vec![("pleo-gateway-key", key)];
+        if any(4) > 0 {
+            asked.extend(["--tenant", tenant]);
+            fields.push(("pleo-gateway-tenant", tenant));
+        }
+        asked.extend([method, &path]);
+        let explained = json_of(&gateway.cli(&asked, ""));
+        let before = upstream.seen().len();
+        let answer = call(gateway.base(), method, &path, &fields, b"");
+        let sent = upstream.seen().len() - before;
+        let is_forwarded = explained["verdict"] == "forwarded";
+        let told = format!(
+            "{asked:?}: {explained:#}\n{}: {}",
+            answer.status,
+            answer.text()
+        );
+        assert_eq!(is_forwarded, answer.status == 200, "{told}");
+        assert_eq!(is_forwarded, answer.code().is_none(), "{told}");
+        assert_eq!(usize::from(is_forwarded), sent, "{told}");
+        if is_forwarded {
+            let target = upstream.seen().pop().unwrap().head.word(1).to_owned();
+            let foretold = explained["target"].as_str().unwrap();
+            assert!(foretold.ends_with(&target), "{target}: {told}");
+            forwarded += 1;
+        }
+    }
+    println!("{rounds} requests, {forwarded} of them forwarded");
+    assert!(forwarded > rounds / 20, "{forwarded} of {rounds}");
 }
 
 #[test]

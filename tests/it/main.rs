@@ -36,6 +36,7 @@ mod reload;
 mod restored;
 mod rotation;
 mod salvage;
+mod scopes;
 mod secrets;
 mod stand;
 mod token_endpoint;

@@ -160,7 +160,12 @@ fn what_needs_a_restart_and_what_is_taken_at_once_is_told_apart() {
     let said = json_of(&plan(&setup, &new, &["--json"]));
     assert_eq!(
         said["needs_restart"],
-        json!(["[[listen]]", "[proxy]", "[refresh]", "[limits] of links"])
+        json!([
+            "[[listen]]",
+            "[proxy] threads",
+            "[refresh] ahead",
+            "[limits] max_streams"
+        ])
     );
     let taken = said["taken"].to_string();
     for name in [

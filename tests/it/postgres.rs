@@ -236,3 +236,33 @@ async fn a_server_that_only_reads_is_not_available_for_refreshes() {
     assert_ne!(refresh(&serving, "acme").await, 200);
     assert_eq!(stand.authorisation(id)["refresh_calls"], 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_asks_the_database_what_was_granted_and_makes_none() {
+    let (name, url) = database();
+    let stand = stand_at(Store::At(&url), &["acme"]).await;
+    let new = stand.home().join("new.toml");
+    let more = "[[routes]]\nname = \"new\"\npath = \"/v9/new\"\nscopes = [\"made-up:read\"]\n";
+    let text = fs::read_to_string(stand.config()).unwrap();
+    fs::write(&new, format!("{text}{more}")).unwrap();
+    let old = stand.config().display().to_string();
+    let planned = || {
+        let mut command = std::process::Command::new(crate::harness::BINARY);
+        command
+            .args(["plan", "--json", "--against", &old, "-c"])
+            .arg(&new);
+        let ended = crate::harness::program::run(&mut command, "", SOON);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        let plan: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        plan["scopes_missing"][0].clone()
+    };
+    let missing =
+        |known| serde_json::json!({"tenant": "acme", "scopes": ["made-up:read"], "known": known});
+    assert_eq!(planned(), missing(false));
+    sql(
+        &name,
+        "do $$ begin if to_regnamespace('pleo_gateway') is not null then raise 'made'; end if; end $$",
+    );
+    stand.connect("acme");
+    assert_eq!(planned(), missing(true));
+}

@@ -2,65 +2,45 @@
 //! right, and the peer of a unix socket.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
 
-use crate::harness::SOON;
 use crate::harness::authority::Authority;
-use crate::harness::client::call;
+use crate::harness::client::{call, curled};
 use crate::harness::eventually;
 use crate::harness::gateway::{Gateway, Setup};
-use crate::harness::program::run;
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
 
 /// A gateway whose one door asks for certificates of `ca.pem`; `erp` is whoever is `dns:erp.internal`.
-fn asking(authority: &Authority, upstream: &Upstream) -> Gateway {
+fn asking(authority: &Authority, upstream: &Upstream) -> Setup {
     let mut setup = Setup::at(&upstream.origin());
-    let door = authority.certificate(&["localhost", "127.0.0.1"]);
-    door.write(setup.folder(), "door");
-    authority.write(setup.folder());
+    setup.ask_for_certificates(authority);
     authority.write_as(setup.folder(), "servers.pem");
-    setup.doors = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = { cert_file = \"door.pem\", key_file = \"door.key\", client_ca_file = \"ca.pem\" }\n".into();
-    setup.callers =
-        "[[callers]]\nname = \"erp\"\nclient_cert = [\"dns:erp.internal\"]\ntenants = [\"acme\"]\n"
-            .into();
+    setup
+}
+
+fn connected(setup: Setup) -> Gateway {
     setup.start_connected(&[("acme", &Minted::made_up())])
 }
 
 /// The status that whoever shows this certificate gets; `000` if the handshake fails.
 fn shown(gateway: &Gateway, name: &str) -> String {
-    let folder = gateway.setup.folder();
-    let file = |name: &str| Path::new(folder).join(name).display().to_string();
-    let mut curl = Command::new("curl");
-    curl.args([
-        "-sS",
-        "--max-time",
-        "15",
-        "--noproxy",
-        "*",
-        "-o",
-        "/dev/null",
-        "-w",
-        "%{http_code}",
-    ]);
-    curl.args([
-        "--cacert",
-        &file("servers.pem"),
-        "--cert",
-        &file(&format!("{name}.pem")),
-    ]);
-    curl.args(["--key", &file(&format!("{name}.key"))]);
-    curl.arg(format!("{}/v2/employees", gateway.base()));
-    run(&mut curl, "", SOON).out
+    let file = |name: &str| gateway.setup.folder().join(name).display().to_string();
+    let [ca, cert, key] = [
+        "servers.pem",
+        &format!("{name}.pem"),
+        &format!("{name}.key"),
+    ]
+    .map(file);
+    let url = format!("{}/v2/employees", gateway.base());
+    curled(&["--cacert", &ca, "--cert", &cert, "--key", &key, &url])
 }
 
 #[test]
 fn a_certificate_that_is_not_right_ends_in_the_handshake() {
     let (authority, foreign, upstream) = (Authority::new(), Authority::new(), Upstream::fine());
-    let gateway = asking(&authority, &upstream);
+    let gateway = connected(asking(&authority, &upstream));
     let folder = gateway.setup.folder();
     let for_clients = |asked: &mut CertificateParams| {
         asked.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -95,7 +75,7 @@ fn a_certificate_that_is_not_right_ends_in_the_handshake() {
 #[test]
 fn another_authority_for_callers_is_taken_without_a_restart() {
     let (old, new, upstream) = (Authority::new(), Authority::new(), Upstream::fine());
-    let gateway = asking(&old, &upstream);
+    let gateway = connected(asking(&old, &upstream));
     let folder = gateway.setup.folder();
     old.certificate(&["erp.internal"]).write(folder, "old");
     new.certificate(&["erp.internal"]).write(folder, "new");
@@ -108,6 +88,33 @@ fn another_authority_for_callers_is_taken_without_a_restart() {
         (shown(&gateway, "new") == "200").then_some(())
     });
     assert_eq!(shown(&gateway, "old"), "000");
+}
+
+#[test]
+fn a_certificate_on_a_revocation_list_ends_in_the_handshake_also_once_the_list_is_exchanged() {
+    let (authority, upstream) = (Authority::new(), Upstream::fine());
+    let mut setup = asking(&authority, &upstream);
+    let (tls, with_list) = (
+        "\"ca.pem\" }",
+        "\"ca.pem\", client_crl_file = \"crl.pem\" }",
+    );
+    setup.doors = setup.doors.replace(tls, with_list);
+    let folder = setup.folder().to_owned();
+    let certificate = |serial: u64| {
+        let change = |asked: &mut CertificateParams| asked.serial_number = Some(serial.into());
+        authority.certificate_that(&["erp.internal"], change)
+    };
+    for (serial, name) in [(7, "lost"), (8, "kept")] {
+        certificate(serial).write(&folder, name);
+    }
+    authority.write_revoked(&folder, &[7]);
+    let gateway = connected(setup);
+    let both = || (shown(&gateway, "lost"), shown(&gateway, "kept"));
+    assert_eq!(both(), ("000".into(), "200".into()));
+    authority.write_revoked(&folder, &[7, 8]);
+    eventually("the new list to be taken", || {
+        (both() == ("000".into(), "000".into())).then_some(())
+    });
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::fixed::{Fixed, places};
+use super::fixed::{Fixed, named, places};
 use crate::config::Settings;
 use crate::model::caller::{Caller, KeyDigest, Tenants};
 use crate::model::ids::{CallerName, TenantName};
@@ -217,14 +217,6 @@ fn other_keys((old, new): (&Caller, &Caller)) -> Vec<&'static str> {
         ("rate", old.rate != new.rate),
         ("max_in_flight", old.max_in_flight != new.max_in_flight),
     ])
-}
-
-/// The names of what differs.
-fn named<const N: usize>(keys: [(&'static str, bool); N]) -> Vec<&'static str> {
-    keys.into_iter()
-        .filter(|(_, differs)| *differs)
-        .map(|(name, _)| name)
-        .collect()
 }
 
 fn tenants(before: &Snapshot, after: &Snapshot) -> Difference<TenantName, ChangedTenant> {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use http::Method;
 use serde::Serialize;
 
-use super::{Difference, both, named};
+use super::super::fixed::named;
+use super::{Difference, both};
 use crate::model::ids::RouteName;
 use crate::model::route::{Route, RouteOrigin};
 use crate::model::route_table::RouteTable;

@@ -62,15 +62,18 @@ fn mode(text: &str) -> Result<u32, Remedy> {
 
 /// A listener's certificate; the files have to be there and belong together, and the key be closed to others.
 pub(super) fn tls_files(reader: &Reader<'_>) -> Option<TlsFiles> {
+    let of_clients = |name: &str| (reader.knows(name)).then(|| reader.existing_file(name))?;
     let files = TlsFiles {
         cert_file: reader.existing_file("cert_file")?,
         key_file: reader.existing_file("key_file")?,
-        client_ca_file: if reader.knows("client_ca_file") {
-            reader.existing_file("client_ca_file")
-        } else {
-            None
-        },
+        client_ca_file: of_clients("client_ca_file"),
+        client_crl_file: of_clients("client_crl_file"),
     };
+    if files.client_crl_file.is_some() && files.client_ca_file.is_none() {
+        let remedy = "write client_ca_file beside it, or leave it out";
+        let message = "no certificates are asked for that could be revoked";
+        reader.report("client_crl_file", Finding::invalid(message, remedy));
+    }
     if let Err(error) = secrets::check_secret_file(&files.key_file) {
         reader.report("key_file", secrets::finding(&error));
     } else {
@@ -85,6 +88,7 @@ fn certificate(reader: &Reader<'_>, files: &TlsFiles) {
         Some(&files.cert_file),
         Some(&files.key_file),
         files.client_ca_file.as_ref(),
+        files.client_crl_file.as_ref(),
     ];
     if !named.into_iter().flatten().all(|file| file.is_file()) {
         return;
@@ -93,31 +97,35 @@ fn certificate(reader: &Reader<'_>, files: &TlsFiles) {
         cert_file: files.cert_file.clone(),
         key_file: files.key_file.clone(),
         client_ca_file: files.client_ca_file.clone(),
+        client_crl_file: files.client_crl_file.clone(),
     };
     let Err(error) = tls::server_config(&tried) else {
         return;
     };
-    let (file, remedy) = match &error {
-        TlsError::Pair { cert_file, .. } => (
-            Some(cert_file),
-            "name the key that belongs to the first certificate",
-        ),
+    let file = match &error {
+        TlsError::Pair { cert_file, .. } => Some(cert_file),
         TlsError::Pem { file, .. }
         | TlsError::Root { file, .. }
         | TlsError::Verifier { file, .. }
-        | TlsError::Empty(file) => (Some(file), PEM),
-        TlsError::Provider(_) => (None, PEM),
+        | TlsError::Empty { file, .. } => Some(file),
+        TlsError::Provider(_) => None,
     };
-    let key = match file {
-        Some(file) if *file == files.key_file => "key_file",
-        Some(file) if Some(file) == files.client_ca_file.as_ref() => "client_ca_file",
-        _ => "cert_file",
+    let (key, pem) = match file {
+        Some(file) if *file == files.key_file => ("key_file", "one block of BEGIN PRIVATE KEY"),
+        Some(file) if Some(file) == files.client_crl_file.as_ref() => {
+            ("client_crl_file", "blocks of BEGIN X509 CRL")
+        }
+        Some(file) if Some(file) == files.client_ca_file.as_ref() => {
+            ("client_ca_file", "blocks of BEGIN CERTIFICATE")
+        }
+        _ => ("cert_file", "blocks of BEGIN CERTIFICATE"),
+    };
+    let remedy = match &error {
+        TlsError::Pair { .. } => "name the key that belongs to the first certificate".to_owned(),
+        _ => format!("put PEM there: {pem}"),
     };
     reader.report(key, Finding::invalid(error.to_string(), remedy));
 }
-
-const PEM: &str =
-    "put PEM there: blocks of BEGIN CERTIFICATE, or one of BEGIN PRIVATE KEY for a key";
 
 /// `[proxy].public_url`, or the first door's address.
 pub(super) fn public_url(proxy: &Reader<'_>, listens: &[Listen<'_>]) -> String {

@@ -12,7 +12,7 @@ use super::super::reader::Reader;
 use super::super::report::{Finding, ProblemKind};
 use super::super::units::{self, Remedy};
 use crate::model::caller::{Caller, Rate};
-use crate::model::catalogue::{self, Operation, SelectionError};
+use crate::model::catalogue::{self, Operation, Selection, SelectionError};
 use crate::model::ids::{CallerName, RouteName};
 use crate::model::route::{Route, RouteOrigin, Template};
 use crate::model::route_table::RouteTable;
@@ -70,6 +70,13 @@ pub(super) fn read(root: &Reader<'_>, callers: &Callers<'_>) -> RouteTable {
 /// The routes of one entry; none if it is wrong.
 fn route(reader: &Reader<'_>, callers: &Callers<'_>) -> Vec<Route> {
     let shared = Treatment::read(reader, callers);
+    if reader.has("operations") && !reader.has("catalogue") {
+        let remedy = "write catalogue = \"export/v3\" beside it, or leave it out";
+        reader.report(
+            "operations",
+            Finding::invalid("operations are of a catalogue, and none is named", remedy),
+        );
+    }
     match (reader.has("catalogue"), reader.has("path")) {
         (true, false) => from_catalogue(reader, &shared),
         (false, true) => explicit(reader, &shared).into_iter().collect(),
@@ -100,15 +107,16 @@ fn explicit(reader: &Reader<'_>, shared: &Treatment) -> Option<Route> {
         let remedy = "write the scopes that the call needs, or scopes = [] if it needs none";
         reader.warn("scopes", "this route asks for no scope", remedy);
     }
-    let name = name.unwrap_or_else(|| {
-        let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-        format!("{} {}", names.join(","), template.as_str())
-            .trim_start()
-            .to_owned()
-    });
+    let name = name.map_or_else(
+        || {
+            let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            RouteName::of_calls(&methods, template.as_str())
+        },
+        RouteName::new,
+    );
     Some(Route {
         scopes: scopes.unwrap_or_default(),
-        ..shared.route(RouteName::new(name), methods, template)
+        ..shared.route(name, methods, template)
     })
 }
 
@@ -163,10 +171,17 @@ fn from_catalogue(reader: &Reader<'_>, shared: &Treatment) -> Vec<Route> {
         return Vec::new();
     };
     match catalogue::builtin().named(&pattern) {
-        Ok(selection) => {
-            let denied = selection.left_out.iter().filter(|_| shared.deny);
-            let operations = selection.operations.iter().chain(denied);
-            operations
+        Ok(Selection {
+            mut operations,
+            mut left_out,
+        }) => {
+            if shared.deny {
+                operations.append(&mut left_out);
+            }
+            if let Some(nodes) = reader.nodes("operations") {
+                operations = chosen(reader, nodes, &operations, &left_out);
+            }
+            (operations.into_iter())
                 .filter_map(|operation| imported(operation, shared))
                 .collect()
         }
@@ -181,6 +196,53 @@ fn from_catalogue(reader: &Reader<'_>, shared: &Treatment) -> Vec<Route> {
             Vec::new()
         }
     }
+}
+
+/// Those of the operations that `operations` names.
+fn chosen(
+    reader: &Reader<'_>,
+    nodes: &[Node],
+    operations: &[&'static Operation],
+    left_out: &[&'static Operation],
+) -> Vec<&'static Operation> {
+    if nodes.is_empty() {
+        let remedy = "name the operations, or leave the key out for all of them";
+        reader.report(
+            "operations",
+            Finding::invalid("this route is for no operation", remedy),
+        );
+    }
+    let names = || operations.iter().map(|operation| operation.operation_id);
+    let mut chosen: Vec<&Operation> = Vec::new();
+    for node in nodes {
+        let Value::Text(text) = &node.value else {
+            continue;
+        };
+        match (operations.iter()).find(|operation| operation.operation_id == text) {
+            Some(operation) => chosen.push(operation),
+            None => reader.report_node(node, not_imported(text, left_out, nearest(text, names()))),
+        }
+    }
+    chosen
+}
+
+fn not_imported(name: &str, left_out: &[&Operation], near: Option<&str>) -> Finding {
+    let remedy = match left_out.iter().find(|other| other.operation_id == name) {
+        Some(dangerous) if dangerous.is_dangerous() => {
+            "write a route with its path, methods and scopes: no catalogue name imports it"
+                .to_owned()
+        }
+        Some(Operation { api, version, .. }) => {
+            format!("write catalogue = \"{api}/{version}\": no wildcard imports it")
+        }
+        None => match near {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => {
+                "name operations of this catalogue, as config/pleo/operations.csv does".to_owned()
+            }
+        },
+    };
+    Finding::invalid(format!("the catalogue imports no {name:?} here"), remedy)
 }
 
 fn unknown_catalogue(pattern: &str, known: &[String]) -> String {

@@ -205,3 +205,16 @@ fn what_may_not_be_meant_is_a_warning_with_its_place() {
             .contains("warning: admin.listen")
     );
 }
+
+#[test]
+fn a_catalogue_entry_may_name_the_operations_that_it_means() {
+    let text = format!(
+        "{SOUND}[[routes]]\ncatalogue = \"*\"\noperations = [\"searchEmployees\", \"createExportJobV3\"]"
+    );
+    let settings = read(&text).unwrap();
+    let mut names: Vec<&str> = (settings.snapshot.routes.iter())
+        .map(|route| route.name.as_ref())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["createExportJobV3", "searchEmployees"]);
+}

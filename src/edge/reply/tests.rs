@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::*;
 use crate::access::denial::{CallerUnknown, InvalidHost, RouteDenied, TenantUnclear};
 use crate::model::connection::Reason;
-use crate::model::ids::{CallerName, RouteName, TenantName};
+use crate::model::ids::{CallerName, TenantName};
 use crate::model::path::InvalidTarget;
 use crate::net::BoxError;
 use crate::net::dial::DialError;
@@ -22,7 +22,8 @@ fn denied(denial: impl Into<Denial>) -> ProxyError {
         denial: denial.into(),
         caller: Some(CallerName::new("erp")),
         tenant: Some(TenantName::parse("acme").unwrap()),
-        route: Some(RouteName::new("employees")),
+        route: None,
+        operation: None,
     }
     .into()
 }

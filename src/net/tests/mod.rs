@@ -61,6 +61,7 @@ impl Certificate {
             cert_file: self.folder.path().join("cert.pem"),
             key_file: self.folder.path().join("key.pem"),
             client_ca_file: None,
+            client_crl_file: None,
         }
     }
 

@@ -120,6 +120,7 @@ fn the_names_in_a_client_certificate_are_told() {
         let (own, callers) = (Certificate::new(), Certificate::new());
         let files = TlsFiles {
             client_ca_file: Some(callers.files().cert_file),
+            client_crl_file: None,
             ..own.files()
         };
         let door = open(Some(files), ServerLimits::default(), |arrival| async move {

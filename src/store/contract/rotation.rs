@@ -126,7 +126,7 @@ async fn writers_and_a_rotation_do_not_hinder_one_another(
     // The writer still seals with the key that the rotation does away with.
     let writer = open(&["new", "newest"], "p").await;
     let rotating = open(&["newest", "new"], "p").await;
-    let storm = async {
+    let writing_on = async {
         for failures in 0..40 {
             row.failures = failures;
             let written = writer.store.write(change(&row, seen)).await.unwrap();
@@ -141,7 +141,7 @@ async fn writers_and_a_rotation_do_not_hinder_one_another(
             rotate(&rotating).await;
         }
     };
-    tokio::join!(storm, rotations);
+    tokio::join!(writing_on, rotations);
     rotate(&rotating).await;
     let Seen {
         row: now, revision, ..

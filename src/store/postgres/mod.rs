@@ -93,6 +93,14 @@ pub(super) async fn unlock(
     Ok((server, unlocked))
 }
 
+/// True if the database holds our tables. Makes none.
+pub(super) async fn is_founded(address: &ServerAddress) -> Result<bool, OpenError> {
+    let server = Server::new(address)?;
+    let founded = schema::is_founded(&server, &address.to_string()).await;
+    server.close().await;
+    founded
+}
+
 impl Stored {
     fn seal(row: &Connection, made_from: Revision, seals: &Seals) -> Result<Self, StoreError> {
         let mut record = Record::seal(row, signed(made_from.0), seals).map_err(unsealed)?;

@@ -62,6 +62,11 @@ pub(super) async fn unlock(
     Err(failed(ServerError::Silent { sent: false }))
 }
 
+/// True if our tables are there, of whichever version.
+pub(super) async fn is_founded(server: &Server, name: &str) -> Result<bool, OpenError> {
+    Ok(look(server, name).await?.0 > 0)
+}
+
 fn unlocked(
     own: Option<Own>,
     sealer: Sealer,

@@ -5,7 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, RevokedCertParams, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 
@@ -59,6 +62,26 @@ impl Authority {
     /// Writes the authority's own certificate.
     pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         self.write_as(folder, "ca.pem")
+    }
+
+    /// Writes a list of revoked certificates, by their serial numbers.
+    pub(crate) fn write_revoked(&self, folder: &Path, serials: &[u64]) {
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 1, 1),
+            next_update: date_time_ymd(2100, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let signed = list.signed_by(&self.issuer).unwrap();
+        fs::write(folder.join("crl.pem"), signed.pem().unwrap()).unwrap();
     }
 
     pub(crate) fn write_as(&self, folder: &Path, name: &str) -> PathBuf {

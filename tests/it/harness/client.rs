@@ -1,10 +1,13 @@
 //! A caller: one request on a link of its own, and its answer.
 
 use std::io;
+use std::process::Command;
 
 use serde_json::Value;
 
+use super::SOON;
 use super::link::{Head, Link, Rest};
+use super::program::{Output, run};
 
 /// A whole answer.
 #[derive(Debug)]
@@ -105,6 +108,21 @@ pub(crate) fn answer_head(link: &mut Link, method: &str) -> io::Result<(u16, Hea
         };
         return Ok((status, head, rest));
     }
+}
+
+/// Runs curl; what it says ends with a line of the version and the status, `0 000` if there was no answer.
+pub(crate) fn curl(arguments: &[&str]) -> Output {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--max-time", "15"]);
+    command.args(["--noproxy", "*"]);
+    command.args(["--write-out", "\n%{http_version} %{http_code}"]);
+    run(command.args(arguments), "", SOON)
+}
+
+/// The status that curl gets; `000` if the handshake fails.
+pub(crate) fn curled(arguments: &[&str]) -> String {
+    let said = curl(arguments).out;
+    said.rsplit(' ').next().unwrap().to_owned()
 }
 
 /// The whole answer; an error if it is cut off.

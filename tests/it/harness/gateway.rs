@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::authority::Authority;
 use super::client::{Answer, call};
 use super::program::{Output, Program, Stream, run};
 use super::sandbox::{Minted, Sandbox};
@@ -130,6 +131,15 @@ listen = "127.0.0.1:0"
 {more}
 "#
         )
+    }
+
+    /// One door that asks for certificates of `ca.pem`; the only caller is whoever is `dns:erp.internal`.
+    pub(crate) fn ask_for_certificates(&mut self, authority: &Authority) {
+        let door = authority.certificate(&["localhost", "127.0.0.1"]);
+        door.write(self.folder(), "door");
+        authority.write(self.folder());
+        self.doors = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = { cert_file = \"door.pem\", key_file = \"door.key\", client_ca_file = \"ca.pem\" }\n".into();
+        self.callers = "[[callers]]\nname = \"erp\"\nclient_cert = [\"dns:erp.internal\"]\ntenants = [\"acme\"]\n".into();
     }
 
     /// Writes the configuration.

@@ -1,0 +1,74 @@
+//! `scopes suggest`: what the access log shows that callers need, as TOML to paste. Nothing is changed, and nothing is
+//! sent.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use super::arguments::Scopes;
+use super::exit::{Exit, Failure};
+use super::{print, session};
+use crate::app::suggest::{Observed, Suggestion};
+
+pub(super) fn run(config: Option<PathBuf>, command: &Scopes) -> Result<(), Failure> {
+    let Scopes::Suggest { log, refused } = command;
+    let settings = session::load(config)?;
+    let file =
+        fs::read_to_string(&settings.file).map_err(|error| unreadable(&settings.file, &error))?;
+    let file = toml::from_str(&file).map_err(|error| Failure::of(Exit::Configuration, &error))?;
+    let observed = read(log)?;
+    let suggestion = Suggestion::of((&settings.snapshot, &file), &observed, *refused)
+        .map_err(|error| Failure::of(Exit::Data, &error))?;
+    print::line(&format!(
+        "# From {} lines of the access log, in place of every [[callers]] and [[routes]] of {}.\n\
+         # It ends to observe: write [proxy] observe = false, or leave it out. Then `plan -c NEW` shows what changes, and\n\
+         # which scopes connections lack.",
+        observed.lines,
+        settings.file.display()
+    ))?;
+    for remark in &suggestion.remarks {
+        print::line(&format!("# {}", remark.replace(char::is_control, " ")))?;
+    }
+    print::line(suggestion.to_string().trim_end())
+}
+
+fn read(log: &Path) -> Result<Observed, Failure> {
+    let observed = open(log)
+        .and_then(Observed::read)
+        .map_err(|error| unreadable(log, &error))?;
+    match observed.others {
+        Some((count, first)) if observed.lines > 0 => print::remark(&format!(
+            "{count} lines are not of the access log, line {first} is the first: passed over"
+        )),
+        _ => {}
+    }
+    if observed.lines > 0 {
+        return Ok(observed);
+    }
+    let what = match observed.others {
+        None => "is empty",
+        Some(_) => "has no line of the access log",
+    };
+    let words = format!(
+        "{} {what}: the gateway writes it to standard output, one JSON object a line, unless [log] access is false",
+        log.display()
+    );
+    Err(Failure::new(Exit::Data, words))
+}
+
+fn open(log: &Path) -> io::Result<Box<dyn BufRead>> {
+    if log != Path::new("-") {
+        return Ok(Box::new(BufReader::new(File::open(log)?)));
+    }
+    if io::stdin().is_terminal() {
+        print::remark("Reading the access log from standard input; --log names a file.");
+    }
+    Ok(Box::new(io::stdin().lock()))
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::Io,
+        format!("{} cannot be read: {error}", file.display()),
+    )
+}

@@ -65,9 +65,9 @@ pub(super) fn parse(text: &str, findings: &Findings) -> Option<Table> {
         return Some(table(root.get_ref(), "", &place));
     }
     for error in errors {
-        let span = error.span().unwrap_or(0..0);
+        let span = visible(text, error.span().unwrap_or(0..0));
         mask_secret_lines(text, &span, findings);
-        let place = Place::Span(visible(text, span));
+        let place = Place::Span(span);
         let remedy = "write TOML: key = value, texts in double quotes, [section] before its keys";
         let finding = Finding::new(ProblemKind::Syntax, error.message(), remedy);
         findings.report(&place, "", finding);
@@ -126,26 +126,27 @@ fn content(value: &DeValue<'_>, key: &str, place: Placed<'_>) -> Value {
     }
 }
 
-/// A span that has at least one character to point at.
+/// A span that has at least one character to point at, if there is one on its line: the end of a line would show the next.
 fn visible(text: &str, span: Range<usize>) -> Range<usize> {
-    if span.is_empty() && span.end < text.len() && text.is_char_boundary(span.end + 1) {
-        span.start..span.end + 1
-    } else {
-        span
+    match text[span.end..].chars().next() {
+        Some(c) if span.is_empty() && !matches!(c, '\r' | '\n') => {
+            span.start..span.end + c.len_utf8()
+        }
+        _ => span,
     }
 }
 
 /// Whoever forgets a quote around a secret should not find it in a log: blanks out the values of lines that speak of
-/// secrets, and lines that may go on with one.
+/// secrets, and lines that may go on with one. What is wrong at a line's beginning is shown at the end of the line before.
 fn mask_secret_lines(text: &str, span: &Range<usize>, findings: &Findings) {
-    let mut start = text[..span.start]
-        .rfind('\n')
-        .map_or(0, |newline| newline + 1);
+    let before = text[..span.start].trim_end_matches(['\r', '\n']);
+    let mut start = before.rfind('\n').map_or(0, |newline| newline + 1);
     for line in text[start..].split_inclusive('\n') {
         if start > span.end {
             break;
         }
         let value = match line.find('=') {
+            _ if is_in_a_text(&text[..start]) => 0,
             Some(equals) if speaks_of_secrets(line) => equals + 1,
             None if !line.starts_with('[') => 0,
             _ => line.len(),
@@ -153,6 +154,12 @@ fn mask_secret_lines(text: &str, span: &Range<usize>, findings: &Findings) {
         findings.mask(&Place::Span(start + value..start + line.len()));
         start += line.len();
     }
+}
+
+/// True if a text of several lines has begun and not ended.
+fn is_in_a_text(before: &str) -> bool {
+    let odd = |quotes| before.matches(quotes).count() % 2 == 1;
+    odd("\"\"\"") || odd("'''")
 }
 
 fn speaks_of_secrets(line: &str) -> bool {

@@ -6,11 +6,11 @@ mod cookie;
 mod failure;
 pub mod link;
 mod pages;
-mod parameters;
+pub mod parameters;
 mod start;
 #[cfg(test)]
 mod tests;
-mod ticket;
+pub mod ticket;
 
 use std::error::Error;
 use std::fmt;

@@ -14,15 +14,19 @@ const LONGEST_ERROR: usize = 64;
 
 /// A readable answer of the authorise page.
 #[derive(Debug, PartialEq)]
-pub(super) struct Parameters {
-    pub(super) state: Ticket,
+pub struct Parameters {
+    /// Ours, from the visit that led there.
+    pub state: Ticket,
     /// RFC 9207.
-    pub(super) issuer: Option<String>,
-    pub(super) outcome: Outcome,
+    pub issuer: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
 }
 
+/// What the authorise page came to.
 #[derive(Debug, PartialEq)]
-pub(super) enum Outcome {
+pub enum Outcome {
+    /// Good for tokens, once.
     Code(Secret),
     /// The person declined: `access_denied`.
     Declined,
@@ -31,7 +35,7 @@ pub(super) enum Outcome {
 }
 
 /// `None` for anything that Pleo would not send: a parameter twice, none or both of `code` and `error`, no `state` of ours.
-pub(super) fn read(query: &str) -> Option<Parameters> {
+pub fn read(query: &str) -> Option<Parameters> {
     if query.len() > LONGEST_QUERY {
         return None;
     }

@@ -13,7 +13,7 @@ const LENGTH: usize = 43;
 
 /// A random word of 256 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ticket(Secret);
+pub struct Ticket(Secret);
 
 impl Ticket {
     #[expect(
@@ -27,7 +27,7 @@ impl Ticket {
     }
 
     /// `None` if it is none of ours by its very form.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let fits = text.len() == LENGTH
             && text
                 .bytes()
@@ -35,7 +35,8 @@ impl Ticket {
         fits.then(|| Self(Secret::new(text)))
     }
 
-    pub(super) fn secret(&self) -> &Secret {
+    /// The word itself.
+    pub fn secret(&self) -> &Secret {
         &self.0
     }
 

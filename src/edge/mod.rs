@@ -3,7 +3,7 @@
 
 mod answer_body;
 pub mod code;
-mod reply;
+pub mod reply;
 mod request_id;
 mod visit;
 

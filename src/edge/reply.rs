@@ -32,7 +32,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// What an error means for the caller.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub struct Verdict {
     pub(super) code: Code,
     detail: Cow<'static, str>,
     missing_scopes: Option<ScopeSet>,
@@ -44,14 +44,19 @@ pub(super) struct Verdict {
 
 /// What a reply says of the request it answers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct About<'a> {
-    pub(super) request_id: &'a HeaderValue,
-    pub(super) method: &'a Method,
-    pub(super) version: Version,
-    pub(super) tenant: Option<&'a str>,
-    pub(super) route: Option<&'a str>,
+pub struct About<'a> {
+    /// Its id.
+    pub request_id: &'a HeaderValue,
+    /// Its method: HEAD gets no body.
+    pub method: &'a Method,
+    /// Its version: only HTTP/1 knows `Connection`.
+    pub version: Version,
+    /// On whose behalf, once that is established.
+    pub tenant: Option<&'a str>,
+    /// By which route, once one is found.
+    pub route: Option<&'a str>,
     /// Ends the link after this answer.
-    pub(super) close: bool,
+    pub close: bool,
 }
 
 #[derive(Serialize)]
@@ -107,7 +112,7 @@ impl Verdict {
     }
 
     /// The decision for every error there is.
-    pub(super) fn on(error: &ProxyError) -> Self {
+    pub fn on(error: &ProxyError) -> Self {
         match error {
             ProxyError::Denied(denied) => Self::on_denial(denied),
             ProxyError::Malformed(malformed) => Self::on_malformed(*malformed),
@@ -238,7 +243,7 @@ impl Verdict {
     }
 
     /// The response, its body empty for HEAD.
-    pub(super) fn reply(&self, about: About<'_>) -> Response<Outgoing> {
+    pub fn reply(&self, about: About<'_>) -> Response<Outgoing> {
         let body = match *about.method {
             Method::HEAD => Outgoing::Empty,
             _ => Outgoing::Full(self.problem(about)),

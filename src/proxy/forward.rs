@@ -63,7 +63,7 @@ impl Forwarder {
 }
 
 /// True for a 401 that may be about the token; one that is about scopes never leads to a refresh (design.md R7).
-pub(super) fn doubts_token(answer: &Answer) -> bool {
+pub fn doubts_token<B>(answer: &Response<B>) -> bool {
     let about_scope = |value: &http::HeaderValue| {
         let needle = b"insufficient_scope";
         value

@@ -25,7 +25,7 @@ const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 pleo-gateway");
 
 /// The head of a request that holds nothing that must not reach Pleo, and no credential yet.
 #[derive(Clone)]
-pub(super) struct CleanHead {
+pub struct CleanHead {
     method: Method,
     target: PathAndQuery,
     headers: HeaderMap,
@@ -40,7 +40,7 @@ impl fmt::Debug for CleanHead {
 
 /// How long the body is that goes with a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub enum Framing {
     /// There is none.
     Empty,
     /// The caller said how long it is; hyper says it again.
@@ -50,7 +50,7 @@ pub(super) enum Framing {
 }
 
 /// Refuses what has two readings or came back to us, before anybody is asked who calls.
-pub(super) fn check(head: &request::Parts) -> Result<(), ProxyError> {
+pub fn check(head: &request::Parts) -> Result<(), ProxyError> {
     let headers = &head.headers;
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
@@ -92,7 +92,7 @@ fn names_us(via: &HeaderValue) -> bool {
 }
 
 /// Takes off what must not reach Pleo and puts on what is ours, except for the credential.
-pub(super) fn clean(
+pub fn clean(
     head: request::Parts,
     permit: &Permit,
     framing: Framing,
@@ -121,7 +121,7 @@ pub(super) fn clean(
 
 impl CleanHead {
     /// The request as it is sent: `Authorization` is set, never appended. The value is marked sensitive where it is made.
-    pub(super) fn inject<B>(mut self, bearer: &Bearer, body: B) -> Request<B> {
+    pub fn inject<B>(mut self, bearer: &Bearer, body: B) -> Request<B> {
         self.headers.insert(AUTHORIZATION, bearer.value().clone());
         let mut request = Request::new(body);
         *request.method_mut() = self.method;
@@ -172,13 +172,11 @@ pub(super) fn strip_named(headers: &mut HeaderMap) {
     let lists: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
     for name in lists
         .iter()
-        .filter_map(|list| list.to_str().ok())
-        .flat_map(|list| list.split(','))
+        .flat_map(|list| list.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| *name != CONNECTION)
     {
-        let name = name.trim();
-        if !name.eq_ignore_ascii_case("connection") {
-            headers.remove(name);
-        }
+        headers.remove(name);
     }
 }
 

@@ -6,7 +6,7 @@ mod answer;
 pub mod error;
 #[cfg(test)]
 mod fixture;
-mod forward;
+pub mod forward;
 pub mod headers;
 pub mod journey;
 mod location;

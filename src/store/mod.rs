@@ -15,7 +15,7 @@ pub mod private;
 pub mod rotation;
 mod rows;
 pub mod salvage;
-mod seal;
+pub mod seal;
 pub mod sealing_keys;
 mod sqlite;
 #[cfg(test)]

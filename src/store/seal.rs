@@ -18,14 +18,17 @@ const HEAD: usize = 1 + 4 + NONCE_LEN;
 
 /// Where a sealed secret belongs. It opens nowhere else.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Label<'a> {
-    pub(super) provider: &'a ProviderId,
+pub struct Label<'a> {
+    /// Whose secret it is.
+    pub provider: &'a ProviderId,
     /// Empty for what is the store's own.
-    pub(super) tenant: &'a str,
-    pub(super) epoch: Epoch,
-    pub(super) generation: Generation,
+    pub tenant: &'a str,
+    /// Of the row.
+    pub epoch: Epoch,
+    /// Of the row.
+    pub generation: Generation,
     /// Which secret of the row.
-    pub(super) field: &'a str,
+    pub field: &'a str,
 }
 
 /// Why something was not sealed or opened.
@@ -44,14 +47,14 @@ pub enum SealError {
 
 /// Seals with the first of its keys, opens with all.
 #[derive(Clone, Debug)]
-pub(super) struct Sealer {
+pub struct Sealer {
     first: SealingKey,
     others: Vec<SealingKey>,
 }
 
 impl Sealer {
     /// `None` without a key.
-    pub(super) fn new(keys: Vec<SealingKey>) -> Option<Self> {
+    pub fn new(keys: Vec<SealingKey>) -> Option<Self> {
         let mut keys = keys.into_iter();
         Some(Self {
             first: keys.next()?,
@@ -71,7 +74,7 @@ impl Sealer {
     }
 
     /// Seals for one place.
-    pub(super) fn seal(&self, label: &Label<'_>, secret: &[u8]) -> Result<Vec<u8>, SealError> {
+    pub fn seal(&self, label: &Label<'_>, secret: &[u8]) -> Result<Vec<u8>, SealError> {
         let mut nonce = [0; NONCE_LEN];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| SealError::Random)?;
         let key = tenant_key(&self.first, label)?;
@@ -94,11 +97,7 @@ impl Sealer {
     }
 
     /// Opens what was sealed for this place.
-    pub(super) fn open(
-        &self,
-        label: &Label<'_>,
-        sealed: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub fn open(&self, label: &Label<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (nonce, text) = sealed
             .split_at_checked(HEAD)
             .and_then(|(head, text)| {

@@ -111,6 +111,15 @@ fn what_connection_names_concerns_this_link_only() {
 }
 
 #[test]
+fn what_connection_names_beside_other_bytes_too() {
+    let mut head = fixture::head(Method::GET, "/", &[("x-secret", "1")]);
+    let odd = HeaderValue::from_bytes(b"\xFF, X-Secret").unwrap();
+    head.headers.insert(CONNECTION, odd);
+    let head = cleaned(head, Framing::Empty);
+    assert!(!head.headers.contains_key("x-secret"));
+}
+
+#[test]
 fn connection_cannot_remove_what_we_add() {
     let fields = [(
         "connection",

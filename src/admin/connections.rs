@@ -39,12 +39,11 @@ impl Admin {
             (&Method::GET, None) => self.shown(self.tokens.show(&tenant).await),
             (&Method::GET, Some("history")) => self.history(&tenant).await,
             (&Method::POST, Some("refresh")) => self.shown(self.tokens.refresh(&tenant).await),
-            (&Method::POST, Some("verify")) => self.shown(
-                self.tokens
-                    .verify(&tenant)
-                    .await
-                    .map(|verified| verified.connection),
-            ),
+            (&Method::POST, Some("verify")) => {
+                let snapshot = self.snapshot.load_full();
+                let pinned = snapshot.pinned_company(&tenant);
+                self.shown(self.tokens.verify(&tenant, pinned).await)
+            }
             (&Method::POST, Some("disconnect")) => {
                 self.shown(self.tokens.disconnect(&tenant, false).await)
             }
@@ -63,12 +62,17 @@ impl Admin {
     async fn list(&self) -> Answer {
         match self.tokens.list().await {
             Ok(rows) => {
-                let rows: Vec<Summary> = rows
-                    .iter()
-                    .flatten()
-                    .map(|row| Summary::of(row, &self.policy))
-                    .collect();
-                json(StatusCode::OK, &value!({ "connections": rows }))
+                let (mut shown, mut unreadable) = (Vec::new(), Vec::new());
+                for row in rows {
+                    match row {
+                        Ok(row) => shown.push(Summary::of(&row, &self.policy)),
+                        Err((tenant, error)) => {
+                            unreadable.push(value!({ "tenant": tenant, "why": chain(&error) }));
+                        }
+                    }
+                }
+                let list = value!({ "connections": shown, "unreadable": unreadable });
+                json(StatusCode::OK, &list)
             }
             Err(error) => failed(&error),
         }
@@ -102,18 +106,22 @@ pub(super) fn failed(error: &OperateError) -> Answer {
         | OperateError::NotRefreshed(_)
         | OperateError::KeyRejected(_)
         | OperateError::NoCompany
+        | OperateError::ScopesLost(_)
+        | OperateError::NotInstalled(_)
         | OperateError::Restored(_)
         | OperateError::Refused
         | OperateError::ReauthorizationRequired => StatusCode::CONFLICT,
-        OperateError::NothingToVerify | OperateError::NotAKey(_) => {
+        OperateError::NothingToVerify | OperateError::NotAKey(_) | OperateError::NotAToken(_) => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        OperateError::Silent | OperateError::Uninstall(_) => StatusCode::BAD_GATEWAY,
-        OperateError::TryAgain { .. } | OperateError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        OperateError::Silent(_) | OperateError::Uninstall(_) => StatusCode::BAD_GATEWAY,
+        OperateError::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+        OperateError::Store(error) if error.is_damage() => StatusCode::INTERNAL_SERVER_ERROR,
+        OperateError::TryAgain { .. } | OperateError::Store(_) | OperateError::StoreAway => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
-    tracing::info!(
-        error = chain(error),
-        "an operator's wish was not carried out"
-    );
-    problem(status, &error.to_string())
+    let words = chain(error);
+    tracing::info!(error = words, "an operator's wish was not carried out");
+    problem(status, &words)
 }

@@ -23,13 +23,22 @@ use crate::refresh::policy::Policy;
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
 use crate::telemetry::metrics::Metrics;
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, acting};
 
 /// An answer of this door.
 pub type Answer = Response<Full<Bytes>>;
 
-/// An operator asks for a reload; where to say how it went: what needs a restart, by name, or every problem.
-pub type ReloadWish = oneshot::Sender<Result<Vec<&'static str>, String>>;
+/// Whoever comes in by this door, for the audit.
+const WHO: &str = "admin";
+
+/// A wish for a reload.
+#[derive(Debug)]
+pub struct ReloadWish {
+    /// Whose it is, for the audit.
+    pub who: &'static str,
+    /// Where to say how it went: what needs a restart, by name, or every problem.
+    pub tell: oneshot::Sender<Result<Vec<&'static str>, String>>,
+}
 
 /// The operators' door.
 #[derive(Debug)]
@@ -105,7 +114,7 @@ impl Admin {
             _ => match path.strip_prefix("/v1/connections") {
                 Some(rest) => {
                     let rest = rest.to_owned();
-                    self.connections(&rest, request).await
+                    acting::on_behalf_of(WHO, self.connections(&rest, request)).await
                 }
                 None => problem(
                     StatusCode::NOT_FOUND,
@@ -136,7 +145,12 @@ impl Admin {
 
     async fn reload(&self) -> Answer {
         let (tell, told) = oneshot::channel();
-        if self.reload.send(tell).await.is_err() {
+        if self
+            .reload
+            .send(ReloadWish { who: WHO, tell })
+            .await
+            .is_err()
+        {
             return problem(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the gateway is shutting down",

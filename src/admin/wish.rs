@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use crate::net::body::MessageBody;
 use http::StatusCode;
+use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::connections::failed;
-use super::{Admin, Answer, json, problem};
+use super::{Admin, Answer, WHO, json, problem};
 use crate::connect::link::{self, LinkError, Terms};
 use crate::model::ids::TenantName;
 use crate::model::query;
@@ -81,7 +82,7 @@ impl Admin {
             scopes: self.snapshot.load().scopes_to_ask(tenant),
             expires: flags.expires_in.unwrap_or(LINK_LASTS),
             allow_shared_company: flags.allow_shared_company,
-            who: "admin".to_owned(),
+            who: WHO.to_owned(),
         };
         let issued = link::issue(&self.store, &self.tokens, &self.public_url, tenant, terms).await;
         match issued {
@@ -148,17 +149,33 @@ impl Admin {
     }
 }
 
-/// A whole body that is not too large.
+/// A whole body that is not too large, in room for all of it: growing would leave copies behind.
 async fn read<B: MessageBody>(body: B) -> Result<Zeroizing<String>, Answer> {
-    let whole = Limited::new(body, brought::LONGEST);
-    let whole = whole.collect();
-    let Ok(Ok(whole)) = tokio::time::timeout(ARRIVES_WITHIN, whole).await else {
+    let mut body = Limited::new(body, brought::LONGEST);
+    let room = body
+        .size_hint()
+        .upper()
+        .and_then(|most| usize::try_from(most).ok());
+    let room = room.map_or(brought::LONGEST, |most| most.min(brought::LONGEST));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    let arrived = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            if let Some(data) = frame.data_ref() {
+                bytes.extend_from_slice(data);
+            }
+        }
+        true
+    };
+    if !matches!(
+        tokio::time::timeout(ARRIVES_WITHIN, arrived).await,
+        Ok(true)
+    ) {
         let words = "the body is too large, too slow, or broke off";
         return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, words));
-    };
-    let bytes = whole.to_bytes();
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+    }
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => Ok(Zeroizing::new(text)),
         Err(_) => Err(unprocessable("the body is no text")),
     }
 }

@@ -231,7 +231,8 @@ impl Running {
     /// Reads the configuration again: all or nothing. How it went is logged.
     pub async fn reload(&self) {
         let (tell, told) = oneshot::channel();
-        if self.reload.send(tell).await.is_ok() {
+        let who = reload::WHO;
+        if self.reload.send(ReloadWish { who, tell }).await.is_ok() {
             // Nobody answers only when the process ends.
             let _ = told.await;
         }

@@ -23,6 +23,9 @@ use crate::telemetry::audit;
 use crate::telemetry::chain::chain;
 use crate::telemetry::metrics::Metrics;
 
+/// Who reads the configuration again when its file has changed, or at a signal, for the audit.
+pub(super) const WHO: &str = "gateway";
+
 /// What a reload needs, and what it changes.
 #[derive(Debug)]
 pub(super) struct Reload {
@@ -121,11 +124,12 @@ impl Reload {
             self.say(&done);
             watch.follow(self.watched());
             if let Ok(restart) = &done {
-                self.note(restart).await;
+                let who = wish.as_ref().map_or(WHO, |wish| wish.who);
+                self.note(who, restart).await;
             }
             if let Some(wish) = wish {
                 // Whoever asked may have gone away.
-                let _ = wish.send(done);
+                let _ = wish.tell.send(done);
             }
         }
     }
@@ -158,11 +162,11 @@ impl Reload {
     }
 
     /// A store that is away stops no reload.
-    async fn note(&self, restart: &[&'static str]) {
+    async fn note(&self, who: &str, restart: &[&'static str]) {
         let entry = AuditEntry {
             at: self.clock.wall(),
             tenant: None,
-            who: "gateway".to_owned(),
+            who: who.to_owned(),
             what: AuditKind::ConfigurationReloaded,
             detail: match restart {
                 [] => String::new(),

@@ -167,6 +167,11 @@ impl Rooms {
             salvage,
             sealing_key,
         } = open::open(store, &owner, clock.clone()).await?;
+        for other in owners.neighbours() {
+            if !other.holds(sealing_key) {
+                tracing::warn!(%other, key = %sealing_key, "a running process cannot open what this one writes: give it the key in [store] sealing_keys and restart it");
+            }
+        }
         let rotation = Rotation {
             store: store.clone(),
             salvage: salvage.clone(),

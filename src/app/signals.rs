@@ -1,4 +1,4 @@
-//! What the operating system asks of the process: drain, end at once, reload.
+//! What the operating system asks of the process: drain, end at once, reload; of a command, to end.
 
 use std::io;
 
@@ -21,6 +21,17 @@ pub enum Asked {
     Reload,
 }
 
+/// Which signal asked a command to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// SIGTERM.
+    Terminated,
+    /// SIGINT: Ctrl-C.
+    Interrupted,
+    /// SIGHUP: the terminal is gone.
+    HungUp,
+}
+
 impl Signals {
     /// Begins to listen. From now on these signals do not end the process by themselves.
     pub fn listen() -> io::Result<Self> {
@@ -37,6 +48,15 @@ impl Signals {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hang_up.recv() => Asked::Reload,
+        }
+    }
+
+    /// The next one, for a command: it reads no configuration again, so each of them asks it to end.
+    pub async fn next_end(&mut self) -> End {
+        tokio::select! {
+            _ = self.terminate.recv() => End::Terminated,
+            _ = self.interrupt.recv() => End::Interrupted,
+            _ = self.hang_up.recv() => End::HungUp,
         }
     }
 }

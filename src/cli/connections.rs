@@ -1,22 +1,22 @@
 //! `connections …`: the tenants' Pleo connections, from the command line. Works on the store by itself, whether or not
 //! gateways are running on it.
 
-use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use super::arguments::{Connections, Kind, One};
 use super::exit::{Exit, Failure};
 use super::session::{self, Session};
-use super::{import, print};
-use crate::connect::link::{self, Terms};
+use super::{import, input, print};
+use crate::connect::link::{self, LinkError, Terms};
 use crate::model::connection::Connection;
 use crate::model::ids::TenantName;
 use crate::tokens::api_key::{self, ApiKey, KeyKind, KeyTerms, NotAKey};
 use crate::tokens::operate::OperateError;
 use crate::tokens::summary::{HistoryRow, Summary};
+
+/// A little more than the longest key, so that a longer one is noticed.
+const LONGEST_READ: usize = api_key::LONGEST + 3;
 
 /// Over the columns of [`columns`].
 const HEAD: [&str; 6] = [
@@ -69,7 +69,7 @@ async fn list(session: &Session, json: bool) -> Result<(), Failure> {
     for row in session.tokens().list().await.map_err(Failure::from)? {
         match row {
             Ok(row) => summaries.push(Summary::of(&row, session.policy())),
-            Err(tenant) => unreadable.push(tenant),
+            Err((tenant, error)) => unreadable.push((tenant, Failure::from(error))),
         }
     }
     if json {
@@ -82,15 +82,12 @@ async fn list(session: &Session, json: bool) -> Result<(), Failure> {
         let rows: Vec<_> = summaries.iter().map(columns).collect();
         print::table(&HEAD, &rows)?;
     }
-    if unreadable.is_empty() {
-        return Ok(());
+    let mut exit = None;
+    for (tenant, failure) in &unreadable {
+        print::error(&format!("tenant {tenant}: {}", failure.words()));
+        exit.get_or_insert(failure.exit());
     }
-    for tenant in &unreadable {
-        print::error(&format!(
-            "the row of tenant {tenant} cannot be opened: it was changed by another hand, or its sealing key is not configured"
-        ));
-    }
-    Err(Failure::told(Exit::Data))
+    exit.map_or(Ok(()), |exit| Err(Failure::told(exit)))
 }
 
 fn columns(summary: &Summary) -> Vec<String> {
@@ -118,7 +115,10 @@ async fn show(session: &Session, one: &One) -> Result<(), Failure> {
 
 async fn set_key(session: &Session, one: &One, terms: &KeyTerms) -> Result<(), Failure> {
     let tenant = tenant(one)?;
-    let key = read_key().map_err(|error| Failure::of(Exit::Io, &error))?;
+    let asked_for = format!("The API key of tenant {tenant}, on one line (it is not shown): ");
+    let key = input::secret(&asked_for, LONGEST_READ)
+        .await
+        .map_err(|error| Failure::of(Exit::Io, &error))?;
     let key = std::str::from_utf8(&key).map_err(|_| NotAKey::Characters);
     let key = key.and_then(ApiKey::parse).map_err(OperateError::from)?;
     let row = session.tokens().set_key(&tenant, key, terms).await?;
@@ -126,36 +126,12 @@ async fn set_key(session: &Session, one: &One, terms: &KeyTerms) -> Result<(), F
     tell(session, &row, one.json, Some(words))
 }
 
-/// A little more than the longest key, so that a longer one is noticed.
-fn read_key() -> std::io::Result<Zeroizing<Vec<u8>>> {
-    const MOST: usize = api_key::LONGEST + 3;
-    // Room for all of it, so that growing leaves no copies behind.
-    let mut key = Zeroizing::new(Vec::with_capacity(2 * MOST));
-    let input = std::io::stdin().lock();
-    input.take(MOST as u64).read_to_end(&mut key)?;
-    Ok(key)
-}
-
 async fn verify(session: &Session, one: &One) -> Result<(), Failure> {
     let tenant = tenant(one)?;
-    let verified = session.tokens().verify(&tenant).await?;
     let pinned = session.pinned_company(&tenant);
-    let expected = pinned.as_ref().or(verified.connection.company.as_ref());
-    if let (Some(expected), Some(got)) = (expected, verified.identity.company.as_ref())
-        && expected != got
-    {
-        return Err(OperateError::WrongCompany {
-            expected: expected.clone(),
-            got: got.clone(),
-        }
-        .into());
-    }
-    tell(
-        session,
-        &verified.connection,
-        one.json,
-        Some("Pleo accepts the credential, and it is for this company."),
-    )
+    let row = session.tokens().verify(&tenant, pinned.as_ref()).await?;
+    let words = "Pleo accepts the credential; company and scopes are as held here.";
+    tell(session, &row, one.json, Some(words))
 }
 
 async fn refresh(session: &Session, one: &One) -> Result<(), Failure> {
@@ -254,7 +230,10 @@ async fn link(
     let (store, tokens) = (session.store(), session.tokens());
     let issued = link::issue(store, tokens, session.connect_url(), &tenant, terms)
         .await
-        .map_err(|error| Failure::of(Exit::Unavailable, &error))?;
+        .map_err(|error| match error {
+            LinkError::Store(error) => OperateError::Store(error),
+            LinkError::Tenant(error) => error,
+        })?;
     if one.json {
         return print::json(&issued.to_json());
     }
@@ -280,7 +259,10 @@ impl From<OperateError> for Failure {
             | OperateError::ReauthorizationRequired
             | OperateError::KeyRejected(_)
             | OperateError::Refused
-            | OperateError::Store(_) => Exit::Unavailable,
+            | OperateError::NotInstalled(_)
+            | OperateError::StoreAway => Exit::Unavailable,
+            OperateError::Store(error) => error.into(),
+            OperateError::Panicked => Exit::Internal,
             OperateError::WouldReplace(tenant) => {
                 let words =
                     format!("{error}: add --replace to replace it, or `connections show {tenant}`");
@@ -291,15 +273,17 @@ impl From<OperateError> for Failure {
                 return Self::new(Exit::Data, words);
             }
             OperateError::WrongCompany { .. }
+            | OperateError::ScopesLost(_)
             | OperateError::NothingToVerify
             | OperateError::NoCompany
             | OperateError::NotAKey(_)
+            | OperateError::NotAToken(_)
             | OperateError::NotRefreshed(_)
             | OperateError::NotUncertain(_)
             | OperateError::Restored(_) => Exit::Data,
-            OperateError::Silent | OperateError::TryAgain { .. } | OperateError::Uninstall(_) => {
-                Exit::TryAgain
-            }
+            OperateError::Silent(_)
+            | OperateError::TryAgain { .. }
+            | OperateError::Uninstall(_) => Exit::TryAgain,
         };
         Self::of(exit, &error)
     }

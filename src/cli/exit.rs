@@ -3,6 +3,9 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use crate::app::signals::End;
+use crate::store::StoreError;
+
 /// The exit codes that users rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -25,6 +28,32 @@ pub enum Exit {
     Permission = 77,
     /// The configuration, or a sealing key, is wrong or missing.
     Configuration = 78,
+    /// Ended by SIGHUP, as shells tell it: 128 and the signal's number.
+    HungUp = 129,
+    /// Ended by SIGINT.
+    Interrupted = 130,
+    /// Ended by SIGTERM.
+    Terminated = 143,
+}
+
+impl From<End> for Exit {
+    fn from(end: End) -> Self {
+        match end {
+            End::HungUp => Self::HungUp,
+            End::Interrupted => Self::Interrupted,
+            End::Terminated => Self::Terminated,
+        }
+    }
+}
+
+impl From<&StoreError> for Exit {
+    fn from(error: &StoreError) -> Self {
+        if error.is_damage() {
+            Self::Data
+        } else {
+            Self::Unavailable
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

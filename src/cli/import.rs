@@ -1,13 +1,11 @@
 //! `connections import`: one pair from standard input, or many from a file.
 
-use std::io::{BufRead, Read};
 use std::path::Path;
-
-use zeroize::Zeroizing;
 
 use super::arguments::ImportOptions;
 use super::connections::parse_tenant;
 use super::exit::{Exit, Failure};
+use super::input::{self, Lines};
 use super::print;
 use super::session::Session;
 use crate::model::connection::Connection;
@@ -29,13 +27,12 @@ async fn one(
     tenant: &TenantName,
     options: &ImportOptions,
 ) -> Result<(), Failure> {
-    let mut text = Zeroizing::new(String::new());
-    std::io::stdin()
-        .lock()
-        .take(brought::LONGEST as u64)
-        .read_to_string(&mut text)
+    let text = input::all(brought::LONGEST)
+        .await
         .map_err(|error| Failure::of(Exit::Io, &error))?;
-    let brought = parse(&text)?;
+    let text = std::str::from_utf8(&text)
+        .map_err(|_| Failure::new(Exit::Data, "standard input is no text"))?;
+    let brought = parse(text)?;
     let other = |named: &String| named != tenant.as_ref();
     if brought.tenant.as_ref().is_some_and(other) {
         return Err(Failure::new(
@@ -56,15 +53,21 @@ async fn one(
 async fn many(session: &Session, file: &Path, options: &ImportOptions) -> Result<(), Failure> {
     let mut failures = Vec::new();
     let mut imported = 0_usize;
-    for (place, text) in lines(file)?.enumerate() {
-        let text = Zeroizing::new(text.map_err(|error| Failure::of(Exit::Io, &error))?);
+    let mut lines = Lines::of(file).map_err(|error| unreadable(file, &error))?;
+    let mut number = 0_usize;
+    while let Some(text) = lines
+        .next()
+        .await
+        .map_err(|error| unreadable(file, &error))?
+    {
+        number += 1;
         if text.trim().is_empty() {
             continue;
         }
         match import_line(session, &text, options).await {
             Ok(()) => imported += 1,
             Err(failure) => {
-                let words = format!("line {}: {}", place + 1, failure.words());
+                let words = format!("line {number}: {}", failure.words());
                 print::error(&words);
                 failures.push(failure);
             }
@@ -83,17 +86,11 @@ async fn many(session: &Session, file: &Path, options: &ImportOptions) -> Result
         .map_or(Ok(()), |first| Err(Failure::told(first.exit())))
 }
 
-fn lines(file: &Path) -> Result<Box<dyn Iterator<Item = std::io::Result<String>>>, Failure> {
-    if file == Path::new("-") {
-        return Ok(Box::new(std::io::stdin().lines()));
-    }
-    let opened = std::fs::File::open(file).map_err(|error| {
-        Failure::new(
-            Exit::Io,
-            format!("{} cannot be read: {error}", file.display()),
-        )
-    })?;
-    Ok(Box::new(std::io::BufReader::new(opened).lines()))
+fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Io,
+        format!("{} cannot be read: {error}", file.display()),
+    )
 }
 
 async fn import_line(

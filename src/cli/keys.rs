@@ -37,11 +37,15 @@ async fn rotate(session: &Session, json: bool) -> Result<(), Failure> {
         let failed: Vec<_> = (done.failed.iter())
             .map(|(name, why)| serde_json::json!({ "name": name, "why": why }))
             .collect();
+        let sealing_otherwise: Vec<_> = (done.sealing_otherwise.iter())
+            .map(|one| serde_json::json!({ "process": one.to_string(), "key_id": one.key() }))
+            .collect();
         print::json(&serde_json::json!({
             "key_id": rotation.key.to_string(),
             "resealed": done.resealed,
             "already": done.already,
             "failed": failed,
+            "sealing_otherwise": sealing_otherwise,
         }))?;
     } else {
         print::remark(&format!(
@@ -55,6 +59,16 @@ async fn rotate(session: &Session, json: bool) -> Result<(), Failure> {
     if !done.failed.is_empty() {
         print::error("what failed needs the key that sealed it: keep the old keys");
         return Err(Failure::told(Exit::Data));
+    }
+    if !done.sealing_otherwise.is_empty() {
+        for one in &done.sealing_otherwise {
+            print::error(&format!("{one} still seals with key {}", one.key()));
+        }
+        print::error(
+            "keep the old keys: put the new one first in [store] sealing_keys for these processes too, restart them, then \
+             run this again",
+        );
+        return Err(Failure::told(Exit::TryAgain));
     }
     if !json {
         print::remark(
@@ -75,7 +89,7 @@ impl From<RotationError> for Failure {
                      sealing_keys, then run this again"
                 ),
             ),
-            RotationError::Store(_) => Self::of(Exit::Unavailable, &error),
+            RotationError::Store(cause) => Self::of(cause.into(), &error),
         }
     }
 }

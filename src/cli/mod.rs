@@ -11,6 +11,7 @@ mod exit;
 mod explain;
 mod health;
 mod import;
+mod input;
 mod keys;
 mod memory;
 mod plan;

@@ -9,6 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::exit::{Exit, Failure};
 use super::print;
 use crate::app::rooms::{Rooms, StartError, StartKind};
+use crate::app::signals::Signals;
 use crate::config::{self, Environment, ExitKind, Problems, Settings};
 use crate::drain::Tasks;
 use crate::model::ids::{CompanyId, TenantName};
@@ -17,6 +18,7 @@ use crate::model::snapshot::Snapshot;
 use crate::refresh::policy::Policy;
 use crate::store::ConnectionStore;
 use crate::store::rotation::Rotation;
+use crate::telemetry::logs;
 use crate::tokens::Tokens;
 
 /// The rooms and what they were built from.
@@ -32,17 +34,40 @@ pub(super) fn run(
     command: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let settings = load(config)?;
+    logs::start_warnings(&settings.log.level)
+        .map_err(|error| Failure::of(Exit::Configuration, &error))?;
     let runtime = runtime()?;
-    runtime.block_on(async {
-        let tasks = Tasks::on(runtime.handle().clone());
-        let rooms = Rooms::open(&settings, "cli", tasks)
-            .await
-            .map_err(|error| Failure::from(&error))?;
-        let session = Session { rooms, settings };
-        let outcome = command(&session).await;
-        session.rooms.close().await;
-        outcome
-    })
+    let tasks = Tasks::on(runtime.handle().clone());
+    let outcome = runtime.block_on(until_ended(settings, tasks, command));
+    // Whoever still waits for standard input is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// A signal ends the command, and not what it has begun at Pleo: whose answer would be lost is waited for.
+async fn until_ended(
+    settings: Settings,
+    tasks: Tasks,
+    command: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut signals = Signals::listen().map_err(|error| Failure::of(Exit::Internal, &error))?;
+    let rooms = tokio::select! {
+        rooms = Rooms::open(&settings, "cli", tasks) => rooms.map_err(|error| Failure::from(&error))?,
+        end = signals.next_end() => return Err(Failure::told(end.into())),
+    };
+    let session = Session { rooms, settings };
+    let outcome = tokio::select! {
+        outcome = command(&session) => outcome,
+        end = signals.next_end() => {
+            print::remark("Ending: what is under way at Pleo is waited for. Once more ends at once, and may cost a consent.");
+            Err(Failure::told(end.into()))
+        }
+    };
+    tokio::select! {
+        () = session.rooms.close() => outcome,
+        // What is in the air is cut: whoever waits for it sees a death (R2).
+        end = signals.next_end() => Err(Failure::told(end.into())),
+    }
 }
 
 /// For everything but callers' traffic: refreshes, store, browsers, operators.

@@ -13,6 +13,7 @@ use crate::model::scope::ScopeSet;
 use crate::pleo::answer::TokenAnswer;
 use crate::secret::Secret;
 use crate::store::{ConnectLink, Visit};
+use crate::tokens::acting;
 use crate::tokens::consent::{Adopted, Consent, OpenConsent};
 
 /// Who consents, for the audit.
@@ -35,9 +36,8 @@ impl Connect {
         let arrived = self.arrived(&parameters, headers).await?;
         let code = self.code(parameters, &arrived)?;
         let connect = self.clone();
-        let task = self
-            .tasks()
-            .spawn(async move { connect.carry_out(arrived, code).await });
+        let carried_out = async move { connect.carry_out(arrived, code).await };
+        let task = self.tasks().spawn(acting::on_behalf_of(WHO, carried_out));
         task.await.unwrap_or(Err(Failure::INTERNAL))
     }
 

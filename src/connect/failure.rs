@@ -164,6 +164,13 @@ impl Failure {
         happened: "What Pleo gave was refused by Pleo itself, or is incomplete. Nothing was connected.",
         next: AGAIN,
     };
+    pub(super) const OVERTAKEN: &Self = &Self {
+        status: StatusCode::CONFLICT,
+        reference: "overtaken",
+        title: "Something else came first",
+        happened: "While you gave access, this connection was ended or replaced, by another consent or by the people who run the gateway. The access that you gave is not in use.",
+        next: OPERATOR,
+    };
     pub(super) const BUSY: &Self = &Self {
         status: StatusCode::SERVICE_UNAVAILABLE,
         reference: "busy",
@@ -205,6 +212,7 @@ pub(super) fn of_consent(error: &ConsentError) -> &'static Failure {
         ConsentError::Unverified => Failure::UNVERIFIED,
         ConsentError::Unusable => Failure::UNUSABLE,
         ConsentError::Busy => Failure::BUSY,
+        ConsentError::Overtaken => Failure::OVERTAKEN,
         ConsentError::Store(_) => Failure::STORE_AWAY,
     }
 }

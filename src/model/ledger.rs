@@ -89,7 +89,7 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// To whose connection; `None` for what is about the whole store or process.
     pub tenant: Option<TenantName>,
-    /// Who: `replica <id>`, `cli`, `browser`, `admin`.
+    /// Who: `gateway` by itself or at a signal, `cli`, `admin` (the operators' door), `browser` (whoever consented).
     pub who: String,
     /// What happened.
     pub what: AuditKind,

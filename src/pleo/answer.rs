@@ -72,7 +72,7 @@ pub(super) fn error_code(body: &[u8]) -> Option<String> {
 }
 
 /// One word of visible ASCII: wider than `b64token` (RFC 6750 section 2.1), since tokens are opaque.
-fn fits_a_header(token: &Secret) -> bool {
+pub(crate) fn fits_a_header(token: &Secret) -> bool {
     !token.is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic())
 }
 

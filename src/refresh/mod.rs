@@ -279,7 +279,7 @@ pub fn step(row: &Connection, event: &Event, moment: &Moment<'_>) -> Result<Step
         } => evidence::probed(row, (*epoch, *generation), *sent_at, *accepted, moment),
         Event::GiveUpAnswer => resolve::give_up_answer(row, moment),
         Event::Retry => resolve::retry(row, moment),
-        Event::GiveUp => resolve::give_up(row),
+        Event::GiveUp => resolve::give_up(row, moment),
         Event::Restored { seen } => resolve::restored(row, *seen, moment),
         Event::Link => Ok(Step::to(row.clone())),
         Event::BeginConsent { until } => consent::begin_consent(row, *until, moment),

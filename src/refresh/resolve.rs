@@ -65,21 +65,26 @@ pub(super) fn retry(row: &Connection, moment: &Moment<'_>) -> Result<Step, Refus
     row.state = State::Active;
     row.evidence = Evidence::default();
     row.next_try_at = None;
-    Ok(Step::to(row).audited(
-        AuditKind::Resolved,
-        "an operator decided to present the token again",
-    ))
+    let decided = Some(LedgerOutcome::ResolvedNotApplied);
+    Ok(Step::to(row)
+        .noting(moment, None, Phase::Resolved, decided)
+        .audited(
+            AuditKind::Resolved,
+            "an operator decided to present the token again",
+        ))
 }
 
 /// An operator's word: the answer is lost. One that comes late is still taken (R6).
-pub(super) fn give_up(row: &Connection) -> Result<Step, Refused> {
+pub(super) fn give_up(row: &Connection, moment: &Moment<'_>) -> Result<Step, Refused> {
     if row.state != State::Uncertain {
         return Err(Refused::State);
     }
     let reason = row.reason.unwrap_or(Reason::AnswerLost);
     let mut row = row.clone();
     end(&mut row, reason);
+    let decided = Some(LedgerOutcome::ResolvedApplied);
     Ok(Step::to(row)
+        .noting(moment, None, Phase::Resolved, decided)
         .audited(
             AuditKind::Resolved,
             "an operator decided to give the answer up",
@@ -138,15 +143,21 @@ mod tests {
     use crate::model::connection::{CredentialKind, Held, Verdict};
     use crate::secret::Secret;
 
+    fn outcomes(step: &Step) -> Vec<LedgerOutcome> {
+        step.ledger.iter().filter_map(|line| line.outcome).collect()
+    }
+
     #[test]
     fn an_operator_may_present_again_after_the_deadline_or_give_up_at_once() {
         let mut scene = Scene::uncertain();
         assert_eq!(scene.take(&Event::Retry).unwrap_err(), Refused::Busy);
         let mut other = Scene::uncertain();
-        other.take(&Event::GiveUp).unwrap();
+        let given_up = other.take(&Event::GiveUp).unwrap();
+        assert_eq!(outcomes(&given_up), [LedgerOutcome::ResolvedApplied]);
         assert_eq!(other.row.reason, Some(Reason::AnswerLost));
         assert!(other.commit(1, false).is_ok());
-        scene.at(745).take(&Event::Retry).unwrap();
+        let retried = scene.at(745).take(&Event::Retry).unwrap();
+        assert_eq!(outcomes(&retried), [LedgerOutcome::ResolvedNotApplied]);
         assert!(scene.begin(2).is_ok());
     }
 

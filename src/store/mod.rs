@@ -151,6 +151,16 @@ pub enum StoreError {
     Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl StoreError {
+    /// True if the data is bad, and no waiting mends it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Sealed(_) | Self::Corrupt(_) => true,
+            Self::Unavailable(_) | Self::Unknown(_) => false,
+        }
+    }
+}
+
 /// How often a store without hints is asked for changes: cheap, and well within the second that operators were promised.
 const TICK: Duration = Duration::from_millis(250);
 

@@ -1,6 +1,7 @@
 //! Which processes of this machine live (design.md R2, "known dead"). Each holds a lock on a file of its own for as long
 //! as it lives, frozen or not; the kernel frees the lock when it ends. What follows from a death is not here (`refresh`).
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,15 @@ const REMEMBERED: Duration = Duration::from_hours(24);
 /// The length of a lock file whose owner was seen to be dead: no list of keys is that short.
 const MARKED: u64 = 1;
 
+/// How a lock file ends until it has its name.
+const UNNAMED: &str = "new";
+
+/// What a line of a lock file begins with that names the process.
+const PROCESS: &str = "process ";
+
+/// How files begin that are being written (`salvage`).
+const HALF_WRITTEN: &str = ".tmp";
+
 /// The owners that this machine's salvage folder knows.
 #[derive(Clone, Debug)]
 pub struct Owners {
@@ -31,6 +41,55 @@ pub struct Lock {
     folder: PathBuf,
     /// The kernel's lock is on this open file.
     _file: File,
+}
+
+/// Another owner of this machine that lives, as its lock file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its name.
+    pub owner: Owner,
+    /// Its number with the operating system.
+    process: Option<String>,
+    /// The sealing keys that it holds: the first seals, all open.
+    keys: Vec<String>,
+}
+
+impl Neighbour {
+    fn read(path: &Path) -> Option<Self> {
+        let owner = Owner::new(path.file_stem()?.to_str()?);
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let process = text.lines().find_map(|line| line.strip_prefix(PROCESS));
+        let keys = text.lines().filter(|line| !line.starts_with(PROCESS));
+        Some(Self {
+            owner,
+            process: process.map(str::to_owned),
+            keys: keys.map(str::to_owned).collect(),
+        })
+    }
+
+    /// True if it says that it can open what this key seals.
+    pub fn holds(&self, key: KeyId) -> bool {
+        self.keys.contains(&key.to_string())
+    }
+
+    /// True if this is the key that it seals with.
+    pub fn seals_with(&self, key: KeyId) -> bool {
+        self.keys.first() == Some(&key.to_string())
+    }
+
+    /// The key that it seals with; empty if it does not say.
+    pub fn key(&self) -> &str {
+        self.keys.first().map_or("", String::as_str)
+    }
+}
+
+impl fmt::Display for Neighbour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.process {
+            Some(process) => write!(f, "process {process} ({})", self.owner),
+            None => write!(f, "process {}", self.owner),
+        }
+    }
 }
 
 impl Owners {
@@ -68,16 +127,15 @@ impl Owners {
         is_name && *owner != self.own && is_free(&self.lock_path(owner)).is_some()
     }
 
-    /// The others that live on this machine and do not say that they hold this key: they cannot open what it seals.
-    pub fn living_without(&self, key: KeyId) -> Vec<Owner> {
+    /// The others that live on this machine, by name.
+    pub fn neighbours(&self) -> Vec<Neighbour> {
         let own = self.lock_path(&self.own);
-        let mut without: Vec<Owner> = locks(&self.folder)
+        let mut living: Vec<Neighbour> = locks(&self.folder)
             .filter(|path| *path != own && is_held(path))
-            .filter(|path| !holds(path, key))
-            .filter_map(|path| Some(Owner::new(path.file_stem()?.to_str()?)))
+            .filter_map(|path| Neighbour::read(&path))
             .collect();
-        without.sort();
-        without
+        living.sort_by(|a, b| a.owner.cmp(&b.owner));
+        living
     }
 
     fn lock_path(&self, owner: &Owner) -> PathBuf {
@@ -87,9 +145,13 @@ impl Owners {
     /// Forgets owners that were seen to be dead a day ago. When somebody first sees it, the file gets its mark: how old
     /// the file is would tell when the owner began, not when it ended.
     fn prune(&self, now: Timestamp) {
-        for path in locks(&self.folder) {
+        for path in files(&self.folder) {
             // What cannot be forgotten today is tried again at the next start.
-            let _ = forget(&path, now);
+            let _ = match path.extension() {
+                Some(end) if end == "lock" => forget(&path, now),
+                Some(end) if end == UNNAMED => forget_half_made(&path, now),
+                _ => Ok(()),
+            };
         }
     }
 }
@@ -109,21 +171,24 @@ impl Lock {
 
 /// The lock files in a folder.
 fn locks(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let files = fs::read_dir(folder).into_iter().flatten();
-    files
-        .filter_map(Result::ok)
-        .map(|file| file.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "lock"))
+    files(folder).filter(|path| path.extension().is_some_and(|end| end == "lock"))
 }
 
-/// A new lock file that is locked before anybody can find it by its name. In it are the ids of the keys.
+fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let files = fs::read_dir(folder).into_iter().flatten();
+    files.filter_map(Result::ok).map(|file| file.path())
+}
+
+/// A new lock file that is locked before anybody can find it by its name. In it are the ids of the keys, in their order,
+/// and the process.
 fn lock_new(path: &Path, keys: &[KeyId]) -> io::Result<File> {
-    let unnamed = path.with_extension("new");
+    let unnamed = path.with_extension(UNNAMED);
     let mut file = private::create_new(&unnamed)?;
     file.lock()?;
     for key in keys {
         writeln!(file, "{key}")?;
     }
+    writeln!(file, "{PROCESS}{}", std::process::id())?;
     fs::rename(&unnamed, path)?;
     private::sync_folder(private::folder_of(path))?;
     Ok(file)
@@ -147,11 +212,6 @@ fn is_held(path: &Path) -> bool {
     file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
-fn holds(path: &Path, key: KeyId) -> bool {
-    let key = key.to_string();
-    fs::read_to_string(path).is_ok_and(|text| text.lines().any(|line| line == key))
-}
-
 fn forget(path: &Path, now: Timestamp) -> io::Result<()> {
     let Some(file) = is_free(path) else {
         return Ok(());
@@ -168,14 +228,38 @@ fn forget(path: &Path, now: Timestamp) -> io::Result<()> {
         .unwrap_or_default();
     let marked = Timestamp(0) + marked;
     // A folder that is not empty stays, and so does its owner's file.
-    if marked.until(now) > REMEMBERED && !has_folder(path) {
+    if marked.until(now) > REMEMBERED && !has_folder(path, now) {
         fs::remove_file(path)?;
     }
     Ok(())
 }
 
-fn has_folder(lock: &Path) -> bool {
+/// A lock file whose maker was killed before it had its name; or that is being made now, and young.
+fn forget_half_made(path: &Path, now: Timestamp) -> io::Result<()> {
+    if is_old(path, now)? {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// True if nobody has written to it for as long as deaths are remembered.
+fn is_old(path: &Path, now: Timestamp) -> io::Result<bool> {
+    let written = fs::metadata(path)?.modified()?;
+    let written = written.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok((Timestamp(0) + written).until(now) > REMEMBERED)
+}
+
+/// True if there is something in a dead owner's folder; what was half written when somebody was killed does not count.
+fn has_folder(lock: &Path, now: Timestamp) -> bool {
     let folder = lock.with_extension("");
+    let is_half_written = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(HALF_WRITTEN) && is_old(path, now).unwrap_or(false)
+    };
+    for path in files(&folder).filter(|path| is_half_written(path)) {
+        // If it stays, so does the folder.
+        let _ = fs::remove_file(path);
+    }
     match fs::remove_dir(&folder) {
         Ok(()) => false,
         Err(_) => folder.exists(),
@@ -252,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn who_lives_and_does_not_hold_a_key_is_told_by_name() {
+    fn who_lives_is_told_by_name_with_the_keys_that_it_holds() {
         let (_above, place) = place();
         let (owners, _mine) = register(&place, "a", DAY);
         let (_, with) = register(&place, "with", DAY);
@@ -261,9 +345,46 @@ mod tests {
         let other = KeyId([0, 0, 0, 2]);
         let all = [KEY, other];
         let both = Owners::register(&place, &Owner::new("both"), &all, DAY).unwrap();
-        assert!(owners.living_without(KEY).is_empty());
-        assert_eq!(owners.living_without(other), [Owner::new("with")]);
+        let named = |fits: &dyn Fn(&Neighbour) -> bool| {
+            let neighbours = owners.neighbours().into_iter();
+            let fitting = neighbours.filter(|one| fits(one));
+            fitting.map(|one| one.owner).collect::<Vec<_>>()
+        };
+        assert_eq!(named(&|one| one.holds(KEY)).len(), 2);
+        assert_eq!(named(&|one| one.holds(other)), [Owner::new("both")]);
+        assert_eq!(named(&|one| one.seals_with(KEY)).len(), 2);
+        assert!(named(&|one| one.seals_with(other)).is_empty());
+        let process = format!("process {} (both)", std::process::id());
+        assert_eq!(owners.neighbours()[0].to_string(), process);
         drop((with, both));
-        assert!(owners.living_without(other).is_empty());
+        assert!(owners.neighbours().is_empty());
+    }
+
+    #[test]
+    fn what_kills_leave_half_made_is_forgotten_a_day_later() {
+        let (_above, place) = place();
+        drop(register(&place, "b", DAY));
+        let half_made = [place.join("c.new"), place.join("b/.tmpAbCd")];
+        fs::create_dir(place.join("b")).unwrap();
+        for path in &half_made {
+            fs::write(path, "").unwrap();
+        }
+        let begun = UNIX_EPOCH + Duration::from_micros(DAY.0.unsigned_abs());
+        for path in &half_made {
+            File::options()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_modified(begun)
+                .unwrap();
+        }
+        let (owners, _mine) = register(&place, "a", DAY + REMEMBERED / 2);
+        assert!(half_made.iter().all(|path| path.exists()));
+        owners.prune(DAY + REMEMBERED * 2);
+        assert!(!half_made.iter().any(|path| path.exists()));
+        assert!(
+            !owners.is_known_dead(&Owner::new("b")),
+            "nothing keeps it any more"
+        );
     }
 }

@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use super::owners::Owners;
+use super::owners::{Neighbour, Owners};
 use super::salvage::Salvage;
 use super::sealing_keys::KeyId;
 use super::{ConnectionStore, StoreError};
-use crate::model::ids::Owner;
 use crate::model::ledger::{AuditEntry, AuditKind};
 use crate::telemetry::audit;
 use crate::telemetry::chain::chain;
@@ -34,6 +33,8 @@ pub struct Resealed {
     pub already: usize,
     /// What could not be opened, by name and with the reason. It stays as it was.
     pub failed: Vec<(String, String)>,
+    /// Processes of this machine that still seal with another key: what they write needs that one.
+    pub sealing_otherwise: Vec<Neighbour>,
 }
 
 /// Why a rotation was not begun or not finished. What was sealed anew until then is good; run it again.
@@ -48,7 +49,7 @@ pub enum RotationError {
         /// The key.
         key: KeyId,
         /// Who does not hold it.
-        without: Vec<Owner>,
+        without: Vec<Neighbour>,
     },
     /// The store failed.
     #[error("the store failed")]
@@ -56,17 +57,43 @@ pub enum RotationError {
 }
 
 impl Rotation {
-    /// Seals everything anew. `progress` is told how many places are done, of how many.
+    /// Seals everything anew, again and again until nothing is left that another key seals; once only while others of this
+    /// machine go on sealing with another. `progress` is told how many places are done, of how many, the first time.
     pub async fn run(
         &self,
         who: &str,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Resealed, RotationError> {
-        let without = self.owners.living_without(self.key);
+        let mut without = self.owners.neighbours();
+        without.retain(|one| !one.holds(self.key));
         if !without.is_empty() {
             let key = self.key;
             return Err(RotationError::NotHeld { key, without });
         }
+        let mut done = self.pass(&mut progress).await?;
+        loop {
+            done.sealing_otherwise = self.owners.neighbours();
+            let seals_otherwise = |one: &Neighbour| !one.seals_with(self.key);
+            done.sealing_otherwise.retain(seals_otherwise);
+            if !done.sealing_otherwise.is_empty() {
+                break;
+            }
+            // A process that has ended since may have written behind this one's back.
+            let again = self.pass(&mut |_, _| {}).await?;
+            done.resealed += again.resealed;
+            done.failed = again.failed;
+            if again.resealed == 0 {
+                break;
+            }
+        }
+        self.note(who, &done).await.map_err(RotationError::Store)?;
+        Ok(done)
+    }
+
+    async fn pass(
+        &self,
+        progress: &mut impl FnMut(usize, usize),
+    ) -> Result<Resealed, RotationError> {
         let mut done = Resealed::default();
         let places = self.store.sealed_places().await;
         let places = places.map_err(RotationError::Store)?;
@@ -79,7 +106,6 @@ impl Rotation {
             progress(number, places.len());
         }
         self.reseal_salvage(&mut done);
-        self.note(who, &done).await.map_err(RotationError::Store)?;
         Ok(done)
     }
 

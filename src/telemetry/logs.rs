@@ -4,9 +4,10 @@
 use std::io::{self, Write};
 
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// How a line looks (`[log].format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,22 @@ pub struct InvalidFilter(#[source] ParseError);
 /// nothing.
 pub fn start(format: Format, filter: &str) -> Result<(), InvalidFilter> {
     let subscriber = subscriber(format, filter, || OneLine(io::stderr()))?;
+    // The error says only that there is one already.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}
+
+/// Begins to say on standard error what goes wrong, for a command: warnings and errors that `filter` lets through, in
+/// words.
+pub fn start_warnings(filter: &str) -> Result<(), InvalidFilter> {
+    let filter = EnvFilter::builder().parse(filter).map_err(InvalidFilter)?;
+    let lines = tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(|| OneLine(io::stderr()))
+        .with_filter(LevelFilter::WARN);
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     // The error says only that there is one already.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(())

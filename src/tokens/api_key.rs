@@ -1,8 +1,8 @@
 //! API keys that operators bring (contract.md section 4, `set-key`): what passes for one, and how one comes into use:
 //! tried first, stored only if Pleo accepts it for the right company.
 
-use super::operate::{OperateError, failed};
 use super::tend::PROBE_LIMIT;
+use super::undone::{OperateError, failed};
 use super::{House, Tokens};
 use crate::model::connection::{Connection, CredentialKind, Held, State};
 use crate::model::ids::{CompanyId, TenantName};
@@ -132,7 +132,7 @@ impl House {
         match self.pleo.who_am_i(Credential::Key(key), limit).await {
             Probe::Accepted(identity) => Ok(identity),
             Probe::Refused => Err(OperateError::Refused),
-            Probe::Silent(_) => Err(OperateError::Silent),
+            Probe::Silent(cause) => Err(OperateError::Silent(cause)),
         }
     }
 

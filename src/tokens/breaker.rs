@@ -31,6 +31,12 @@ impl Breaker {
         Some(left)
     }
 
+    /// True while nothing is sent.
+    pub(super) fn is_open(&self, now: Boot) -> bool {
+        let refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.open_until.is_some_and(|until| now < until)
+    }
+
     /// Pleo refused the client.
     pub(super) fn open(&self, now: Boot) {
         let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -80,6 +80,9 @@ pub enum ConsentError {
     /// A refresh is in the air and does not end.
     #[error("a refresh of this tenant is under way")]
     Busy,
+    /// An operator, or another consent, ended or replaced the connection meanwhile: nobody uses this pair.
+    #[error("the consent was overtaken by another, or by an operator")]
+    Overtaken,
     /// The store failed.
     #[error("the consent could not be stored")]
     Store(#[source] StoreError),
@@ -152,7 +155,7 @@ impl House {
             .row
             .and_then(|row| row.candidate.clone().map(|c| (row, c)))
         else {
-            return Err(ConsentError::Busy);
+            return Err(ConsentError::Overtaken);
         };
         // Another consent may have brought another candidate meanwhile: what Pleo says of this one is not about that.
         let is_this = |row: &Connection| row.candidate.as_ref() == Some(&candidate);
@@ -236,7 +239,7 @@ impl House {
     ) -> Result<Adopted, ConsentError> {
         let (seen, _) = self.look(tenant).await.map_err(ConsentError::Store)?;
         let holds = |row: &Connection| row.access() == Some(&candidate.access);
-        let row = seen.row.filter(holds).ok_or(ConsentError::Busy)?;
+        let row = seen.row.filter(holds).ok_or(ConsentError::Overtaken)?;
         Ok(adopted(row))
     }
 
@@ -277,6 +280,7 @@ fn expected_company<'a>(row: &'a Connection, candidate: &'a Candidate) -> Option
 
 fn failed(error: ChangeError) -> ConsentError {
     match error {
+        ChangeError::Refused(Refused::OldEpoch | Refused::Superseded) => ConsentError::Overtaken,
         ChangeError::Refused(_) => ConsentError::Busy,
         ChangeError::CompanyTaken(other) => ConsentError::CompanyTaken(other),
         ChangeError::Store(error) => ConsentError::Store(error),

@@ -1,6 +1,7 @@
 //! Floor 5: fresh bearers. The only writer of connections: every change is a step of `refresh`, carried out here.
 //! Who may ask is decided before (`access`); how Pleo is asked is `pleo`.
 
+pub mod acting;
 pub mod api_key;
 mod attempt;
 pub mod bearer;
@@ -18,8 +19,10 @@ mod rejected;
 mod restored;
 mod rows;
 mod salvaged;
+mod seldom;
 pub mod summary;
 mod tend;
+mod undone;
 mod unreadable;
 mod wait;
 mod watched;
@@ -57,6 +60,7 @@ use flight::Flights;
 use jumps::Jumps;
 use rejected::Inquiry;
 pub use rows::ChangeError;
+use seldom::Seldom;
 use tend::{Purpose, Tended};
 use watched::Watched;
 
@@ -132,6 +136,8 @@ pub(crate) struct House {
     unstored: AtomicUsize,
     /// An attempt of this process was left open.
     left_open: AtomicBool,
+    /// What waits in salvage.
+    seldom: Seldom,
 }
 
 /// The store's time, and this machine's clock when it was asked for.
@@ -208,6 +214,7 @@ impl Tokens {
             client: Breaker::default(),
             unstored: AtomicUsize::new(0),
             left_open: AtomicBool::new(false),
+            seldom: Seldom::default(),
             store: parts.store,
             pleo: parts.pleo,
             clock: parts.clock,
@@ -305,6 +312,7 @@ impl Tokens {
 impl House {
     /// Shows a row to this process's callers, unless a newer one is shown already.
     pub(super) fn show(&self, row: &Connection, revision: Revision, timing: Timing) {
+        self.forget_ended(row);
         self.put(row, Entry::of(row, revision, self.reckoning(row, timing)));
     }
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::api_key::NotAKey;
+use super::acting;
 use super::rows::ChangeError;
 use super::tend::{PROBE_LIMIT, Purpose, Tended, credential_of};
+use super::undone::failed;
+pub use super::undone::{Hindrance, OperateError};
 use super::{House, ObtainError, Tokens};
 use crate::model::connection::{Access, Connection, CredentialKind, Held, Reason, State};
 use crate::model::ids::{CompanyId, TenantName};
@@ -43,83 +45,6 @@ pub struct ImportTerms {
     pub verify: bool,
 }
 
-/// What Pleo says of a connection, beside what we hold.
-#[derive(Clone, Debug)]
-pub struct Verified {
-    /// The connection as it is now.
-    pub connection: Connection,
-    /// What Pleo says.
-    pub identity: Identity,
-}
-
-/// Why an operator's wish was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum OperateError {
-    /// There is no such connection.
-    #[error("tenant {0} has no connection")]
-    NotConnected(TenantName),
-    /// The connection is active and `--replace` was not given.
-    #[error("tenant {0} has an active connection")]
-    WouldReplace(TenantName),
-    /// Another tenant has this company.
-    #[error("tenant {0} is connected to this company already")]
-    CompanyTaken(TenantName),
-    /// The tokens belong to another company than expected.
-    #[error("the tokens belong to company {got}, expected was {expected}")]
-    WrongCompany {
-        /// Expected.
-        expected: CompanyId,
-        /// Pleo's or the bundle's word.
-        got: CompanyId,
-    },
-    /// `--verify` without an access token to verify with.
-    #[error("there is no access token to verify with")]
-    NothingToVerify,
-    /// Pleo refused the credential.
-    #[error("Pleo refuses the credential")]
-    Refused,
-    /// Pleo did not answer usefully.
-    #[error("Pleo does not say whose the credential is")]
-    Silent,
-    /// Pleo does not say which company the credential belongs to.
-    #[error("Pleo does not say which company the credential belongs to")]
-    NoCompany,
-    /// What was brought is no API key.
-    #[error("what was brought is no API key")]
-    NotAKey(#[from] NotAKey),
-    /// Keys have no refresh.
-    #[error("tenant {0} is connected by an API key: keys are not refreshed")]
-    NotRefreshed(TenantName),
-    /// Pleo refused the tenant's API key.
-    #[error("Pleo refuses the API key of tenant {0}: replace it with `connections set-key {0}`")]
-    KeyRejected(TenantName),
-    /// There is nothing to decide.
-    #[error("the connection of tenant {0} is not uncertain")]
-    NotUncertain(TenantName),
-    /// The row was put back from a backup.
-    #[error(
-        "the connection of tenant {0} was put back from a backup: its refresh token may be spent, and presenting it would \
-         end the authorisation. Pleo is being asked; `resolve {0} --give-up` ends the wait, a new consent or \
-         `import {0} --replace` replaces the old tokens"
-    )]
-    Restored(TenantName),
-    /// A person has to consent again.
-    #[error("a person has to consent again")]
-    ReauthorizationRequired,
-    /// It did not work for now, or its outcome is not known yet.
-    #[error("the connection is {}: try again", .state.as_str())]
-    TryAgain {
-        /// Where it stands.
-        state: State,
-    },
-    /// Pleo refused to uninstall.
-    #[error("Pleo could not be told to uninstall")]
-    Uninstall(#[source] UninstallError),
-    /// The store failed.
-    #[error("the store failed")]
-    Store(#[source] StoreError),
-}
-
 impl Tokens {
     /// Takes a pair from an operator.
     pub async fn import(
@@ -129,6 +54,7 @@ impl Tokens {
         terms: &ImportTerms,
     ) -> Result<Connection, OperateError> {
         let house = &self.0;
+        let bundle = bundle.checked()?;
         let identity = if terms.verify {
             Some(house.identify(bundle.access.as_ref()).await?)
         } else {
@@ -176,36 +102,38 @@ impl Tokens {
         linked.map(|_| ()).map_err(|error| failed(tenant, error))
     }
 
-    /// Asks Pleo who we are for this tenant; refreshes first if the access token has died.
-    pub async fn verify(&self, tenant: &TenantName) -> Result<Verified, OperateError> {
+    /// Asks Pleo who we are for this tenant, and compares company (`pinned`, or the one known) and scopes with what is
+    /// held; refreshes first if the access token has died.
+    pub async fn verify(
+        &self,
+        tenant: &TenantName,
+        pinned: Option<&CompanyId>,
+    ) -> Result<Connection, OperateError> {
         let house = &self.0;
+        house.row(tenant).await?;
         self.land(tenant, Purpose::Due).await?;
         let row = house.row(tenant).await?;
-        match house.ask_introspection(&row).await {
-            Some(Probe::Accepted(identity)) => {
-                let learn = Event::Learn {
-                    epoch: row.epoch,
-                    generation: row.generation,
-                    company: identity.company.clone(),
-                    scopes: identity.scopes.clone(),
-                };
-                let connection = house
-                    .apply(tenant, &learn)
-                    .await
-                    .map_err(|error| failed(tenant, error))?;
-                Ok(Verified {
-                    connection,
-                    identity,
-                })
-            }
+        let identity = match house.ask_introspection(&row).await {
+            Some(Probe::Accepted(identity)) => identity,
             Some(Probe::Refused) if row.credential.is_key() => {
                 house.reject_key(&row).await;
-                Err(OperateError::KeyRejected(tenant.clone()))
+                return Err(OperateError::KeyRejected(tenant.clone()));
             }
-            Some(Probe::Refused) => Err(OperateError::Refused),
-            Some(Probe::Silent(_)) => Err(OperateError::Silent),
-            None => Err(stands(tenant, &row)),
-        }
+            Some(Probe::Refused) => return Err(OperateError::Refused),
+            Some(Probe::Silent(cause)) => return Err(OperateError::Silent(cause)),
+            None => return Err(house.undone(&row)),
+        };
+        compare(&row, pinned, &identity)?;
+        let learn = Event::Learn {
+            epoch: row.epoch,
+            generation: row.generation,
+            company: identity.company,
+            scopes: identity.scopes,
+        };
+        house
+            .apply(tenant, &learn)
+            .await
+            .map_err(|error| failed(tenant, error))
     }
 
     /// Forces one refresh, under the same protocol as every other.
@@ -217,38 +145,46 @@ impl Tokens {
         if after.epoch == before.epoch && after.generation > before.generation {
             return Ok(after);
         }
-        Err(stands(tenant, &after))
+        Err(self.0.undone(&after))
     }
 
-    /// Ends a connection: tokens erased, a tombstone left. With `uninstall` Pleo is told first.
+    /// Ends a connection: tokens erased, a tombstone left. With `uninstall` Pleo is told first; what it has ended then is
+    /// ended here too, also if whoever asked goes away.
     pub async fn disconnect(
         &self,
         tenant: &TenantName,
         uninstall: bool,
     ) -> Result<Connection, OperateError> {
+        if !uninstall {
+            return self.0.end(tenant).await;
+        }
+        let (tokens, tenant) = (self.clone(), tenant.clone());
+        let ended = acting::handed_on(async move {
+            tokens.uninstall(&tenant).await?;
+            tokens.0.end(&tenant).await
+        });
+        let ended = self.0.tasks.spawn(ended).await;
+        ended.unwrap_or(Err(OperateError::Panicked))
+    }
+
+    async fn uninstall(&self, tenant: &TenantName) -> Result<(), OperateError> {
         let house = &self.0;
-        let row = match house.row(tenant).await {
-            // Nothing is left to tell Pleo with, but it can be ended.
-            Err(OperateError::Store(StoreError::Sealed(_))) if !uninstall => {
-                let ended = house.end_unreadable(tenant).await;
-                return ended.map_err(|error| failed(tenant, error));
-            }
-            row => row?,
+        if house.row(tenant).await?.state == State::Disconnected {
+            return Ok(());
+        }
+        self.land(tenant, Purpose::Due).await?;
+        let row = house.row(tenant).await?;
+        let Some(credential) = credential_of(&row) else {
+            return Err(match row.state {
+                State::ReauthorizationRequired => OperateError::NotInstalled(tenant.clone()),
+                _ => house.undone(&row),
+            });
         };
-        if uninstall && row.state != State::Disconnected {
-            self.land(tenant, Purpose::Due).await?;
-            let row = house.row(tenant).await?;
-            let credential = credential_of(&row).ok_or_else(|| stands(tenant, &row))?;
-            house
-                .pleo
-                .uninstall(credential, PROBE_LIMIT * 2)
-                .await
-                .map_err(OperateError::Uninstall)?;
-        }
-        match house.apply(tenant, &Event::Disconnect).await {
-            Err(ChangeError::Refused(Refused::State)) => house.row(tenant).await,
-            done => done.map_err(|error| failed(tenant, error)),
-        }
+        let told = house.pleo.uninstall(credential, PROBE_LIMIT * 2).await;
+        told.map_err(|error| match error {
+            UninstallError::Status(401) => OperateError::NotInstalled(tenant.clone()),
+            error => OperateError::Uninstall(error),
+        })
     }
 
     /// Decides for an uncertain connection: present the token again, as the deadlines of R4 allow, or give the answer up.
@@ -280,26 +216,33 @@ impl Tokens {
         self.0.row(tenant).await
     }
 
-    /// Every connection; a tenant's name where its row cannot be opened.
-    pub async fn list(&self) -> Result<Vec<Result<Connection, TenantName>>, OperateError> {
+    /// Every connection; where one cannot be shown, whose it is and why.
+    pub async fn list(
+        &self,
+    ) -> Result<Vec<Result<Connection, (TenantName, OperateError)>>, OperateError> {
         let house = &self.0;
-        let mut rows = house.store.list().await.map_err(OperateError::Store)?;
-        for row in rows.iter_mut().flatten() {
-            let pair = (row.epoch, row.generation);
-            if house.high_water.above(&row.tenant, pair).is_some() {
-                *row = house.row(&row.tenant).await?;
-            }
+        let rows = house.store.list().await.map_err(OperateError::Store)?;
+        let mut shown = Vec::with_capacity(rows.len());
+        for row in rows {
+            shown.push(match row {
+                Ok(row) => house.as_known(row).await,
+                Err(tenant) => {
+                    let sealed = StoreError::Sealed(tenant.clone());
+                    Err((tenant, OperateError::Store(sealed)))
+                }
+            });
         }
-        Ok(rows)
+        Ok(shown)
     }
 
     /// A connection's ledger, oldest first.
     pub async fn history(&self, tenant: &TenantName) -> Result<Vec<LedgerLine>, OperateError> {
-        self.0
-            .store
-            .history(tenant)
-            .await
-            .map_err(OperateError::Store)
+        let lines = self.0.store.history(tenant).await;
+        let lines = lines.map_err(OperateError::Store)?;
+        if lines.is_empty() {
+            self.0.row(tenant).await?;
+        }
+        Ok(lines)
     }
 
     async fn land(&self, tenant: &TenantName, purpose: Purpose) -> Result<(), OperateError> {
@@ -317,9 +260,8 @@ impl Tokens {
             Some(Tended::Failed(ObtainError::NotConnected { .. })) => {
                 Err(OperateError::NotConnected(tenant.clone()))
             }
-            Some(Tended::Failed(_)) | None => Err(OperateError::TryAgain {
-                state: State::Active,
-            }),
+            Some(Tended::Failed(_)) => Err(OperateError::StoreAway),
+            None => Err(OperateError::Panicked),
         }
     }
 }
@@ -329,6 +271,31 @@ impl House {
         let (seen, _) = self.look(tenant).await.map_err(OperateError::Store)?;
         seen.row
             .ok_or_else(|| OperateError::NotConnected(tenant.clone()))
+    }
+
+    /// A row as it was listed, unless a newer one was seen before (R14).
+    async fn as_known(&self, row: Connection) -> Result<Connection, (TenantName, OperateError)> {
+        let pair = (row.epoch, row.generation);
+        if self.high_water.above(&row.tenant, pair).is_none() {
+            return Ok(row);
+        }
+        let known = self.row(&row.tenant).await;
+        known.map_err(|error| (row.tenant, error))
+    }
+
+    async fn end(&self, tenant: &TenantName) -> Result<Connection, OperateError> {
+        let ended = match self.row(tenant).await {
+            // Nothing is left to tell Pleo with, but it can be ended.
+            Err(OperateError::Store(StoreError::Sealed(_))) => self.end_unreadable(tenant).await,
+            row => {
+                row?;
+                self.apply(tenant, &Event::Disconnect).await
+            }
+        };
+        match ended {
+            Err(ChangeError::Refused(Refused::State)) => self.row(tenant).await,
+            done => done.map_err(|error| failed(tenant, error)),
+        }
     }
 
     /// The row of a connection that can be refreshed, or was; an API key cannot.
@@ -349,31 +316,31 @@ impl House {
         {
             Probe::Accepted(identity) => Ok(identity),
             Probe::Refused => Err(OperateError::Refused),
-            Probe::Silent(_) => Err(OperateError::Silent),
+            Probe::Silent(cause) => Err(OperateError::Silent(cause)),
         }
     }
 }
 
-fn stands(tenant: &TenantName, row: &Connection) -> OperateError {
-    match row.state {
-        State::Pending | State::Disconnected => OperateError::NotConnected(tenant.clone()),
-        State::ReauthorizationRequired if row.credential.is_key() => {
-            OperateError::KeyRejected(tenant.clone())
-        }
-        State::ReauthorizationRequired => OperateError::ReauthorizationRequired,
-        State::Active | State::Refreshing | State::Uncertain => {
-            OperateError::TryAgain { state: row.state }
-        }
+/// Company and scopes as Pleo says, against what is held.
+fn compare(
+    row: &Connection,
+    pinned: Option<&CompanyId>,
+    identity: &Identity,
+) -> Result<(), OperateError> {
+    if let (Some(expected), Some(got)) = (pinned.or(row.company.as_ref()), &identity.company)
+        && expected != got
+    {
+        return Err(OperateError::WrongCompany {
+            expected: expected.clone(),
+            got: got.clone(),
+        });
     }
-}
-
-pub(super) fn failed(tenant: &TenantName, error: ChangeError) -> OperateError {
-    match error {
-        ChangeError::Refused(Refused::WouldReplace) => OperateError::WouldReplace(tenant.clone()),
-        ChangeError::Refused(_) => OperateError::TryAgain {
-            state: State::Refreshing,
-        },
-        ChangeError::CompanyTaken(other) => OperateError::CompanyTaken(other),
-        ChangeError::Store(error) => OperateError::Store(error),
+    let lost = match (&row.scopes, &identity.scopes) {
+        (Some(held), Some(granted)) => held.missing_from(granted),
+        _ => ScopeSet::default(),
+    };
+    if lost.is_empty() {
+        return Ok(());
     }
+    Err(OperateError::ScopesLost(lost))
 }

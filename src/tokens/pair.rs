@@ -22,7 +22,7 @@ use crate::store::{Revision, StoreError};
 use crate::telemetry::chain::chain;
 
 /// The longest life that is believed: beyond it `expires_in` makes no sense.
-const LONGEST_LIFE: Duration = Duration::from_hours(24 * 366);
+pub(super) const LONGEST_LIFE: Duration = Duration::from_hours(24 * 366);
 
 /// How long a commit may stall before the pair is kept in salvage and served (R6): well within `hold`.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(1);

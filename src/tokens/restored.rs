@@ -86,6 +86,17 @@ impl House {
         stored.insert(row.tenant.clone(), pair);
     }
 
+    /// An operator has ended the connection: its tokens are erased here too.
+    pub(super) fn forget_ended(&self, row: &Connection) {
+        if row.state == State::Disconnected {
+            let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+            // A row that ended before the pair came was put back from a backup.
+            if (stored.get(&row.tenant)).is_some_and(|kept| kept.epoch < row.epoch) {
+                stored.remove(&row.tenant);
+            }
+        }
+    }
+
     /// Brings a restored row back by a pair that this process holds, if Pleo accepts that. True if it did. What cannot
     /// be verified now goes to salvage: it is tried again from there, also after a restart.
     pub(super) async fn put_back(&self, row: &Connection) -> bool {

@@ -239,7 +239,7 @@ impl House {
         AuditEntry {
             at: timing.now,
             tenant: Some(tenant.clone()),
-            who: self.who.clone(),
+            who: super::acting::who().map_or_else(|| self.who.clone(), str::to_owned),
             what,
             detail,
         }

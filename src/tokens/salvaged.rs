@@ -61,12 +61,18 @@ impl House {
         let found = match self.on_disk(Salvage::found).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(error = chain(&error), "salvage cannot be read");
+                let error = chain(&error);
+                if self.is_told("salvage", &error) {
+                    tracing::warn!(error, "salvage cannot be read");
+                }
                 return false;
             }
         };
         for (file, error) in &found.damaged {
-            tracing::error!(file = %file.path().display(), error = chain(error), "a salvage file cannot be opened and is kept");
+            let (file, error) = (file.path().display(), chain(error));
+            if self.is_told(file.to_string(), &error) {
+                tracing::error!(%file, error, "a salvage file cannot be opened and is kept");
+            }
         }
         let mut committed = false;
         for (file, record) in found.pairs {
@@ -107,7 +113,10 @@ impl House {
                 false
             }
             Err(error) => {
-                tracing::warn!(%tenant, error = chain(&error), "a pair waits in salvage");
+                let error = chain(&error);
+                if self.is_told(file.path().display().to_string(), &error) {
+                    tracing::warn!(%tenant, error, "a pair waits in salvage");
+                }
                 false
             }
         }
@@ -127,6 +136,11 @@ impl House {
                 || (held > brought && !is_old)
                 || (held == brought && row.state == State::ReauthorizationRequired)
         })
+    }
+
+    /// Salvage is looked through every few seconds: what stays is told seldom.
+    fn is_told(&self, about: impl Into<String>, words: &str) -> bool {
+        self.seldom.is_due(about, words, self.clock.boot())
     }
 
     /// Salvage blocks on the device: it gets a thread of its own.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::acting;
 use super::entry::Entry;
 use super::flight::Seat;
 use super::rows::ChangeError;
@@ -57,10 +58,12 @@ impl House {
     pub(super) fn board(self: &Arc<Self>, tenant: &TenantName, purpose: Purpose) -> Seat<Tended> {
         let house = self.clone();
         let tenant = tenant.clone();
-        self.flights.board(&tenant.clone(), move || async move {
-            let landed = house.tend(&tenant, purpose).await;
-            house.release(&tenant);
-            landed
+        self.flights.board(&tenant.clone(), move || {
+            acting::handed_on(async move {
+                let landed = house.tend(&tenant, purpose).await;
+                house.release(&tenant);
+                landed
+            })
         })
     }
 

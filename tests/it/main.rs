@@ -7,7 +7,6 @@
 
 mod admin;
 mod api_keys;
-mod attacked;
 mod bodies;
 mod clients;
 mod commands;
@@ -21,6 +20,7 @@ mod harness;
 mod herd;
 mod house_rules;
 mod imports;
+mod interrupting;
 mod kill;
 mod links;
 mod network;
@@ -42,5 +42,6 @@ mod secrets;
 mod stand;
 mod token_endpoint;
 mod tokens;
+mod told;
 mod upstream_errors;
 mod watching;

@@ -154,9 +154,37 @@ async fn a_rotation_shuts_no_running_gateway_out() {
     stand.run(&["connections", "list"], "").fine();
     let serving = stand.serve("both").await;
     with_keys(&stand, BOTH);
-    assert_eq!(rotate(&stand).fine().json()["resealed"], 1);
+    let kept = rotate(&stand);
+    assert_eq!(kept.json()["resealed"], 1);
+    // It holds the new key, and goes on sealing with the old one: that one cannot go.
+    assert_eq!(kept.code, Some(75), "{kept:?}");
+    assert!(kept.stderr.contains("keep the old keys"), "{kept:?}");
+    let process = format!("process {} ", serving.pid().as_raw_nonzero());
+    assert!(kept.stderr.contains(&process), "{kept:?}");
     assert_eq!(serving.get("acme", READ).await.status, 200);
     assert_eq!(serving.operate(Method::POST, path).await.status, 200);
+    assert!(serving.stop().await.success());
+
+    let serving = stand.serve("new").await;
+    assert_eq!(rotate(&stand).fine().json()["resealed"], 1);
+    with_keys(&stand, NEW);
+    stand.run(&["connections", "verify", "acme"], "").fine();
+    assert!(serving.stop().await.success());
+}
+
+/// Who starts with a key that another running process does not hold would shut that one out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_with_a_key_that_another_process_lacks_is_warned_of() {
+    let stand = Stand::new(Plan::default()).await;
+    stand.connect("acme");
+    let serving = stand.serve("old").await;
+    with_keys(&stand, BOTH);
+    stand.run(&["keys", "new"], "").fine();
+    let list = stand.run(&["connections", "list"], "").fine();
+    let process = format!("process {} ", serving.pid().as_raw_nonzero());
+    for words in [&process, "cannot open what this one writes", "sealing_keys"] {
+        assert!(list.stderr.contains(words), "{words}: {list:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

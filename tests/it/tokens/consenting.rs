@@ -250,3 +250,18 @@ async fn a_consent_that_came_to_nothing_leaves_the_pair_of_an_earlier_one() {
     let token = room.token("acme").await.unwrap();
     assert_eq!(token, minted.access_token.expose());
 }
+
+#[tokio::test]
+async fn a_consent_that_an_operator_overtook_says_so() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let given = consent(&room, "acme", &bench.sandbox.mint(None, None)).await;
+    let other = bench.sandbox.mint(None, None);
+    room.import("acme", &other, true).await;
+    let error = room.tokens.adopt(given).await.unwrap_err();
+    assert!(matches!(error, ConsentError::Overtaken), "{error:?}");
+    assert_eq!(
+        room.token("acme").await.unwrap(),
+        other.access_token.expose()
+    );
+}

@@ -1,7 +1,6 @@
 //! The room `tokens` over a real store and the sandbox, in this process: flights, waiters, 401s, consents, salvage.
 //! Whole gateways are not here.
 
-mod attacked;
 mod bench;
 mod clocks;
 mod consenting;

@@ -171,3 +171,30 @@ async fn an_imported_pair_without_terms_whose_access_token_is_dead_is_refreshed(
     let token = room.token("acme").await;
     assert!(token.is_ok(), "{token:?}");
 }
+
+/// Said when it is brought, not by every call.
+#[tokio::test]
+async fn what_cannot_be_sent_is_not_imported() {
+    let bench = Bench::new().await;
+    let room = bench.room().await;
+    let minted = bench.sandbox.mint(None, None);
+    let bundle = |access: &str, refresh: &str| Bundle {
+        access: Some(Secret::new(access)),
+        refresh: Secret::new(refresh),
+        expires_in: Some(minted.expires_in),
+        scopes: Some(minted.scopes.clone()),
+        company: None,
+    };
+    let (access, refresh) = (minted.access_token.expose(), minted.refresh_token.expose());
+    for pasted in [
+        bundle(&format!("{access}\n"), refresh),
+        bundle(access, &format!("{refresh}\n")),
+    ] {
+        let terms = ImportTerms::default();
+        let imported = room.tokens.import(&name("acme"), pasted, &terms).await;
+        let error = imported.unwrap_err();
+        assert!(matches!(error, OperateError::NotAToken(_)), "{error:?}");
+        assert!(!error.to_string().contains(access));
+    }
+    assert!(room.token("acme").await.is_err(), "nothing is stored");
+}

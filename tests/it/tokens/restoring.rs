@@ -20,7 +20,7 @@ fn seen_newer(room: &Room, generation: u64) {
 async fn decided(bench: &Bench, room: &Room) {
     for _ in 0..600 {
         let _ = room.token("acme").await;
-        let _ = room.tokens.verify(&name("acme")).await;
+        let _ = room.tokens.verify(&name("acme"), None).await;
         if room.state("acme").await != State::Uncertain {
             return;
         }

@@ -109,7 +109,7 @@ async fn an_intent_of_unknown_outcome_is_closed_and_nothing_is_sent() {
     let room = bench.room().await;
     room.connected(&bench, "acme").await;
     // Known to be accepted: the intent is the next thing written.
-    room.tokens.verify(&name("acme")).await.unwrap();
+    room.tokens.verify(&name("acme"), None).await.unwrap();
     room.store.untold.store(1, Ordering::SeqCst);
     room.tokens.refresh(&name("acme")).await.unwrap_err();
     let row = room.row("acme").await;

@@ -1,0 +1,105 @@
+//! Signals to commands: whoever interrupts one loses no answer of Pleo's, and does not wait for anything else.
+
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::stand::{Plan, SOON, Stand, until};
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+fn ended(child: &mut Child) -> ExitStatus {
+    tokio::task::block_in_place(|| child.wait()).unwrap()
+}
+
+/// A refresh that Pleo has applied, and answers after two seconds.
+async fn refreshing(stand: &Stand) -> Child {
+    let id = stand.connect("acme");
+    stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "2s", "commit": true}));
+    let mut command = stand.command(&["connections", "refresh", "acme"]);
+    let child = command.stderr(Stdio::null()).spawn().unwrap();
+    until("the refresh is at the token endpoint", SOON, async || {
+        (stand.authorisation(id)["refresh_calls"] == 1).then_some(())
+    })
+    .await;
+    child
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_who_interrupts_a_refresh_loses_no_answer() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let stand = Stand::new(Plan::default()).await;
+        let mut child = refreshing(&stand).await;
+        send(&child, signal);
+        assert_eq!(ended(&mut child).code(), Some(code));
+        let row = stand.run(&["connections", "show", "acme", "--json"], "");
+        let row = row.fine().json();
+        assert_eq!(
+            (&row["state"], &row["generation"]),
+            (&json!("active"), &json!(1))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_a_command_at_once() {
+    let stand = Stand::new(Plan::default()).await;
+    let mut child = refreshing(&stand).await;
+    // Two that came at once would be one.
+    while child.try_wait().unwrap().is_none() {
+        send(&child, Signal::INT);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let row = stand.run(&["connections", "show", "acme", "--json"], "");
+    assert_ne!(
+        row.fine().json()["generation"],
+        1,
+        "it waited for the answer"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_waits_for_its_input_can_be_interrupted() {
+    for words in [
+        &["connections", "import", "acme"][..],
+        &["connections", "import", "--file", "-"],
+        &["connections", "set-key", "acme"],
+    ] {
+        let stand = Stand::new(Plan::default()).await;
+        let mut command = stand.command(words);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let store = stand.home().join("data/salvage");
+        until("it is open", SOON, async || {
+            let names = std::fs::read_dir(&store).ok()?;
+            let is_lock =
+                |name: &std::path::Path| name.extension().is_some_and(|end| end == "lock");
+            (names.flatten().any(|name| is_lock(&name.path()))).then_some(())
+        })
+        .await;
+        let _pipe = child.stdin.take();
+        send(&child, Signal::INT);
+        assert_eq!(ended(&mut child).code(), Some(130), "{words:?}");
+    }
+}
+
+/// Pleo has forgotten the installation: to end half way would leave a connection that nobody can end that way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_uninstall_that_is_interrupted_ends_the_connection_here_too() {
+    let stand = Stand::new(Plan::default()).await;
+    let id = stand.connect("acme");
+    stand.order(&json!({"endpoint": "api", "kind": "delay", "delay": "2s", "commit": true}));
+    let words = ["connections", "disconnect", "acme", "--uninstall"];
+    let mut child = stand.command(&words).stderr(Stdio::null()).spawn().unwrap();
+    until("Pleo has forgotten the installation", SOON, async || {
+        (stand.authorisation(id)["alive"] == false).then_some(())
+    })
+    .await;
+    send(&child, Signal::TERM);
+    assert_eq!(ended(&mut child).code(), Some(143));
+    let row = stand.run(&["connections", "show", "acme", "--json"], "");
+    assert_eq!(row.fine().json()["state"], "disconnected");
+}

@@ -21,7 +21,7 @@ pub(super) fn run(config: Option<PathBuf>, command: &Scopes) -> Result<(), Failu
         .map_err(|error| Failure::of(Exit::Data, &error))?;
     print::line(&format!(
         "# From {} lines of the access log, in place of every [[callers]] and [[routes]] of {}.\n\
-         # It ends to observe: write [proxy] observe = false, or leave it out. Then `plan -c NEW` shows what changes, and\n\
+         # Pasted, it enforces: take `observe = true` out of [proxy] too. Then `plan -c NEW` shows what changes, and\n\
          # which scopes connections lack.",
         observed.lines,
         settings.file.display()

@@ -40,7 +40,14 @@ impl Site {
             .collect();
         let words = ["connections", "import", "--file", "-", "--replace"];
         let words = [&words[..], &["--allow-shared-company"]].concat();
-        self.stand.run(&words, &lines.join("\n")).fine();
+        loop {
+            let ended = self.stand.run(&words, &lines.join("\n"));
+            // A store that stands still is waited for: by the command for some seconds, and by this.
+            if ended.code != Some(69) {
+                ended.fine();
+                return;
+            }
+        }
     }
 
     fn line(&self, tenant: &str, life: Option<u64>) -> Value {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -45,7 +46,13 @@ impl Site {
             // A store that stands still is waited for: by the command for some seconds, and by this.
             if ended.code != Some(69) {
                 ended.fine();
-                return;
+                break;
+            }
+        }
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            if let Some((_, Some(again))) = tenants.get_mut(*name) {
+                *again = Instant::now();
             }
         }
     }
@@ -54,7 +61,9 @@ impl Site {
         let minted = self.stand.mint();
         self.relay.books().know(&minted);
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = tenants.contains_key(tenant).then(Instant::now);
+        // Not before it is imported, which may take a while.
+        let again =
+            (tenants.contains_key(tenant)).then(|| Instant::now() + Duration::from_hours(1));
         tenants.insert(tenant.to_owned(), (minted.authorisation, again));
         let mut bundle = bundle(&minted, true);
         bundle["tenant"] = tenant.into();

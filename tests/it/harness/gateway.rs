@@ -1,5 +1,6 @@
 //! The gateway as a process of its own, with a configuration and a folder made for one test.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -41,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) limits: String,
     /// Any other tables.
     pub(crate) more: String,
+    /// What `serve` finds in its environment besides what the tests have.
+    pub(crate) variables: Vec<(&'static str, OsString)>,
 }
 
 impl Setup {
@@ -67,6 +70,7 @@ impl Setup {
             routes: "[[routes]]\ncatalogue = \"*\"\n".to_owned(),
             limits: String::new(),
             more: String::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -305,6 +309,7 @@ fn private_folder(path: &Path) {
 fn spawn(setup: &Setup) -> Program {
     let mut command = Command::new(BINARY);
     command.args(["serve", "-c"]).arg(setup.file());
+    command.envs(setup.variables.iter().cloned());
     Program::start(&mut command)
 }
 

@@ -26,7 +26,7 @@ fn stranger(authority: &Authority) -> Stranger {
 /// A gateway that may not call into our own network.
 fn careful(stranger: &Stranger, authority: &Authority, answers: &[&str]) -> Gateway {
     let mut setup = setup(stranger, answers);
-    setup.proxy = "allow_private_upstream = false\n".to_owned();
+    setup.proxy = "allow_private_upstream = false\n".into();
     start(setup, authority)
 }
 

@@ -169,7 +169,7 @@ fn before(authority: &Authority) -> (Stranger, Gateway) {
     let mut setup = setup(&stranger, &["127.0.0.1"]);
     authority.write(setup.folder());
     authority.write_key(setup.folder());
-    setup.more = "[refresh]\ntimeout = \"5s\"\nhold = \"100ms\"\n".to_owned();
+    setup.more = "[refresh]\ntimeout = \"5s\"\nhold = \"100ms\"\n".into();
     let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
     (stranger, gateway)
 }

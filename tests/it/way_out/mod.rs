@@ -115,7 +115,7 @@ fn setup(stranger: &Stranger, answers: &[&str]) -> Setup {
         .arg("-ldl");
     let built = run(&mut cc, "", SOON);
     assert_eq!(built.code, 0, "{}", built.err);
-    setup.pleo = "ca_file = \"ca.pem\"".to_owned();
+    setup.pleo = "ca_file = \"ca.pem\"".into();
     for (name, file) in [
         ("LD_PRELOAD", "resolver.so"),
         ("PLEO_TEST_ANSWERS", "answers"),

@@ -53,6 +53,10 @@ anonymous = true
 tenants = ["{tenant}"]
 [[routes]]
 catalogue = "*"
+[[routes]]
+name = "root"
+path = "/"
+scopes = []
 """
 
 

@@ -47,16 +47,19 @@ access = false
 name = "suite"
 key_sha256 = ["{digest}"]
 tenants = ["{tenant}"]
-[[callers]]
-name = "anybody"
-anonymous = true
-tenants = ["{tenant}"]
+{callers}
 [[routes]]
 catalogue = "*"
 [[routes]]
 name = "root"
 path = "/"
 scopes = []
+"""
+# Whoever presents nothing.
+ANYBODY = f"""[[callers]]
+name = "anybody"
+anonymous = true
+tenants = ["{TENANT}"]
 """
 
 
@@ -78,13 +81,13 @@ class Site:
         (self.folder / "data").mkdir(mode=0o700)
         self.write("client-secret", "sandbox-secret")
         self.certify()
-        self.serve("")
+        self.serve()
 
-    def serve(self, limits):
-        """Starts the gateway, anew if it runs, with these lines of [limits]."""
+    def serve(self, limits="", callers=ANYBODY):
+        """Starts the gateway, anew if it runs, with these lines of [limits] and these callers beside the one with a key."""
         config = CONFIG.format(
             sandbox=self.sandbox, clear=self.clear, secure=self.secure, connect=self.connect, admin=self.admin,
-            limits=limits, digest=hashlib.sha256(KEY.encode()).hexdigest(), tenant=TENANT,
+            limits=limits, callers=callers, tenant=TENANT, digest=hashlib.sha256(KEY.encode()).hexdigest(),
         )
         is_new = not (self.folder / "gateway.toml").exists()
         self.write("gateway.toml", config)
@@ -131,6 +134,10 @@ class Site:
         assert status == 200, (status, text)
         return json.loads(text)
 
+    def descriptors(self):
+        """How many files and links the gateway holds open."""
+        return len(os.listdir(f"/proc/{self.programs[-1].pid}/fd"))
+
     def is_alive(self):
         return all(program.poll() is None for program in self.programs)
 
@@ -155,23 +162,28 @@ class Site:
 
 
 class Others:
-    """Somebody who goes on calling while a suite does its worst: each call on a link of its own."""
+    """Somebody who goes on calling with a key while a suite does its worst, each call on a link of its own; and a look at how
+    long the gateway holds the suite's links."""
 
-    def __init__(self, base):
-        self.base, self.calls, self.failed, self.slowest = base, 0, [], 0.0
+    def __init__(self, site):
+        self.site, self.calls, self.failed, self.slowest = site, 0, [], 0.0
+        self.usual, self.cut = site.descriptors() + 20, 0.0
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.call_on)
 
     def call_on(self):
+        start = time.monotonic()
         while not self.over.wait(0.1):
             begun = time.monotonic()
             try:
-                status, _ = ask(self.base, "GET", READ)
-                self.failed += [] if status == 200 else [f"status {status}"]
+                status, text = ask(self.site.door, "GET", READ, headers={"Pleo-Gateway-Key": KEY})
+                self.failed += [] if status == 200 else [f"{status}: {text}"]
             except OSError as error:
                 self.failed.append(repr(error))
             self.calls += 1
             self.slowest = max(self.slowest, time.monotonic() - begun)
+            if self.site.descriptors() > self.usual:
+                self.cut = time.monotonic() - start
 
     def __enter__(self):
         self.thread.start()
@@ -182,10 +194,10 @@ class Others:
         self.thread.join()
 
 
-def ask(base, method, path, body=None):
+def ask(base, method, path, body=None, headers=None):
     link = http.client.HTTPConnection(base.removeprefix("http://"), timeout=10)
     try:
-        link.request(method, path, body)
+        link.request(method, path, body, headers or {})
         answer = link.getresponse()
         return answer.status, answer.read().decode()
     finally:

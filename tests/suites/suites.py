@@ -6,7 +6,7 @@ import subprocess
 
 import contract
 import tools
-from site_under_test import READ, Others
+from site_under_test import ANYBODY, READ, Others
 
 
 class Verdict:
@@ -88,30 +88,34 @@ def sslyze(site):
     return verdict
 
 
-SLOW = 'header_timeout = "5s"\nbody_idle_timeout = "5s"\nidle_timeout = "5s"\nrequest_timeout = "12s"\n'
+SLOW = """header_timeout = "5s"
+body_idle_timeout = "5s"
+idle_timeout = "5s"
+request_timeout = "12s"
+upstream_idle_timeout = "2s"
+"""
 CUT_WITHIN = 15
 
 
 def slowhttptest(site):
-    """Slow heads, slow bodies, slow readers and many ranges: all links are cut in time, and others are served meanwhile."""
+    """Slow heads, slow bodies, slow readers and many ranges: all links are cut in time, and others are served meanwhile. What
+    is forwarded slowly holds a link to Pleo, so that the caller who does it has a bound."""
     verdict = Verdict()
-    site.serve(SLOW)
+    site.serve(SLOW, ANYBODY + "max_in_flight = 100\n")
     for name, path, words in (
         ("heads", READ, ["-H", "-i", "2"]),
         ("bodies", "/v1/vendors:search", ["-B", "-i", "2", "-s", "8192", "-t", "POST"]),
         ("readers", READ, ["-X", "-w", "10", "-y", "20", "-n", "2", "-z", "8", "-k", "3"]),
         ("ranges", READ, ["-R", "-a", "1", "-b", "3000"]),
     ):
-        words = ["slowhttptest", *words, "-c", "400", "-r", "400", "-l", "40", "-p", "3", "-u", site.door + path]
-        with Others(site.door) as others:
-            _, said = run(words, 120)
-        ended = re.search(r"Test ended on (\d+)\w* second", said)
-        assert ended, said
-        seconds = int(ended[1])
-        verdict.check("No open connections left" in said, f"{name}: links were left at the end")
-        verdict.check(seconds <= CUT_WITHIN, f"{name}: the last link was cut after {seconds} s")
-        verdict.check(others.calls and not others.failed, f"{name}: of {others.calls} others {others.failed[:3]} failed")
-        verdict.tell(f"{name} {seconds} s, {others.calls} others served, the slowest in {others.slowest:.1f} s")
+        words = ["slowhttptest", *words, "-c", "400", "-r", "400", "-l", "20", "-p", "3", "-u", site.door + path]
+        with Others(site) as others:
+            _, said = run(words, 60)
+        opened = re.search(r"Test ended on", said)
+        assert opened, said
+        verdict.check(others.cut <= CUT_WITHIN, f"{name}: links were held for {others.cut:.0f} s")
+        verdict.check(others.calls and not others.failed, f"{name}: of {others.calls} others these failed: {others.failed[:3]}")
+        verdict.tell(f"{name} cut after {others.cut:.0f} s, {others.calls} others served, the slowest in {others.slowest:.1f} s")
     return verdict
 
 

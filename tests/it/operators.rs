@@ -252,6 +252,7 @@ fn a_running_gateway_notices_a_disconnect_within_a_second() {
     });
 }
 
+/// Requirement 93: Pleo has no other way to revoke.
 #[test]
 fn uninstalling_tells_pleo_first() {
     let sandbox = Sandbox::start("15m");

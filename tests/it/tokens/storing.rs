@@ -118,6 +118,7 @@ async fn an_intent_of_unknown_outcome_is_closed_and_nothing_is_sent() {
     assert_eq!(bench.count("token_calls"), 0);
 }
 
+/// Requirements 97 and 112.
 #[tokio::test]
 async fn nothing_is_spent_where_the_intent_cannot_be_written() {
     let bench = Bench::new().await;

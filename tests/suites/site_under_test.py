@@ -69,7 +69,11 @@ class Site:
         self.folder = Path(tempfile.mkdtemp(prefix="pleo-suites-"))
         self.programs = []
         self.clear, self.secure, self.connect, self.admin = (free_port() for _ in range(4))
-        self.begin()
+        try:
+            self.begin()
+        except BaseException:
+            self.__exit__()
+            raise
 
     def begin(self):
         port = free_port()
@@ -131,7 +135,7 @@ class Site:
 
     def order(self, method, path, order):
         status, text = ask(self.sandbox, method, path, json.dumps(order) if method == "POST" else None)
-        assert status == 200, (status, text)
+        assert status in (200, 201), (status, text)
         return json.loads(text)
 
     def descriptors(self):

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::authority::Authority;
+use super::canary;
 use super::client::{Answer, call};
 use super::program::{Output, Program, Stream, run};
 use super::sandbox::{Minted, Sandbox};
@@ -263,6 +264,7 @@ impl Gateway {
 
     /// Serves again, after an end of any kind.
     pub(crate) fn restart(&mut self) {
+        canary::search(&self.program.said());
         self.program = spawn(&self.setup);
         self.wait_until_serving();
     }
@@ -282,6 +284,15 @@ impl Gateway {
             .collect();
         self.connect = find(&line, "connect").unwrap();
         self.admin = find(&line, "admin").unwrap();
+    }
+}
+
+/// Whatever a test was about: at its end no secret of it may stand in what the gateway said.
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            canary::search(&self.program.said());
+        }
     }
 }
 

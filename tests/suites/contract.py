@@ -43,7 +43,8 @@ def requests(site, run, name, base, credential):
     words = [tools.VENV / "bin/schemathesis", "run", f"{site.sandbox}/openapi.json", "--url", base, "-H", f"Authorization: {credential}"]
     words += ["--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "1", "--generation-deterministic"]
     words += ["--exclude-checks", "ignored_auth", "--continue-on-failure", "--no-color", "-w", "2"]
-    words += ["--output-sanitize", "false"]
+    # the end of the authorisation would be the end of what can be compared
+    words += ["--output-sanitize", "false", "--exclude-path", "/v1/installations/me"]
     _, said = run([*words, "--report", "har", "--report-dir", folder], 300, cwd=folder)
     reports = list(folder.glob("har-*.json"))
     assert reports, said

@@ -333,8 +333,7 @@ fn the_shipped_configurations_start_on_a_fresh_machine_without_a_secret() {
         fs::write(setup.file(), format!("{text}\n{doors}")).unwrap();
         let gateway = setup.start_as_written();
         ends(&binary(&["health", "--url", &gateway.admin]), 0, &["ready"]);
-        let answer =
-            crate::harness::client::call(gateway.base(), "GET", "/v3/export-jobs", &[], b"");
+        let answer = call(gateway.base(), "GET", "/v3/export-jobs", &[], b"");
         answer.refused(503, "not-connected");
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn caller<'c>(
     let key = single(headers, &KEY)?
         .map(|value| by_key(callers, value.as_bytes()))
         .transpose()?;
-    let certificates = peer.certificate_names.iter();
+    let certificates = peer.certificate_names.unwrap_or_default().iter();
     let mut named = authorization
         .into_iter()
         .chain(key)
@@ -59,7 +59,7 @@ fn anonymous<'c>(
     callers: &'c Callers,
     peer: PeerFacts<'_>,
 ) -> Result<&'c Arc<Caller>, CallerUnknown> {
-    if !peer.certificate_names.is_empty() {
+    if peer.certificate_names.is_some() {
         return Err(CallerUnknown::Wrong);
     }
     callers
@@ -226,7 +226,7 @@ mod tests {
         let door = local_door();
         let with = |names: &[&str], fields: &[(&'static str, String)]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            let certificate_names = names.as_slice();
+            let certificate_names = Some(names.as_slice());
             named(
                 PeerFacts {
                     certificate_names,
@@ -242,6 +242,7 @@ mod tests {
         );
         assert_eq!(with(&["dns:x"], &erp).as_deref(), Ok("erp"));
         assert_eq!(with(&["dns:x"], &[]), Err(CallerUnknown::Wrong));
+        assert_eq!(with(&[], &[]), Err(CallerUnknown::Wrong));
         assert_eq!(
             with(&["dns:crm.internal"], &erp),
             Err(CallerUnknown::Disagree)

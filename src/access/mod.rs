@@ -44,8 +44,8 @@ pub struct PeerFacts<'a> {
     pub door: &'a Door,
     /// The peer's user id, on a unix socket.
     pub unix_uid: Option<u32>,
-    /// The names in the peer's verified certificate, such as `dns:erp.internal`.
-    pub certificate_names: &'a [String],
+    /// The names in the peer's verified certificate, such as `dns:erp.internal`; `None` if it showed none.
+    pub certificate_names: Option<&'a [String]>,
 }
 
 /// Stages 1 to 4 of contract.md section 3, without the grant: who calls, for whom, by which route, within which ceiling.

@@ -87,7 +87,7 @@ async fn explain(session: &Session, options: &ExplainOptions) -> Result<Explaine
     let facts = PeerFacts {
         door: &door,
         unix_uid: None,
-        certificate_names: &[],
+        certificate_names: None,
     };
     match admit_as(&caller, snapshot, &head, facts.door) {
         Ok(permit) => {

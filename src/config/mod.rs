@@ -54,6 +54,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Problems
                     ProblemKind::Missing,
                     "name the file with -c; config/reference.toml shows every key",
                 ),
+                ErrorKind::IsADirectory => (ProblemKind::Invalid, "name the file that is in it"),
                 _ => (ProblemKind::Invalid, "make it a text file in UTF-8"),
             };
             let message = format!("cannot read the configuration: {error}");

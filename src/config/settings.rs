@@ -277,6 +277,6 @@ pub enum LogFormat {
 /// `[telemetry]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TelemetrySettings {
-    /// Where traces go; from `OTEL_EXPORTER_OTLP_ENDPOINT` if not written.
+    /// Where traces would go: nothing is exported yet.
     pub otlp_endpoint: Option<Url>,
 }

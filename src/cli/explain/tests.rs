@@ -126,7 +126,7 @@ fn is_forwarded(snapshot: &Snapshot, head: &Parts, row: Option<&Connection>) -> 
     let facts = PeerFacts {
         door: &snapshot.doors[0],
         unix_uid: None,
-        certificate_names: &[],
+        certificate_names: None,
     };
     let usable = [State::Active, State::Refreshing, State::Uncertain];
     admit(snapshot, head, facts).is_ok_and(|permit| {

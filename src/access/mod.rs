@@ -71,7 +71,8 @@ fn check_head(snapshot: &Snapshot, head: &Parts) -> Result<(), Denied> {
     Ok(size::check(&snapshot.limits, head)?)
 }
 
-/// As [`admit`], for a caller who is taken at their word: what `explain` shows. Looks at no credential.
+/// As [`admit`], for a caller who is taken at their word: what `explain` shows. Looks at no credential, and at the Host only
+/// where the target is a whole URL.
 pub fn admit_as(
     caller: &Arc<Caller>,
     snapshot: &Snapshot,
@@ -79,11 +80,15 @@ pub fn admit_as(
     door: &Door,
 ) -> Result<Permit, Denied> {
     check_head(snapshot, head)?;
+    let host = host::named(head)?;
+    if head.uri.authority().is_some() {
+        site::check(snapshot, door, &head.headers, host)?;
+    }
     let call = Call {
         snapshot,
         head,
         door,
-        host: host::named(head).ok().flatten(),
+        host,
         caller,
     };
     call.permit()

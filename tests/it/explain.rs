@@ -213,6 +213,106 @@ fn an_explanation_names_what_is_missing() {
     assert!(unknown.err.contains("erp"), "{}", unknown.err);
 }
 
+/// A pinned door, a unix socket that alone knows one caller, and tenants in the Host: which door is asked is told, and what
+/// is told is what happens there.
+#[test]
+fn explain_looks_through_the_door_that_serves_the_caller_and_the_tenant() {
+    let upstream = Upstream::fine();
+    let mut setup = Setup::at(&upstream.origin());
+    let [open, pinned] = [crate::harness::free_port(), crate::harness::free_port()];
+    let socket = setup.folder().join("door.sock").display().to_string();
+    setup.proxy = "tenant_host = \"{tenant}.pleo.internal\"\n".into();
+    setup.doors = format!(
+        "[[listen]]\naddress = \"127.0.0.1:{pinned}\"\ntenant = \"beta\"\n\
+         [[listen]]\naddress = \"127.0.0.1:{open}\"\n[[listen]]\naddress = \"unix:door.sock\"\n"
+    );
+    let uid = rustix::process::geteuid().as_raw();
+    setup.callers +=
+        &format!("[[callers]]\nname = \"local\"\nunix_uid = [{uid}]\ntenants = [\"acme\"]\n");
+    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let [pinned, open] = [pinned, open].map(|port| format!("127.0.0.1:{port}"));
+    let unix = format!("unix:{socket}");
+    let target = "/v2/employees";
+    let by_host = format!("http://acme.pleo.internal{target}");
+    for (asked, door, tenant, verdict) in [
+        (
+            &["--caller", "office", "--tenant", "acme"][..],
+            &open,
+            Some("acme"),
+            "forwarded",
+        ),
+        (&["--caller", "office"], &pinned, Some("beta"), "refused"),
+        (&["--caller", "erp"], &open, Some("acme"), "forwarded"),
+        (
+            &["--caller", "erp", "--door", &pinned],
+            &pinned,
+            None,
+            "refused",
+        ),
+        (&["--caller", "local"], &unix, Some("acme"), "forwarded"),
+        (
+            &["--caller", "local", "--door", "unix:door.sock"],
+            &unix,
+            Some("acme"),
+            "forwarded",
+        ),
+        (
+            &["--caller", "local", "--door", &open],
+            &open,
+            None,
+            "refused",
+        ),
+    ] {
+        let asked = [&["explain", "--json"], asked, &["GET", target]].concat();
+        let explained = json_of(&gateway.cli(&asked, ""));
+        assert_eq!(explained["door"], door.as_str(), "{asked:?}: {explained:#}");
+        assert_eq!(explained["verdict"], verdict, "{asked:?}: {explained:#}");
+        assert_eq!(
+            explained["tenant"].as_str(),
+            tenant,
+            "{asked:?}: {explained:#}"
+        );
+    }
+    let asked = [
+        "explain", "--json", "--caller", "office", "--door", &open, "GET", &by_host,
+    ];
+    let explained = json_of(&gateway.cli(&asked, ""));
+    assert_eq!(explained["tenant"], "acme", "{explained:#}");
+    let told = gateway.cli(&["explain", "--caller", "office", "GET", target], "");
+    assert!(
+        told.out.contains(&format!("{pinned}, pinned to beta")),
+        "{}",
+        told.out
+    );
+    let nowhere = [
+        "explain",
+        "--caller",
+        "erp",
+        "--door",
+        "127.0.0.1:1",
+        "GET",
+        target,
+    ];
+    let told = gateway.cli(&nowhere, "");
+    assert!(told.code == 64 && told.err.contains(&open), "{}", told.err);
+
+    // And so it is.
+    let office = [("pleo-gateway-key", OFFICE_KEY)];
+    let erp = [("pleo-gateway-key", KEY)];
+    let get = |door: &str, fields: &[(&str, &str)]| call(door, "GET", target, fields, b"");
+    assert_eq!(
+        get(&gateway.callers[0], &office).code(),
+        Some("not-connected")
+    );
+    assert_eq!(
+        get(&gateway.callers[0], &erp).code(),
+        Some("tenant-forbidden")
+    );
+    assert_eq!(get(&gateway.callers[1], &erp).status, 200);
+    assert_eq!(get(&gateway.callers[2], &[]).status, 200);
+    assert_eq!(get(&gateway.callers[1], &[]).status, 401);
+}
+
 #[test]
 fn editors_shells_and_readers_of_manuals_get_what_they_ask_for() {
     let said = |arguments: &[&str]| {

@@ -161,7 +161,7 @@ fn what_needs_a_restart_and_what_is_taken_at_once_is_told_apart() {
     assert_eq!(
         said["needs_restart"],
         json!([
-            "[[listen]]",
+            "[[listen]] [::1]:0 opens",
             "[proxy] threads",
             "[refresh] ahead",
             "[limits] max_streams"

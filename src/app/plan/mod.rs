@@ -35,7 +35,7 @@ pub struct Plan {
     /// Other settings that are taken at once.
     pub taken: Vec<&'static str>,
     /// Settings that need a restart.
-    pub needs_restart: Vec<&'static str>,
+    pub needs_restart: Vec<String>,
 }
 
 /// What is there only afterwards, only before, or otherwise than before.

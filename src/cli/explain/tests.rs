@@ -5,7 +5,7 @@ use std::path::Path;
 use http::request::Parts;
 
 use super::*;
-use crate::access::admit;
+use crate::access::{PeerFacts, admit};
 use crate::config::{self, Environment};
 use crate::model::connection::{Evidence, Held, Verdict};
 use crate::model::ids::{Epoch, Generation, TenantName};

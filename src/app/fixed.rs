@@ -4,7 +4,6 @@
 use crate::config::{
     Address, AdminSettings, ConnectSettings, CustomEndpoints, ListenSettings, LogSettings,
     PleoEnvironment, PleoSettings, ProxySettings, RefreshSettings, Settings, StoreSettings,
-    TelemetrySettings,
 };
 use crate::model::limits::Limits;
 
@@ -19,7 +18,6 @@ pub(super) struct Fixed {
     admin: AdminSettings,
     refresh: RefreshSettings,
     log: LogSettings,
-    telemetry: TelemetrySettings,
     limits: Limits,
 }
 
@@ -44,7 +42,6 @@ impl Fixed {
             admin: settings.admin.clone(),
             refresh: settings.refresh.clone(),
             log: settings.log.clone(),
-            telemetry: settings.telemetry.clone(),
             limits: of_links(&settings.snapshot.limits),
         }
     }
@@ -59,7 +56,6 @@ impl Fixed {
             refresh(&self.refresh, &new.refresh),
             limits(&self.limits, &new.limits),
             log(&self.log, &new.log),
-            telemetry(&self.telemetry, &new.telemetry),
         ];
         let owned = |names: Vec<&'static str>| names.into_iter().map(str::to_owned);
         (before.into_iter().flat_map(owned))
@@ -245,10 +241,6 @@ fn limits(old: &Limits, new: &Limits) -> Vec<&'static str> {
 
 fn log(old: &LogSettings, new: &LogSettings) -> Vec<&'static str> {
     differing!("[log]", LogSettings { format, level }, old, new)
-}
-
-fn telemetry(old: &TelemetrySettings, new: &TelemetrySettings) -> Vec<&'static str> {
-    differing!("[telemetry]", TelemetrySettings { otlp_endpoint }, old, new)
 }
 
 fn bindings(listens: &[ListenSettings]) -> Vec<Binding> {

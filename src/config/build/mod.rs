@@ -52,10 +52,8 @@ pub(super) fn settings(root: &Reader<'_>, file: &Path) -> Option<Settings> {
         services::proxy(root),
         services::refresh(&root.table("refresh")),
     );
-    let (log, telemetry) = (
-        services::log(&root.table("log")),
-        services::telemetry(&root.table("telemetry")),
-    );
+    let log = services::log(&root.table("log"));
+    services::telemetry(&root.table("telemetry"));
     Some(Settings {
         file: file.to_owned(),
         snapshot,
@@ -67,7 +65,6 @@ pub(super) fn settings(root: &Reader<'_>, file: &Path) -> Option<Settings> {
         admin: admin?,
         refresh,
         log,
-        telemetry,
         warnings: Problems::default(),
     })
 }

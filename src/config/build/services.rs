@@ -7,8 +7,7 @@ use tracing_subscriber::EnvFilter;
 use super::super::reader::Reader;
 use super::super::report::Finding;
 use super::super::settings::{
-    AdminSettings, LogFormat, LogSettings, ProxySettings, RefreshSettings, SecretSource,
-    TelemetrySettings, Uncertain,
+    AdminSettings, LogFormat, LogSettings, ProxySettings, RefreshSettings, SecretSource, Uncertain,
 };
 use super::super::units::{self, Remedy};
 use super::{doors, pleo};
@@ -103,10 +102,10 @@ fn filter(text: &str) -> Result<String, Remedy> {
 }
 
 /// Read, so that a file can have it, and said to do nothing: this version sends nothing to a collector.
-pub(super) fn telemetry(telemetry: &Reader<'_>) -> TelemetrySettings {
+pub(super) fn telemetry(telemetry: &Reader<'_>) {
     let message = "has no effect: nothing is exported to a collector";
     let remedy = "scrape /metrics of the admin listener; trace_id of the access log joins its lines to traces";
-    if telemetry.has("otlp_endpoint") {
+    if telemetry.parsed("otlp_endpoint", units::url).is_some() {
         telemetry.warn("otlp_endpoint", message, remedy);
     }
     let standard = [
@@ -120,8 +119,5 @@ pub(super) fn telemetry(telemetry: &Reader<'_>) -> TelemetrySettings {
         {
             telemetry.warn_of_variable(name, message, remedy);
         }
-    }
-    TelemetrySettings {
-        otlp_endpoint: telemetry.parsed("otlp_endpoint", units::url),
     }
 }

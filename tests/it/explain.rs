@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::client::call;
-use crate::harness::gateway::{KEY, OFFICE_KEY, Setup, caller};
+use crate::harness::gateway::{Gateway, KEY, OFFICE_KEY, Setup, caller};
 use crate::harness::program::{Output, run};
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
@@ -213,104 +213,75 @@ fn an_explanation_names_what_is_missing() {
     assert!(unknown.err.contains("erp"), "{}", unknown.err);
 }
 
-/// A pinned door, a unix socket that alone knows one caller, and tenants in the Host: which door is asked is told, and what
-/// is told is what happens there.
+/// A door pinned to `beta`, an open one, and a unix socket, which alone knows the caller `local`; with their addresses.
+fn three_doors(upstream: &Upstream) -> (Gateway, [String; 3]) {
+    let mut setup = Setup::at(&upstream.origin());
+    let [pinned, open] = [0; 2].map(|_| format!("127.0.0.1:{}", crate::harness::free_port()));
+    let unix = format!("unix:{}", setup.folder().join("door.sock").display());
+    setup.proxy = "tenant_host = \"{tenant}.pleo.internal\"\n".into();
+    setup.doors = format!(
+        "[[listen]]\naddress = \"{pinned}\"\ntenant = \"beta\"\n\
+         [[listen]]\naddress = \"{open}\"\n[[listen]]\naddress = \"unix:door.sock\"\n"
+    );
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    let local = "[[callers]]\nname = \"local\"\nunix_uid = [UID]\ntenants = [\"acme\"]\n";
+    setup.callers += &local.replace("UID", &uid);
+    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    (gateway, [pinned, open, unix])
+}
+
 #[test]
 fn explain_looks_through_the_door_that_serves_the_caller_and_the_tenant() {
     let upstream = Upstream::fine();
-    let mut setup = Setup::at(&upstream.origin());
-    let [open, pinned] = [crate::harness::free_port(), crate::harness::free_port()];
-    let socket = setup.folder().join("door.sock").display().to_string();
-    setup.proxy = "tenant_host = \"{tenant}.pleo.internal\"\n".into();
-    setup.doors = format!(
-        "[[listen]]\naddress = \"127.0.0.1:{pinned}\"\ntenant = \"beta\"\n\
-         [[listen]]\naddress = \"127.0.0.1:{open}\"\n[[listen]]\naddress = \"unix:door.sock\"\n"
-    );
-    let uid = rustix::process::geteuid().as_raw();
-    setup.callers +=
-        &format!("[[callers]]\nname = \"local\"\nunix_uid = [{uid}]\ntenants = [\"acme\"]\n");
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
-    let [pinned, open] = [pinned, open].map(|port| format!("127.0.0.1:{port}"));
-    let unix = format!("unix:{socket}");
-    let target = "/v2/employees";
-    let by_host = format!("http://acme.pleo.internal{target}");
-    for (asked, door, tenant, verdict) in [
+    let (gateway, [pinned, open, unix]) = three_doors(&upstream);
+    let by_host = "http://acme.pleo.internal/v2/employees";
+    let path = "/v2/employees";
+    let (acme, yes, no) = (Some("acme"), "forwarded", "refused");
+    for (asked, target, door, tenant, verdict) in [
+        (&["office", "--tenant", "acme"][..], path, &open, acme, yes),
+        (&["office"], path, &pinned, Some("beta"), no),
+        (&["office", "--door", &open], by_host, &open, acme, yes),
+        (&["erp"], path, &open, acme, yes),
+        (&["erp", "--door", &pinned], path, &pinned, None, no),
+        (&["local"], path, &unix, acme, yes),
         (
-            &["--caller", "office", "--tenant", "acme"][..],
-            &open,
-            Some("acme"),
-            "forwarded",
-        ),
-        (&["--caller", "office"], &pinned, Some("beta"), "refused"),
-        (&["--caller", "erp"], &open, Some("acme"), "forwarded"),
-        (
-            &["--caller", "erp", "--door", &pinned],
-            &pinned,
-            None,
-            "refused",
-        ),
-        (&["--caller", "local"], &unix, Some("acme"), "forwarded"),
-        (
-            &["--caller", "local", "--door", "unix:door.sock"],
+            &["local", "--door", "unix:door.sock"],
+            path,
             &unix,
-            Some("acme"),
-            "forwarded",
+            acme,
+            yes,
         ),
-        (
-            &["--caller", "local", "--door", &open],
-            &open,
-            None,
-            "refused",
-        ),
+        (&["local", "--door", &unix], path, &unix, acme, yes),
+        (&["local", "--door", &open], path, &open, None, no),
     ] {
-        let asked = [&["explain", "--json"], asked, &["GET", target]].concat();
+        let asked = [&["explain", "--json", "--caller"], asked, &["GET", target]].concat();
         let explained = json_of(&gateway.cli(&asked, ""));
-        assert_eq!(explained["door"], door.as_str(), "{asked:?}: {explained:#}");
+        let told = (&explained["door"], explained["tenant"].as_str());
+        assert_eq!(told, (&json!(door), tenant), "{asked:?}: {explained:#}");
         assert_eq!(explained["verdict"], verdict, "{asked:?}: {explained:#}");
-        assert_eq!(
-            explained["tenant"].as_str(),
-            tenant,
-            "{asked:?}: {explained:#}"
-        );
     }
-    let asked = [
-        "explain", "--json", "--caller", "office", "--door", &open, "GET", &by_host,
-    ];
-    let explained = json_of(&gateway.cli(&asked, ""));
-    assert_eq!(explained["tenant"], "acme", "{explained:#}");
-    let told = gateway.cli(&["explain", "--caller", "office", "GET", target], "");
-    assert!(
-        told.out.contains(&format!("{pinned}, pinned to beta")),
-        "{}",
-        told.out
-    );
-    let nowhere = [
-        "explain",
-        "--caller",
-        "erp",
-        "--door",
-        "127.0.0.1:1",
-        "GET",
-        target,
-    ];
+    let told = gateway.cli(&["explain", "--caller", "office", "GET", path], "");
+    let door = format!("{pinned}, pinned to beta");
+    assert!(told.out.contains(&door), "{}", told.out);
+    let nowhere = ["explain", "--caller", "erp", "--door", "x", "GET", path];
     let told = gateway.cli(&nowhere, "");
     assert!(told.code == 64 && told.err.contains(&open), "{}", told.err);
 
     // And so it is.
-    let office = [("pleo-gateway-key", OFFICE_KEY)];
-    let erp = [("pleo-gateway-key", KEY)];
-    let get = |door: &str, fields: &[(&str, &str)]| call(door, "GET", target, fields, b"");
-    assert_eq!(
-        get(&gateway.callers[0], &office).code(),
-        Some("not-connected")
-    );
-    assert_eq!(
-        get(&gateway.callers[0], &erp).code(),
-        Some("tenant-forbidden")
-    );
-    assert_eq!(get(&gateway.callers[1], &erp).status, 200);
-    assert_eq!(get(&gateway.callers[2], &[]).status, 200);
-    assert_eq!(get(&gateway.callers[1], &[]).status, 401);
+    for (door, key, code) in [
+        (0, Some(OFFICE_KEY), Some("not-connected")),
+        (0, Some(KEY), Some("tenant-forbidden")),
+        (1, Some(KEY), None),
+        (1, None, Some("caller-unknown")),
+        (2, None, None),
+    ] {
+        let fields: Vec<_> = key
+            .map(|key| ("pleo-gateway-key", key))
+            .into_iter()
+            .collect();
+        let answer = call(&gateway.callers[door], "GET", path, &fields, b"");
+        assert_eq!(answer.code(), code, "{door} {key:?}");
+    }
 }
 
 #[test]

@@ -174,10 +174,12 @@ fn a_rate_that_a_reload_raises_counts_at_once() {
     assert!(allowance.take(&fast, &per_second, now + SOON / 10).is_ok());
 }
 
+type Change = fn(&mut Caller, &mut Route);
+
 #[test]
 fn what_is_used_up_is_named() {
     let now = Instant::now();
-    let changes: [(fn(&mut Caller, &mut Route), Limit); 4] = [
+    let changes: [(Change, Limit); 4] = [
         (|c, _| c.rate = Some(rate(1, SOON)), Limit::CallerRate),
         (|_, r| r.rate = Some(rate(1, SOON)), Limit::RouteRate),
         (

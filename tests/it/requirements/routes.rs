@@ -166,8 +166,8 @@ fn what_is_not_allowed_costs_no_connection_and_no_token() {
     assert_eq!(came.kind(), ErrorKind::WouldBlock, "somebody connected");
     // What is allowed would.
     let mut link = crate::harness::link::Link::to(gateway.base());
-    let line = format!("GET /one HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n\r\n");
-    link.send(line).unwrap();
+    let allowed = format!("GET /one HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n\r\n");
+    link.send(allowed).unwrap();
     crate::harness::eventually("a fetch of a token", || pleo.accept().ok());
 }
 

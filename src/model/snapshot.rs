@@ -150,6 +150,11 @@ impl Callers {
         self.by_certificate.get(name)
     }
 
+    /// True if certificates are credentials here.
+    pub fn have_certificates(&self) -> bool {
+        !self.by_certificate.is_empty()
+    }
+
     /// Who runs as this user.
     pub fn by_uid(&self, uid: u32) -> Option<&Arc<Caller>> {
         self.by_uid.get(&uid)

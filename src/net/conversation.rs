@@ -16,6 +16,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -141,8 +142,15 @@ where
         tokio::select! {
             biased;
             told = timeout(wait, told) => told.ok().flatten(),
-            () = self.stop.cancelled() => None,
+            () = self.silent_at_the_end() => None,
         }
+    }
+
+    /// Resolves after the word to stop. What had come by then is looked at first: it may be a request.
+    async fn silent_at_the_end(&self) {
+        self.stop.cancelled().await;
+        yield_now().await;
+        yield_now().await;
     }
 
     /// HTTP/1.1 until the link is done with, or idle: then it is given back, with what was read of it.
@@ -217,7 +225,8 @@ where
         let io = TokioIo::new(Watched::new(link, read, Rc::clone(&watch)));
         let mut conversation = pin!(self.http2.serve_connection(io, self.service(&peer, &watch)));
         let mut stop = pin!(self.stop.cancelled());
-        let (mut alarm, mut sweep, mut leaving) = (Alarm::default(), Alarm::default(), false);
+        let (mut alarm, mut sweep) = (Alarm::default(), Alarm::default());
+        let (mut leaving, mut gone_by) = (false, None);
         poll_fn(|cx| {
             if conversation.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
@@ -233,12 +242,19 @@ where
             watch.answers.poll_stalled(stall, &mut sweep, cx);
             ready!(self.link_timer(&watch, &mut alarm, cx));
             // Only an idle peer is told; one that is late or does not read would not listen.
-            if leaving || watch.blocked().is_some() || watch.phase() != Phase::Idle {
-                return Poll::Ready(());
+            let is_idle = watch.phase() == Phase::Idle && watch.owed().is_none();
+            if !leaving && watch.blocked().is_none() && is_idle {
+                leaving = true;
+                gone_by = Some(Instant::now() + self.limits.header_timeout);
+                conversation.as_mut().graceful_shutdown();
+                if conversation.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
             }
-            leaving = true;
-            conversation.as_mut().graceful_shutdown();
-            conversation.as_mut().poll(cx).map(drop)
+            match gone_by {
+                Some(due) => alarm.poll(due, cx),
+                None => Poll::Ready(()),
+            }
         })
         .await;
     }
@@ -251,10 +267,11 @@ where
             Phase::Head => Some(watch.since() + limits.header_timeout),
             Phase::Idle => Some(watch.since() + limits.idle_timeout),
         };
+        let owed = watch.owed().map(|since| since + limits.header_timeout);
         let blocked = watch
             .blocked()
             .map(|since| since + limits.body_idle_timeout);
-        match earlier(phase, blocked) {
+        match earlier(phase, earlier(owed, blocked)) {
             Some(due) => alarm.poll(due, cx),
             None => Poll::Pending,
         }

@@ -22,6 +22,7 @@ mod house_rules;
 mod imports;
 mod interrupting;
 mod kill;
+mod limits;
 mod links;
 mod network;
 mod operators;

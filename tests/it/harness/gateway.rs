@@ -176,7 +176,12 @@ listen = "127.0.0.1:0"
 
     /// Serves with the file as it is.
     pub(crate) fn start_as_written(self) -> Gateway {
-        let program = spawn(&self);
+        self.start_with(serve)
+    }
+
+    /// The same by a command of the test's own.
+    pub(crate) fn start_with(self, command: impl FnOnce(&Self) -> Command) -> Gateway {
+        let program = Program::start(&mut command(&self));
         let mut gateway = Gateway {
             setup: self,
             program,
@@ -259,7 +264,7 @@ impl Gateway {
 
     /// Serves again, after an end of any kind.
     pub(crate) fn restart(&mut self) {
-        self.program = spawn(&self.setup);
+        self.program = Program::start(&mut serve(&self.setup));
         self.wait_until_serving();
     }
 
@@ -302,10 +307,10 @@ fn private_folder(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-fn spawn(setup: &Setup) -> Program {
+fn serve(setup: &Setup) -> Command {
     let mut command = Command::new(BINARY);
     command.args(["serve", "-c"]).arg(setup.file());
-    Program::start(&mut command)
+    command
 }
 
 /// A log line's field, beside the message or below `fields`.

@@ -12,6 +12,7 @@ mod clients;
 mod commands;
 mod connect_flow;
 mod doors;
+mod drain;
 mod errors;
 mod explain;
 mod faults;

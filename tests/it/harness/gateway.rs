@@ -31,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) pleo: String,
     /// `[[listen]]` tables.
     pub(crate) doors: String,
+    /// Where operators arrive.
+    pub(crate) operators: String,
     /// Lines of `[proxy]`.
     pub(crate) proxy: String,
     /// `[[callers]]` tables.
@@ -62,6 +64,7 @@ impl Setup {
             origin: origin.to_owned(),
             pleo: String::new(),
             doors: "[[listen]]\naddress = \"127.0.0.1:0\"\n".to_owned(),
+            operators: "127.0.0.1:0".to_owned(),
             proxy: String::new(),
             callers: callers.concat(),
             routes: "[[routes]]\ncatalogue = \"*\"\n".to_owned(),
@@ -87,6 +90,7 @@ impl Setup {
             origin,
             pleo,
             doors,
+            operators,
             proxy,
             ..
         } = self;
@@ -122,7 +126,7 @@ threads = 1
 listen = "127.0.0.1:{connect_port}"
 
 [admin]
-listen = "127.0.0.1:0"
+listen = "{operators}"
 
 [limits]
 {limits}

@@ -112,7 +112,7 @@ fn serving(bench: &Bench, room: &Room, bound: Bound, stop: CancellationToken) ->
 }
 
 fn call(link: &mut Link, id: &str) -> Answer {
-    let head = format!("GET /v1/vendors HTTP/1.1\r\nhost: localhost\r\nx-request-id: {id}\r\n\r\n");
+    let head = format!("GET /v1/companies HTTP/1.1\r\nhost: localhost\r\nx-request-id: {id}\r\n\r\n");
     link.send(head).unwrap();
     answer(link, "GET").unwrap()
 }
@@ -144,7 +144,7 @@ async fn a_panic_costs_one_request() {
         let head = [
             (":method", "GET"),
             (":scheme", "http"),
-            (":path", "/v1/vendors"),
+            (":path", "/v1/companies"),
             (":authority", "localhost"),
         ];
         for (stream, broken) in [(1, true), (3, false)] {

@@ -37,6 +37,7 @@ mod rejected;
 mod reload;
 mod requirements;
 mod restored;
+mod rolling;
 mod rotation;
 mod salvage;
 mod scopes;

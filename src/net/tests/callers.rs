@@ -184,6 +184,59 @@ fn stopping_finishes_what_is_under_way() {
     });
 }
 
+/// Requirement 118: whoever connected and asked before the word to stop is served, although nobody had looked at it yet.
+#[test]
+fn what_came_before_the_word_to_stop_is_served() {
+    on_a_core(async {
+        let door = open(None, ServerLimits::default(), nothing);
+        let mut known = call(&door).await;
+        known.write_all(REQUEST).await.unwrap();
+        answer(&mut known).await;
+        let mut links = vec![known.into_std().unwrap()];
+        // No await from here on: the door does not get to look.
+        for _ in 0..3 {
+            links.push(std::net::TcpStream::connect(("127.0.0.1", door.port)).unwrap());
+        }
+        for link in &mut links {
+            link.set_nonblocking(false).unwrap();
+            std::io::Write::write_all(link, REQUEST).unwrap();
+            link.set_nonblocking(true).unwrap();
+        }
+        door.stop.cancel();
+        for link in links {
+            let seen = rest(&mut TcpStream::from_std(link).unwrap()).await;
+            assert!(seen.starts_with("HTTP/1.1 204 "), "{seen}");
+            assert!(seen.contains("connection: close"), "{seen}");
+        }
+        door.task.await.unwrap().unwrap();
+    });
+}
+
+/// Requirement 117: on HTTP/2 an idle peer is told, and does not decide how long the link then lives.
+#[test]
+fn an_idle_peer_that_does_not_answer_goodbye_is_cut() {
+    on_a_core(async {
+        let limits = ServerLimits {
+            idle_timeout: SHORT,
+            ..short()
+        };
+        let door = open(None, limits, nothing);
+        let mut link = call(&door).await;
+        link.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+            .await
+            .unwrap();
+        // GET / with an authority, by RFC 7541's tables.
+        let block = b"\x82\x84\x86\x41\x09localhost";
+        let head = [&[0, 0, 14, 1, 5, 0, 0, 0, 1][..], block].concat();
+        link.write_all(&head).await.unwrap();
+        let mut seen = Vec::new();
+        let read = timeout(5 * SECOND, link.read_to_end(&mut seen)).await;
+        read.expect("still open").unwrap();
+        let goaway = seen.windows(4).any(|bytes| bytes == [0, 0, 8, 7]);
+        assert!(goaway, "nothing was said");
+    });
+}
+
 #[test]
 fn what_does_not_end_in_time_is_cut() {
     on_a_core(async {

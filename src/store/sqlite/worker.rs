@@ -328,6 +328,32 @@ mod tests {
         assert!(matches!(late, StoreError::Unavailable(_)));
     }
 
+    /// Requirement 117: a store that hangs does not gather orders without end.
+    #[tokio::test(start_paused = true)]
+    async fn orders_that_find_no_place_are_refused_in_time() {
+        let place = tempfile::tempdir().unwrap();
+        let worker = std::sync::Arc::new(Worker::start("test", handle(place.path())).unwrap());
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let mut asked = tokio::task::JoinSet::new();
+        let hangs = worker.clone();
+        asked.spawn(async move {
+            let hang = move |_: &mut Handle| {
+                let _ = held.recv();
+                Ok(())
+            };
+            hangs.ask(hang).await
+        });
+        for _ in 0..=ORDERS {
+            let worker = worker.clone();
+            asked.spawn(async move { worker.ask(|_| Ok(())).await });
+        }
+        let refused = asked.join_next().await.unwrap().unwrap().unwrap_err();
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+        drop(release);
+        let rest = asked.join_all().await;
+        assert!(rest.iter().filter(|done| done.is_ok()).count() >= ORDERS);
+    }
+
     #[tokio::test]
     async fn a_panic_costs_one_request() {
         let place = tempfile::tempdir().unwrap();

@@ -51,5 +51,7 @@ fn raised() -> usize {
     // What may not be raised stays as it is.
     let _ = setrlimit(Resource::Nofile, limit);
     let current = getrlimit(Resource::Nofile).current;
-    current.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
+    current.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    })
 }

@@ -233,7 +233,9 @@ impl Rooms {
         let limit = self.policy.timeout + BESIDE_THE_CALL;
         let landed = self.tasks.finished(limit).await;
         if !landed {
-            tracing::warn!("what is under way at Pleo did not end in time; the next process finds out what became of it");
+            tracing::warn!(
+                "what is under way at Pleo did not end in time; the next process finds out what became of it"
+            );
         }
         if timeout(STORE_CLOSES_WITHIN, self.store.close())
             .await

@@ -1,6 +1,7 @@
 //! One caller's link, from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and how long everything may take. Between
 //! requests an HTTP/1.1 link is soon parked: hyper and its buffers are let go of until the next byte. Not here: accepting.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -10,7 +11,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -50,6 +52,8 @@ pub(super) struct Serving<S, P> {
     pub(super) limits: ServerLimits,
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) stop: CancellationToken,
+    /// The word to stop was given: each answer on HTTP/1.1 is the last of its link.
+    pub(super) stopping: Cell<bool>,
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<Local>,
 }
@@ -142,14 +146,13 @@ where
         tokio::select! {
             biased;
             told = timeout(wait, told) => told.ok().flatten(),
-            () = self.silent_at_the_end() => None,
+            () = self.stopped() => None,
         }
     }
 
-    /// Resolves after the word to stop. What had come by then is looked at first: it may be a request.
-    async fn silent_at_the_end(&self) {
+    /// Resolves after the word to stop; what had come by then can be seen first: it may be a request.
+    async fn stopped(&self) {
         self.stop.cancelled().await;
-        yield_now().await;
         yield_now().await;
     }
 
@@ -163,7 +166,7 @@ where
         let watch = Watch::new(false);
         let io = TokioIo::new(Watched::new(link, read, Rc::clone(&watch)));
         let mut conversation = self.http1.serve_connection(io, self.service(peer, &watch));
-        let mut stop = pin!(self.stop.cancelled());
+        let mut stop = pin!(self.stopped());
         let (mut alarm, mut stopping) = (Alarm::default(), false);
         let end = poll_fn(|cx| {
             if Pin::new(&mut conversation).poll(cx).is_ready() {
@@ -224,7 +227,7 @@ where
         let watch = Watch::new(true);
         let io = TokioIo::new(Watched::new(link, read, Rc::clone(&watch)));
         let mut conversation = pin!(self.http2.serve_connection(io, self.service(&peer, &watch)));
-        let mut stop = pin!(self.stop.cancelled());
+        let mut stop = pin!(self.stopped());
         let (mut alarm, mut sweep) = (Alarm::default(), Alarm::default());
         let (mut leaving, mut gone_by) = (false, None);
         poll_fn(|cx| {
@@ -304,7 +307,11 @@ where
         let arrival = Arrival { request, peer };
         let served = pin!(async { (self.service)(arrival).await });
         let answer = caught(served).await;
-        let answer = answer.unwrap_or_else(|_| (self.on_panic)());
+        let mut answer = answer.unwrap_or_else(|_| (self.on_panic)());
+        if self.stopping.get() && !answering.watch().multiplexed {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+        }
         Ok(answer.map(|body| Answer::new(body, answering)))
     }
 }

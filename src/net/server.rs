@@ -1,6 +1,7 @@
 //! Serving a door on one thread: accept, hand each link to its conversation, and end gracefully. Not here: what is said on
 //! a link (`net::conversation`) and how a request is answered (the caller's service).
 
+use std::cell::Cell;
 use std::future::{Future, ready};
 use std::io;
 use std::pin::pin;
@@ -107,6 +108,7 @@ where
         tls: door.tls,
         // A token of this thread: its links ask it often, and must not meet other threads there.
         stop: stop.child_token(),
+        stopping: Cell::new(false),
         service,
         on_panic,
         limits,
@@ -138,6 +140,7 @@ where
             biased;
             () = &mut stopped, if !stopping => {
                 stopping = true;
+                serving.stopping.set(true);
                 // Whoever came before the word is not turned away; the next look shows them all.
                 yield_now().await;
                 continue;

@@ -88,7 +88,8 @@ fn next_of(link: &mut Frames, kind: u8) -> Option<Frame> {
     loop {
         let frame = link.next()?;
         if frame.kind == PING && frame.flags == 0 {
-            link.send(self::frame(PING, ACK, 0, &frame.payload)).unwrap();
+            link.send(self::frame(PING, ACK, 0, &frame.payload))
+                .unwrap();
         }
         if frame.kind == kind {
             return Some(frame);
@@ -196,8 +197,9 @@ fn a_second_signal_ends_a_drain_at_once() {
     for (first, second) in [(Signal::TERM, Signal::INT), (Signal::INT, Signal::TERM)] {
         for delay in ["0s", "1h"] {
             let pleo = Slow::new();
-            let mut gateway =
-                pleo.gateway(&format!("drain_delay = \"{delay}\"\ndrain_timeout = \"1h\""));
+            let mut gateway = pleo.gateway(&format!(
+                "drain_delay = \"{delay}\"\ndrain_timeout = \"1h\""
+            ));
             let mut link = pleo.call(&gateway);
             gateway.program.signal(first);
             said(&gateway, "draining");

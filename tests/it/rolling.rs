@@ -47,10 +47,7 @@ impl Balancer {
                 "listen door{port}\n    bind 127.0.0.1:{port}\n    option httpchk GET /readyz\n    default-server check inter 200ms fall 1 rise 1{protocol} check-proto h1\n"
             );
             for (place, (door, admin)) in gateways.iter().enumerate() {
-                let _ = writeln!(
-                    text,
-                    "    server g{place} 127.0.0.1:{door} port {admin}"
-                );
+                let _ = writeln!(text, "    server g{place} 127.0.0.1:{door} port {admin}");
             }
         }
         let file = folder.path().join("haproxy.cfg");

@@ -72,7 +72,10 @@ fn callers_leave_descriptors_for_everybody_else() {
     assert_eq!(gateway.connection("acme")["generation"], 1);
     sandbox.assert_no_rule_was_broken();
     let (links, files) = count();
-    assert!(links >= taken && links < 120 && files < 300, "{links} {files}");
+    assert!(
+        links >= taken && links < 120 && files < 300,
+        "{links} {files}"
+    );
     let said = gateway.program.said();
     assert!(!said.contains("no new link can be accepted"), "{said}");
 }

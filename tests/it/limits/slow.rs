@@ -31,12 +31,7 @@ fn head_frame(flags: u8, stream: u32, method: &str, path: &str) -> Vec<u8> {
 
 /// The beginning of an HTTP/2 link.
 fn http2(settings: &[u8], frames: &[Vec<u8>]) -> Vec<u8> {
-    [
-        PREFACE,
-        &frame(SETTINGS, 0, 0, settings),
-        &frames.concat(),
-    ]
-    .concat()
+    [PREFACE, &frame(SETTINGS, 0, 0, settings), &frames.concat()].concat()
 }
 
 fn attack(
@@ -179,7 +174,13 @@ fn the_desk_is_no_slower_to_cut() {
             ..attack
         };
         at_desk(attack(&gateway, "silence at the desk", Vec::new(), "")).run(&gateway);
-        at_desk(attack(&gateway, "slow heads at the desk", line.clone(), "a")).run(&gateway);
+        at_desk(attack(
+            &gateway,
+            "slow heads at the desk",
+            line.clone(),
+            "a",
+        ))
+        .run(&gateway);
     }
     let slow = attack(
         &gateway,

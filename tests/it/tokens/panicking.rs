@@ -112,7 +112,8 @@ fn serving(bench: &Bench, room: &Room, bound: Bound, stop: CancellationToken) ->
 }
 
 fn call(link: &mut Link, id: &str) -> Answer {
-    let head = format!("GET /v1/companies HTTP/1.1\r\nhost: localhost\r\nx-request-id: {id}\r\n\r\n");
+    let head =
+        format!("GET /v1/companies HTTP/1.1\r\nhost: localhost\r\nx-request-id: {id}\r\n\r\n");
     link.send(head).unwrap();
     answer(link, "GET").unwrap()
 }

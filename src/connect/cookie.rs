@@ -68,6 +68,7 @@ mod tests {
         HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(cookies).unwrap())])
     }
 
+    /// Requirement 85.
     #[test]
     fn under_https_the_cookie_is_bound_to_the_host() {
         let given = Binding::new(true).give(&Ticket::make()).unwrap();

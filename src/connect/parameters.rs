@@ -98,6 +98,7 @@ mod tests {
         assert_eq!(shouted, Outcome::Failed(None));
     }
 
+    /// Requirement 89.
     #[test]
     fn what_pleo_would_not_send_is_not_read() {
         let long = format!("state={STATE}&code={}", "c".repeat(LONGEST_CODE + 1));

@@ -52,6 +52,7 @@ impl Ticket {
 mod tests {
     use super::*;
 
+    /// Requirement 85: 256 random bits.
     #[test]
     fn a_ticket_is_read_back_and_never_twice_the_same() {
         let (one, two) = (Ticket::make(), Ticket::make());

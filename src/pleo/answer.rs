@@ -103,6 +103,7 @@ mod tests {
         answer.life.map(|life| life.as_secs())
     }
 
+    /// Requirement 103.
     #[test]
     fn a_life_is_read_in_every_form_that_makes_sense() {
         for good in ["900", "900.0", "9e2", "\"900\"", "\" 900.0 \""] {
@@ -149,6 +150,7 @@ mod tests {
         }
     }
 
+    /// Requirement 92.
     #[test]
     fn what_is_no_pair_is_not_taken_for_one() {
         for bad in [

@@ -171,6 +171,7 @@ mod tests {
         Timestamp(0).until(at).as_secs()
     }
 
+    /// Requirement 105.
     #[test]
     fn r15_a_herd_is_spread_evenly_and_leaves_time_for_an_attempt_and_another() {
         let policy = Policy {
@@ -226,6 +227,7 @@ mod tests {
         assert!(wait(60) <= LONGEST_BACK_OFF);
     }
 
+    /// Requirement 101.
     #[test]
     fn retry_after_is_obeyed_within_an_hour() {
         let id = AttemptId::make();

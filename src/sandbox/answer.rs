@@ -71,6 +71,14 @@ impl Answer {
         self
     }
 
+    /// With where a new thing is: 201.
+    pub(super) fn made_at(mut self, place: &str) -> Self {
+        self.status = StatusCode::CREATED;
+        let place = HeaderValue::from_str(place).ok();
+        self.headers.extend(place.map(|place| (LOCATION, place)));
+        self
+    }
+
     /// As a response, with another body.
     pub(super) fn carrying(self, body: Wire) -> Response<Wire> {
         let mut response = Response::new(body);

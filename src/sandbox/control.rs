@@ -40,8 +40,15 @@ pub(super) fn answer(sandbox: &Sandbox, call: &Call, now: Timestamp) -> Answer {
         (&Method::GET, "state") => Ok(sandbox.state().show(now)),
         (&Method::GET, "companies") => Ok(companies(sandbox)),
         (&Method::POST, "faults") => read::<Fault>(call).and_then(|fault| order(sandbox, fault)),
+        (&Method::DELETE, "faults") => {
+            sandbox.state().faults.call_off();
+            Ok(json!({}))
+        }
         (&Method::POST, "authorisations") => {
-            read(call).and_then(|order| mint_ordered(sandbox, order))
+            match read(call).and_then(|order| mint_ordered(sandbox, order)) {
+                Ok(minted) => return made(&minted),
+                Err(problem) => Err(problem),
+            }
         }
         (&Method::DELETE, path) => match path.strip_prefix("authorisations/") {
             Some(id) => revoke(sandbox, id),
@@ -101,7 +108,7 @@ fn order(sandbox: &Sandbox, fault: Fault) -> Outcome<Value> {
     Ok(json!({"waiting": state.faults.waiting()}))
 }
 
-fn mint_ordered(sandbox: &Sandbox, order: Order) -> Outcome<Value> {
+fn mint_ordered(sandbox: &Sandbox, order: Order) -> Outcome<Minted> {
     let company_id = match order.company {
         Some(wanted) => Some(
             (sandbox.companies.iter())
@@ -116,11 +123,15 @@ fn mint_ordered(sandbox: &Sandbox, order: Order) -> Outcome<Value> {
         Some(Words::Text(text)) => Some(ScopeSet::parse(&text).map_err(|_| bad("not a scope"))?),
         None => None,
     };
-    let minted = mint(sandbox, company_id, scopes, order.access_ttl);
-    let mut shown = pair(&minted);
-    shown["company_id"] = minted.company_id.into();
-    shown["authorisation"] = minted.authorisation.into();
-    Ok(shown)
+    Ok(mint(sandbox, company_id, scopes, order.access_ttl))
+}
+
+/// In the shape that `connections import` takes, and where it can be ended.
+fn made(minted: &Minted) -> Answer {
+    let mut shown = pair(minted);
+    shown["company_id"] = minted.company_id.clone().into();
+    let place = format!("/_sandbox/authorisations/{}", minted.authorisation);
+    Answer::json(StatusCode::OK, &shown).made_at(&place)
 }
 
 fn revoke(sandbox: &Sandbox, id: &str) -> Outcome<Value> {

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Deserialize;
+use tokio::sync::watch;
 
 use super::answer::{Answer, Wire};
 use super::json::Span;
@@ -79,7 +81,17 @@ fn once() -> u64 {
 
 /// Faults that wait, in the order in which they were ordered.
 #[derive(Debug, Default)]
-pub(super) struct Faults(VecDeque<Fault>);
+pub(super) struct Faults {
+    waiting: VecDeque<Fault>,
+    /// Speaks to those that are being played.
+    calling_off: watch::Sender<()>,
+}
+
+/// A fault that befalls a call.
+pub(super) struct Struck {
+    fault: Fault,
+    called_off: watch::Receiver<()>,
+}
 
 impl Faults {
     /// Orders a fault. The problem, if it makes no sense.
@@ -94,26 +106,34 @@ impl Faults {
             return Err("headers cannot be sent");
         }
         if fault.count > 0 {
-            self.0.push_back(fault);
+            self.waiting.push_back(fault);
         }
         Ok(())
     }
 
     /// How many calls will still go wrong.
     pub(super) fn waiting(&self) -> u64 {
-        self.0.iter().map(|fault| fault.count).sum()
+        self.waiting.iter().map(|fault| fault.count).sum()
+    }
+
+    /// Forgets what waits, and ends the pauses of what is being played.
+    pub(super) fn call_off(&mut self) {
+        self.waiting.clear();
+        self.calling_off.send_replace(());
     }
 
     /// What happens to this call of `endpoint`, if anything.
-    pub(super) fn next(&mut self, endpoint: Endpoint) -> Option<Fault> {
-        let place = self.0.iter().position(|fault| fault.endpoint == endpoint)?;
-        let fault = self.0.get_mut(place)?;
-        fault.count -= 1;
-        let played = fault.clone();
-        if fault.count == 0 {
-            self.0.remove(place);
+    pub(super) fn next(&mut self, endpoint: Endpoint) -> Option<Struck> {
+        let strikes = |fault: &Fault| fault.endpoint == endpoint;
+        let place = self.waiting.iter().position(strikes)?;
+        let next = self.waiting.get_mut(place)?;
+        next.count -= 1;
+        let fault = next.clone();
+        if next.count == 0 {
+            self.waiting.remove(place);
         }
-        Some(played)
+        let called_off = self.calling_off.subscribe();
+        Some(Struck { fault, called_off })
     }
 }
 
@@ -122,21 +142,22 @@ pub(super) async fn play(
     sandbox: &Arc<Sandbox>,
     link: &Link,
     call: Arc<Call>,
-    fault: Fault,
+    struck: Struck,
 ) -> Response<Wire> {
-    let pause = fault.delay.unwrap_or_default().0;
+    let Struck { fault, called_off } = struck;
+    let length = fault.delay.unwrap_or_default().0;
     let committed = fault.commits_first().then(|| act(sandbox, &call));
     let late = (fault.detached && committed.is_none()).then(|| {
         let (sandbox, call) = (Arc::clone(sandbox), Arc::clone(&call));
-        let tasks = sandbox.tasks.clone();
+        let (tasks, called_off) = (sandbox.tasks.clone(), called_off.clone());
         tasks.spawn(async move {
-            tokio::time::sleep(pause).await;
+            pause(length, called_off).await;
             act(&sandbox, &call)
         })
     });
     let effect_is_behind = late.is_some() && fault.kind != Kind::Delay;
     if fault.kind != Kind::Drip && !effect_is_behind {
-        tokio::time::sleep(pause).await;
+        pause(length, called_off).await;
     }
     match fault.kind {
         Kind::Status | Kind::Body => return fault.replacement(),
@@ -153,6 +174,13 @@ pub(super) async fn play(
     }
     // the link is being torn down, and this with it
     std::future::pending().await
+}
+
+async fn pause(length: Duration, mut called_off: watch::Receiver<()>) {
+    tokio::select! {
+        () = tokio::time::sleep(length) => {}
+        _ = called_off.changed() => {}
+    }
 }
 
 impl Fault {
@@ -234,7 +262,7 @@ mod tests {
         assert!(faults.next(Endpoint::Api).is_none());
         assert_eq!(faults.waiting(), 3);
         let kinds: Vec<_> = std::iter::from_fn(|| faults.next(Endpoint::Token))
-            .map(|fault| fault.kind)
+            .map(|struck| struck.fault.kind)
             .collect();
         assert_eq!(kinds, [Kind::Reset, Kind::Reset, Kind::Delay]);
     }

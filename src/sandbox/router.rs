@@ -64,11 +64,11 @@ pub(super) async fn answer(
     };
     let place = place(call.uri.path());
     let _visit = Visit::begin(&sandbox, place, &call);
-    let fault = place
+    let struck = place
         .endpoint()
         .and_then(|endpoint| sandbox.fault(endpoint));
-    let response = match fault {
-        Some(fault) => play(&sandbox, &link, Arc::clone(&call), fault).await,
+    let response = match struck {
+        Some(struck) => play(&sandbox, &link, Arc::clone(&call), struck).await,
         None => act(&sandbox, &call).into(),
     };
     let (method, path, status) = (&call.method, call.uri.path(), response.status().as_u16());

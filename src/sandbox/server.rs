@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::control;
-use super::faults::{Endpoint, Fault};
+use super::faults::{Endpoint, Fault, Struck};
 use super::grants::{Ended, Minted};
 use super::options::Options;
 use super::router;
@@ -113,6 +113,11 @@ impl Running {
             .map_err(str::to_owned)
     }
 
+    /// Forgets the faults that wait and lets what is delayed go on, as `DELETE /_sandbox/faults` does.
+    pub fn call_off_faults(&self) {
+        self.sandbox.state().faults.call_off();
+    }
+
     /// What `GET /_sandbox/state` shows.
     pub fn state(&self) -> Value {
         self.sandbox.state().show(self.sandbox.now())
@@ -126,11 +131,11 @@ impl Sandbox {
     }
 
     /// What happens to this call of `endpoint`, if anything was ordered.
-    pub(super) fn fault(&self, endpoint: Endpoint) -> Option<Fault> {
+    pub(super) fn fault(&self, endpoint: Endpoint) -> Option<Struck> {
         let mut state = self.state();
-        let fault = state.faults.next(endpoint)?;
+        let struck = state.faults.next(endpoint)?;
         state.counters.faults_played += 1;
-        Some(fault)
+        Some(struck)
     }
 
     /// Forgets everything.

@@ -147,6 +147,23 @@ mod tests {
         assert!(error.to_string().contains("chmod 700"), "{error}");
     }
 
+    /// Requirement 111.
+    #[test]
+    fn what_belongs_to_another_user_is_refused_with_its_remedy() {
+        let place = tempfile::tempdir().unwrap();
+        let mut path = place.path().join("file");
+        own_file(&path).unwrap();
+        if std::os::unix::fs::chown(&path, Some(65534), None).is_err() {
+            path = "/".into();
+        }
+        let seen = fs::metadata(&path).unwrap();
+        let error = refuse_loose(&path, &seen, "600").unwrap_err();
+        assert!(matches!(error, PrivateError::Foreign { .. }), "{error}");
+        assert!(error.is_permission());
+        assert!(error.to_string().contains("chown"), "{error}");
+    }
+
+    /// Requirement 111.
     #[test]
     fn a_looser_file_is_refused_with_its_remedy() {
         let place = tempfile::tempdir().unwrap();

@@ -228,6 +228,7 @@ mod tests {
     }
 
     proptest! {
+        /// Requirement 109.
         #[test]
         fn what_was_sealed_opens_in_its_place_only(
             secret in proptest::collection::vec(any::<u8>(), 0..200),

@@ -92,6 +92,7 @@ async fn it_keeps_the_contract_of_rotations() {
     .await;
 }
 
+/// Requirement 111.
 #[tokio::test]
 async fn no_file_is_open_to_others_or_holds_a_token_whatever_the_umask() {
     let place = Place::new();
@@ -124,6 +125,7 @@ async fn no_file_is_open_to_others_or_holds_a_token_whatever_the_umask() {
     }
 }
 
+/// Requirement 109.
 #[tokio::test]
 async fn a_row_that_was_changed_by_another_hand_is_refused_and_hides_no_other() {
     for sql in [
@@ -203,6 +205,7 @@ async fn after_a_rotation_old_rows_open_and_are_sealed_anew() {
     assert_eq!((after.row, after.revision), (before.row, before.revision));
 }
 
+/// Requirement 110.
 #[tokio::test]
 async fn a_wrong_key_is_refused_and_nothing_is_touched() {
     let place = Place::new();
@@ -217,6 +220,7 @@ async fn a_wrong_key_is_refused_and_nothing_is_touched() {
     assert!(fs::read(place.path("gateway.db")).unwrap() == before);
 }
 
+/// Requirement 110.
 #[tokio::test]
 async fn a_key_that_is_lost_is_not_made_anew() {
     let place = Place::new();
@@ -248,6 +252,7 @@ async fn processes_that_begin_at_once_share_one_store() {
     assert!(d.store.read(&tenant("acme")).await.unwrap().row.is_some());
 }
 
+/// Requirement 111.
 #[tokio::test]
 async fn what_others_can_reach_is_refused() {
     let place = Place::new();

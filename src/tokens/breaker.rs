@@ -60,6 +60,7 @@ fn pause_after(in_a_row: u32) -> Duration {
 mod tests {
     use super::*;
 
+    /// Requirement 100.
     #[test]
     fn an_open_breaker_lets_one_try_through_when_its_time_has_come() {
         let at = |s| Boot(Duration::from_secs(s));

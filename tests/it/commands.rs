@@ -196,6 +196,7 @@ fn a_wrong_sealing_key_is_78_and_changes_nothing() {
     ends(&setup.cli(&["connections", "list"], ""), 0, &["acme"]);
 }
 
+/// Requirement 113.
 #[test]
 fn a_corrupt_database_is_65_and_left_as_it_is() {
     let setup = stored();

@@ -277,6 +277,7 @@ fn a_customer_who_declines_gets_a_page_and_may_try_again() {
     jobs(&gateway, &company).expect(200);
 }
 
+/// Requirements 92 and 93: an unexpected company is refused, and a good pair takes the old one's place at once.
 #[test]
 fn another_company_at_a_new_consent_is_refused_and_the_old_pair_stays_in_use() {
     let sandbox = Sandbox::start("15m");

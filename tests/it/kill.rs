@@ -42,6 +42,7 @@ async fn kill_during_refresh(stand: &Stand, serving: Serving, id: u64, applied: 
     serving.kill();
 }
 
+/// Requirements 96 and 97: a refresh without a result is in doubt, and not repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_that_was_not_applied_is_found_out_and_nobody_notices() {
     let stand = stand(60, &["acme"]).await;
@@ -74,6 +75,7 @@ async fn a_refresh_that_was_not_applied_is_found_out_and_nobody_notices() {
     assert!(stand.broken().is_empty(), "{:?}", stand.broken());
 }
 
+/// Requirement 97.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_applied_refresh_whose_answer_was_lost_ends_as_answer_lost_without_a_replay() {
     let stand = stand(60, &["acme"]).await;

@@ -141,7 +141,7 @@ fn verify_asks_pleo_and_compares() {
         &json!({"access_token": "x", "refresh_token": "y"}).to_string(),
     );
     ends(&refused, 69, &[]);
-    sandbox.revoke(minted.authorisation);
+    sandbox.revoke(&minted);
     assert_ne!(setup.cli(&["connections", "verify", "acme"], "").code, 0);
     ends(
         &setup.cli(&["connections", "verify", "nobody"], ""),
@@ -196,7 +196,7 @@ fn a_refresh_that_pleo_refuses_needs_a_person_and_one_that_fails_for_now_may_be_
     ends(&setup.cli(&["connections", "refresh", "acme"], ""), 75, &[]);
     let other = sandbox.mint_with(&json!({"company": sandbox.companies()[1]}));
     setup.import("beta", &other);
-    sandbox.revoke(other.authorisation);
+    sandbox.revoke(&other);
     ends(
         &setup.cli(&["connections", "refresh", "beta"], ""),
         69,
@@ -252,6 +252,7 @@ fn a_running_gateway_notices_a_disconnect_within_a_second() {
     });
 }
 
+/// Requirement 93: Pleo has no other way to revoke.
 #[test]
 fn uninstalling_tells_pleo_first() {
     let sandbox = Sandbox::start("15m");

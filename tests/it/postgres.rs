@@ -80,6 +80,7 @@ async fn replicas_that_start_at_once_on_an_empty_database_share_it_and_see_each_
     }
 }
 
+/// Requirement 114.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_server_a_gateway_serves_what_it_holds_and_spends_no_token() {
     for (away, back) in [("stop", "start"), ("freeze", "thaw")] {

@@ -48,6 +48,7 @@ fn all_served(answers: &[(u16, String)], count: usize) {
     );
 }
 
+/// Requirement 95: in one process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_callers_of_an_expired_token_cost_one_refresh() {
     raise_file_limit();

@@ -41,13 +41,14 @@ async fn calls_in_flight_while_another_process_refreshes_are_sent_again_with_the
     let serving = stand.serve("gateway").await;
     assert_eq!(serving.get("acme", READ).await.status, 200);
     let played = stand.count("faults_played");
-    stand.order(&json!({"endpoint": "api", "kind": "delay", "delay": "1s", "count": 20}));
+    stand.order(&json!({"endpoint": "api", "kind": "delay", "delay": "1m", "count": 20}));
     let calls = reads(&serving, 20).await;
     until("the calls are at Pleo", SOON, async || {
         (stand.count("faults_played") == played + 20).then_some(())
     })
     .await;
     stand.run(&["connections", "refresh", "acme"], "").fine();
+    stand.pleo.call_off_faults();
     for answer in calls.join_all().await {
         assert_eq!(answer.status, 200, "{:?}", answer.body);
     }

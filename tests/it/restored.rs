@@ -61,6 +61,7 @@ fn nothing_was_presented_twice(stand: &Stand, id: u64) {
     assert!(stand.broken().is_empty(), "{:?}", stand.broken());
 }
 
+/// Requirement 108.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_database_is_noticed_never_presented_and_reported_as_restored() {
     let stand = Stand::new(Plan::default()).await;

@@ -67,6 +67,7 @@ fn audit(stand: &Stand) -> Vec<(String, String)> {
     lines.unwrap().map(Result::unwrap).collect()
 }
 
+/// Requirement 110.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_that_is_killed_is_finished_by_the_next_and_the_old_key_can_go() {
     let stand = Stand::new(Plan::default()).await;
@@ -119,6 +120,7 @@ async fn a_rotation_that_is_killed_is_finished_by_the_next_and_the_old_key_can_g
     );
 }
 
+/// Requirement 113.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_cannot_be_opened_is_told_by_name_and_stops_no_other() {
     let stand = Stand::new(Plan::default()).await;
@@ -135,6 +137,7 @@ async fn a_row_that_cannot_be_opened_is_told_by_name_and_stops_no_other() {
     assert!(ended.stderr.contains("tenant-1"));
 }
 
+/// Requirement 110.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_shuts_no_running_gateway_out() {
     let stand = Stand::new(Plan::default()).await;

@@ -164,6 +164,7 @@ async fn connected(tenants: &[&'static str]) -> Stand {
     stand
 }
 
+/// Requirements 101 and 102.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_proves_nothing_is_uncertain_and_costs_neither_calls_nor_the_connection() {
     let cases = proving_nothing();
@@ -200,6 +201,7 @@ async fn an_answer_that_proves_nothing_is_uncertain_and_costs_neither_calls_nor_
     assert!(stand.broken().is_empty(), "{:?}", stand.broken());
 }
 
+/// Requirements 100 and 101.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_client_and_a_429_mark_no_connection_dead_and_are_not_pressed() {
     for case in not_applied() {
@@ -225,6 +227,7 @@ async fn a_refused_client_and_a_429_mark_no_connection_dead_and_are_not_pressed(
     }
 }
 
+/// Requirement 99.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_refresh_token_ends_the_connection_and_is_not_presented_again() {
     let stand = connected(&["acme"]).await;
@@ -248,6 +251,7 @@ async fn a_refused_refresh_token_ends_the_connection_and_is_not_presented_again(
     assert_eq!(stand.authorisation(1)["refresh_calls"], 1);
 }
 
+/// Requirement 98: what reached nobody may be sent again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_endpoint_that_cannot_be_reached_is_not_sent_and_tried_again() {
     let token_url = "http://127.0.0.1:9/oauth/token";
@@ -322,6 +326,7 @@ fn shaped(minted: &Minted, change: impl FnOnce(&mut Value)) -> Value {
     json!({"endpoint": "token", "kind": "body", "body": body.to_string()})
 }
 
+/// Requirement 103.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pair_is_not_lost_to_a_strange_life_or_a_missing_refresh_token() {
     let lives = [

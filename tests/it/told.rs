@@ -46,6 +46,7 @@ async fn the_audit_tells_an_operator_from_the_gateway() {
     assert_eq!(audit(&stand)[0], ("imported".to_owned(), "cli".to_owned()));
 }
 
+/// Requirement 100.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_client_secret_is_told_by_whoever_asks_for_a_refresh() {
     let stand = Stand::new(Plan::default()).await;
@@ -162,7 +163,7 @@ async fn who_has_no_connection_has_no_history_either() {
     );
 }
 
-/// Pleo has forgotten the installation, and its word was lost.
+/// Requirement 93. Pleo has forgotten the installation, and its word was lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_uninstall_whose_answer_was_lost_says_how_to_go_on() {
     let stand = Stand::new(Plan::default()).await;

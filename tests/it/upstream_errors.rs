@@ -89,7 +89,7 @@ fn an_authorisation_that_ended_needs_a_person() {
     let mut minted = sandbox.mint();
     minted.pair.as_object_mut().unwrap().remove("access_token");
     let gateway = Setup::with(&sandbox).start_connected(&[("acme", &minted)]);
-    sandbox.revoke(minted.authorisation);
+    sandbox.revoke(&minted);
     let said = problem(
         gateway.get("/v3/export-jobs"),
         503,

@@ -104,6 +104,7 @@ async fn work(serving: std::net::SocketAddr, end: Instant) -> (u64, Vec<String>)
     (calls, failed)
 }
 
+/// Requirement 95: of several.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_on_one_store_refresh_once_per_generation_under_load() {
     let stand = Stand::new(Plan {

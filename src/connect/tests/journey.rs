@@ -71,10 +71,12 @@ async fn looking_at_a_link_spends_nothing() {
     assert_eq!(house.consent(&link).await.status, StatusCode::OK);
 }
 
+/// Requirement 90: after a lost answer the journey begins anew; its code is not sent again.
 #[tokio::test]
 async fn a_link_survives_every_failure() {
     let house = House::new().await;
     let link = house.link(HOUR).await;
+    let mut exchanges = 0;
     for (token, reference) in [
         ((400, r#"{"error":"invalid_grant"}"#), "code-refused"),
         ((401, r#"{"error":"invalid_client"}"#), "client-refused"),
@@ -83,7 +85,12 @@ async fn a_link_survives_every_failure() {
         ((200, r#"{"access_token":"canary"}"#), "unusable"),
     ] {
         house.says(token, company_of("c-1"));
-        let failed = house.consent(&link).await;
+        let (cookie, state) = house.set_out(&link).await;
+        let answer = format!("code=the-code&state={state}");
+        let failed = house.come_back(&cookie, &answer).await;
+        house.come_back(&cookie, &answer).await;
+        exchanges += 1;
+        assert_eq!(house.asked("POST /oauth/token"), exchanges);
         assert!(
             failed.text.contains(reference),
             "{reference}: {}",
@@ -95,6 +102,7 @@ async fn a_link_survives_every_failure() {
     assert_eq!(house.consent(&link).await.status, StatusCode::OK);
 }
 
+/// Requirement 86: the tenant is that of the visit, whatever the callback says.
 #[tokio::test]
 async fn two_tabs_of_one_browser_can_be_under_way_at_once() {
     let house = House::new().await;
@@ -109,10 +117,11 @@ async fn two_tabs_of_one_browser_can_be_under_way_at_once() {
         .await;
     let kept = second.head["set-cookie"].to_str().unwrap();
     assert!(kept.starts_with(&cookie));
-    let done = house
-        .come_back(&cookie, &format!("code=c&state={first}"))
-        .await;
+    let misled = format!("code=c&tenant=beta&state={first}");
+    let done = house.come_back(&cookie, &misled).await;
     assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+    assert_eq!(house.company("acme").await.unwrap().as_ref(), "c-1");
+    assert_eq!(house.company("beta").await, None);
 }
 
 #[tokio::test]

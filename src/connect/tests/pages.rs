@@ -8,9 +8,10 @@ use base64::prelude::BASE64_STANDARD;
 use http::Method;
 use url::Url;
 
-use super::{HOUR, House};
+use super::{HOUR, House, PAIR, company_of};
 use crate::connect::pages::Pages;
 
+/// Requirement 91.
 #[tokio::test]
 async fn every_page_is_uncached_unframed_and_tells_no_address() {
     let house = House::new().await;
@@ -35,6 +36,27 @@ async fn every_page_is_uncached_unframed_and_tells_no_address() {
         assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
     }
+}
+
+/// Requirement 91.
+#[tokio::test]
+async fn no_parameter_leads_the_browser_elsewhere() {
+    let house = House::new().await;
+    house.says((200, PAIR), company_of("c-1"));
+    let elsewhere =
+        "next=https://evil.example&redirect_uri=https://evil.example/&return_to=//evil.example";
+    let link = format!("{}?{elsewhere}", house.link(HOUR).await);
+    let shown = house.get(&link).await;
+    assert!(!shown.text.contains("evil"), "{}", shown.text);
+    let off = house.ask(Method::POST, &link, &[("origin", "null")]).await;
+    let target = off.head["location"].to_str().unwrap();
+    assert!(target.starts_with("http://127.0.0.1:"), "{target}");
+    assert!(!target.contains("evil"), "{target}");
+    let (cookie, state) = house.set_out(&link).await;
+    let query = format!("code=c&state={state}&{elsewhere}");
+    let done = house.come_back(&cookie, &query).await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    assert!(!done.head.contains_key("location") && !done.text.contains("evil"));
 }
 
 #[tokio::test]

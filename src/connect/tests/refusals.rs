@@ -37,6 +37,7 @@ async fn an_unknown_an_expired_and_a_broken_link_say_so() {
     assert_eq!(refused.head["allow"], "GET, HEAD, POST");
 }
 
+/// Requirement 94.
 #[tokio::test]
 async fn another_site_cannot_press_the_button() {
     let (house, link) = ready().await;
@@ -57,6 +58,7 @@ async fn another_site_cannot_press_the_button() {
     assert_eq!(seen.status, StatusCode::SEE_OTHER);
 }
 
+/// Requirements 85 and 90: neither a `state` nor a code is used again.
 #[tokio::test]
 async fn a_state_is_good_once() {
     let (house, link) = ready().await;
@@ -75,6 +77,7 @@ async fn a_state_is_good_once() {
     assert_eq!(house.asked("/oauth/token"), 1);
 }
 
+/// Requirement 85.
 #[tokio::test]
 async fn another_browser_cannot_finish_what_this_one_began() {
     let (house, link) = ready().await;
@@ -92,6 +95,7 @@ async fn another_browser_cannot_finish_what_this_one_began() {
     assert_eq!(house.asked("/oauth/token"), 0);
 }
 
+/// Requirement 89.
 #[tokio::test]
 async fn an_answer_that_pleo_would_not_send_is_not_used_and_spends_nothing() {
     let (house, link) = ready().await;
@@ -115,6 +119,7 @@ async fn an_answer_that_pleo_would_not_send_is_not_used_and_spends_nothing() {
     assert_eq!(good.status, StatusCode::OK);
 }
 
+/// Requirements 87 and 89.
 #[tokio::test]
 async fn errors_of_pleo_and_a_foreign_issuer_have_pages_and_no_token_call() {
     let (house, link) = ready().await;

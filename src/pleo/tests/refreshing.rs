@@ -181,6 +181,7 @@ async fn what_ends_after_sending_is_unanswered_or_cut_off() {
     }
 }
 
+/// Requirement 102.
 #[tokio::test]
 async fn an_endless_answer_is_given_up() {
     let huge = " ".repeat(5 * 1024 * 1024);

@@ -3,6 +3,10 @@
 use std::future::ready;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
 use super::{LIMIT, Server, json, options, pleo_with, token};
 use crate::clock::SystemClock;
 use crate::model::scope::ScopeSet;
@@ -44,6 +48,7 @@ async fn post_puts_the_client_into_the_body_only() {
     assert!(seen.contains("client_id=client+one&client_secret=s3cret%2Bcanary"));
 }
 
+/// Requirements 84, 88 and 90: the verifier and the configured redirect URI, and a code sent once.
 #[tokio::test]
 async fn a_code_is_exchanged_with_its_verifier_and_the_same_redirect_uri() {
     let server = Server::run(json("200 OK", PAIR));
@@ -93,6 +98,7 @@ async fn a_failed_exchange_says_why_and_nothing_else() {
     ));
 }
 
+/// Requirements 84 and 88.
 #[test]
 fn the_authorise_url_says_what_pleo_requires() {
     let pleo = pleo_with(options("http://127.0.0.1:1"), Arc::new(SystemClock));
@@ -117,6 +123,15 @@ fn the_authorise_url_says_what_pleo_requires() {
     assert_eq!(value("scope"), "export-jobs:read users:read");
     assert_eq!(value("state"), "the-state");
     assert_eq!(value("code_challenge_method"), "S256");
-    assert_eq!(value("code_challenge").len(), 43);
+    let digested = digest(&SHA256, pkce.verifier.expose().as_bytes());
+    assert_eq!(
+        value("code_challenge"),
+        BASE64_URL_SAFE_NO_PAD.encode(digested)
+    );
+    assert_ne!(
+        pkce.verifier,
+        Pkce::make().verifier,
+        "each attempt has its own"
+    );
     assert!(!url.as_str().contains(pkce.verifier.expose()));
 }

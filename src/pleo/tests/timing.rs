@@ -70,6 +70,7 @@ async fn a_last_check_that_hangs_is_not_sent() {
     assert!(server.saw_nothing());
 }
 
+/// Requirement 102.
 #[tokio::test]
 async fn silence_and_drips_after_sending_time_out() {
     for said in [

@@ -138,3 +138,21 @@ async fn refreshes_at_once_are_seen() {
     assert_eq!(state["authorisations"][0]["concurrent_refreshes"], 2);
     assert_eq!(client.broken(), ["refresh_token_replayed"]);
 }
+
+#[tokio::test]
+async fn what_is_called_off_waits_no_more_and_befalls_nobody_else() {
+    let client = Client::start(Options::default()).await;
+    let pair = client.running.mint(None, None);
+    let delay = json!({"endpoint": "introspect", "kind": "delay", "delay": "1h", "count": 9});
+    client.order(delay).await;
+    let asked = client.get("/v1/introspect", pair.access_token.expose());
+    let called_off = async {
+        while client.running.state()["faults_played"] == 0 {
+            tokio::task::yield_now().await;
+        }
+        client.send("DELETE /_sandbox/faults", &[], "").await;
+    };
+    let (delayed, ()) = tokio::join!(asked, called_off);
+    assert_eq!(delayed.status, 200);
+    assert_eq!(client.running.state()["faults_waiting"], 0);
+}

@@ -10,16 +10,14 @@ async fn an_order_over_http_mints_and_revokes() {
     let order = json!({"company": "Birch & Sons Ltd", "scopes": "users:read", "access_ttl": "2s"});
     let minted = client
         .send("POST /_sandbox/authorisations", &[], &order.to_string())
-        .await
-        .json();
+        .await;
+    assert_eq!(minted.status, 201);
+    let line = format!("DELETE {}", minted.header("location"));
+    let minted = minted.json();
     assert_eq!(minted["expires_in"], 2);
     assert_eq!(minted["company_id"], client.running.company_ids()[1]);
     let access = minted["access_token"].as_str().unwrap();
     assert_eq!(client.get("/v1/introspect", access).await.status, 200);
-    let line = format!(
-        "DELETE /_sandbox/authorisations/{}",
-        minted["authorisation"]
-    );
     assert_eq!(client.send(&line, &[], "").await.status, 200);
     assert_eq!(client.get("/v1/introspect", access).await.status, 401);
     assert_eq!(client.send(&line, &[], "").await.status, 404);

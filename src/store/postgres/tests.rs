@@ -203,6 +203,7 @@ async fn what_is_no_store_or_a_newer_one_is_refused() {
     assert!(matches!(error, OpenError::Foreign(_)), "{error:?}");
 }
 
+/// Requirement 109.
 #[tokio::test]
 async fn a_row_that_was_changed_by_another_hand_is_refused_and_hides_no_other() {
     let (place, database) = shared();

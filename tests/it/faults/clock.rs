@@ -140,11 +140,13 @@ async fn a_clock_that_is_put_forward_an_hour_while_it_runs() {
     moved_while_it_runs(HOUR).await;
 }
 
+/// Requirement 104.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_is_put_back_an_hour_while_it_runs() {
     moved_while_it_runs(-HOUR).await;
 }
 
+/// Requirement 104.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_is_put_forward_ten_years_while_it_runs() {
     moved_while_it_runs(TEN_YEARS).await;

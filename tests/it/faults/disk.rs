@@ -142,21 +142,25 @@ async fn where_salvage_has_no_room_no_token_is_spent() {
     nothing_is_spent(("openat,mkdir", "ENOSPC"), None).await;
 }
 
+/// Requirement 112.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_intent_has_no_room_no_token_is_spent() {
     nothing_is_spent((SQLITE_WRITES, "ENOSPC"), None).await;
 }
 
+/// Requirement 112.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_read_only_file_system_no_token_is_spent() {
     nothing_is_spent((WRITES, "EROFS"), None).await;
 }
 
+/// Requirement 112.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_intent_cannot_be_made_durable_no_token_is_spent() {
     nothing_is_spent((SYNCS, "EIO"), Some("gateway.db-wal")).await;
 }
 
+/// Requirement 112.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_no_file_can_be_opened_no_token_is_spent() {
     let mut scene = Scene::new().await;
@@ -238,6 +242,7 @@ async fn a_pair_for_which_the_store_has_no_room_waits_in_salvage() {
     nothing_is_lost((SQLITE_WRITES, "ENOSPC")).await;
 }
 
+/// Requirement 112.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pair_whose_fsync_fails_is_not_taken_for_stored() {
     nothing_is_lost((SYNCS, "EIO")).await;

@@ -118,6 +118,7 @@ impl Scene {
     }
 }
 
+/// Requirement 107.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frozen_before_it_sends_it_never_does() {
     let scene = Scene::frozen("connect+0").await;

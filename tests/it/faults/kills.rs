@@ -234,6 +234,7 @@ fn long_a_command_that_refreshes_may_be_killed_at_any_call() {
     table.is_well();
 }
 
+/// Requirement 96: kill -9 at every system call.
 #[test]
 fn long_a_gateway_that_refreshes_may_be_killed_at_any_call() {
     let table = kill_at_every_call((Victim::Gateway, Store::Sqlite), 40);

@@ -19,7 +19,8 @@ pub(crate) struct Sandbox {
 pub(crate) struct Minted {
     /// What `connections import` reads.
     pub(crate) pair: Value,
-    pub(crate) authorisation: u64,
+    /// Where `DELETE` ends it.
+    pub(crate) place: String,
     pub(crate) company: String,
 }
 
@@ -32,7 +33,7 @@ impl Minted {
         });
         Self {
             pair,
-            authorisation: 0,
+            place: String::new(),
             company: "company-1".to_owned(),
         }
     }
@@ -67,14 +68,14 @@ impl Sandbox {
 
     /// A pair for a company (id or name), with scopes, with a life: what is not said is as in `mint`.
     pub(crate) fn mint_with(&self, order: &Value) -> Minted {
-        let mut pair = self.order("POST", "/_sandbox/authorisations", order);
-        let authorisation = pair["authorisation"].as_u64().unwrap();
-        pair.as_object_mut().unwrap().remove("authorisation");
-        let company = pair["company_id"].as_str().unwrap().to_owned();
+        let body = order.to_string();
+        let target = "/_sandbox/authorisations";
+        let made = call(&self.origin, "POST", target, &[], body.as_bytes()).expect(201);
+        let pair = made.json();
         Minted {
+            place: made.header("location").unwrap().to_owned(),
+            company: pair["company_id"].as_str().unwrap().to_owned(),
             pair,
-            authorisation,
-            company,
         }
     }
 
@@ -102,9 +103,8 @@ impl Sandbox {
     }
 
     /// Ends an authorisation, as a customer would.
-    pub(crate) fn revoke(&self, authorisation: u64) {
-        let target = format!("/_sandbox/authorisations/{authorisation}");
-        self.order("DELETE", &target, &json!({}));
+    pub(crate) fn revoke(&self, minted: &Minted) {
+        self.order("DELETE", &minted.place, &json!({}));
     }
 
     /// Fails if a rule of OAuth or of Pleo was broken, or a refresh token presented twice.

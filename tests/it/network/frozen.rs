@@ -165,6 +165,7 @@ async fn adopted_late(store: Store<'_>) {
     );
 }
 
+/// Requirement 107.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_gateway_whose_request_reached_nobody_finds_the_pair_of_another_and_keeps_away() {
     kept_away(Store::Sqlite).await;

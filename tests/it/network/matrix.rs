@@ -269,6 +269,7 @@ fn replays(site: &Site) -> u64 {
     replays
 }
 
+/// Requirement 98.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_access_token_lives_evidence_decides_every_fault_and_no_token_comes_twice() {
     assert_eq!(replays(&suffer("resolve", false).await), 0);

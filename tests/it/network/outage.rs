@@ -216,6 +216,7 @@ async fn pairs_in_hand_survive_a_kill_while_postgres_is_stopped() {
     survive_a_kill_without_a_server(STOPPED).await;
 }
 
+/// Requirement 114.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_whose_word_is_cut_off_are_settled_by_reading_and_never_by_a_second_refresh() {
     let url = tokio::task::block_in_place(|| {

@@ -30,11 +30,12 @@ use pleo_gateway::store::open::{self, Database, StoreOptions};
 use pleo_gateway::store::owners::Lock;
 use pleo_gateway::store::sealing_keys::KeySource;
 use pleo_gateway::telemetry::metrics::Metrics;
-use pleo_gateway::tokens::operate::{Bundle, ImportTerms};
+use pleo_gateway::tokens::operate::{Bundle, ImportTerms, OperateError};
 use pleo_gateway::tokens::{ObtainError, Parts, Tokens};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use url::Url;
 
 use super::faults::Faulty;
@@ -285,6 +286,19 @@ impl Room {
         let bearer = self.tokens.obtain(&permit(tenant)).await?;
         let value = bearer.value().to_str().unwrap();
         Ok(value.trim_start_matches("Bearer ").to_owned())
+    }
+
+    /// A refresh that Pleo has applied, and whose answer comes once faults are called off.
+    pub(super) async fn refresh_under_way(
+        &self,
+        bench: &Bench,
+        tenant: &str,
+    ) -> JoinHandle<Result<Connection, OperateError>> {
+        bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "1m", "commit": true}));
+        let (tokens, tenant) = (self.tokens.clone(), name(tenant));
+        let refresh = (self.tasks).spawn(async move { tokens.refresh(&tenant).await });
+        bench.faults_played().await;
+        refresh
     }
 
     /// True if Pleo takes the token.

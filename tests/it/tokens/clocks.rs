@@ -44,6 +44,7 @@ async fn noticed(room: &Room) {
     panic!("the jump is not noticed");
 }
 
+/// Requirement 104.
 #[tokio::test]
 async fn a_hand_on_the_wall_clock_refreshes_nothing_and_every_token_is_verified_once() {
     for step in [HOUR, -HOUR, DECADE, -DECADE] {

@@ -177,11 +177,9 @@ async fn a_401_about_something_else_is_handed_on_while_the_store_is_away() {
     let room = bench.room().await;
     room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
-    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "500ms", "commit": true}));
-    let tokens = room.tokens.clone();
-    let refresh = (room.tasks).spawn(async move { tokens.refresh(&name("acme")).await });
-    bench.faults_played().await;
+    let refresh = room.refresh_under_way(&bench, "acme").await;
     room.store.set_read_only(true);
+    bench.sandbox.call_off_faults();
     let _ = refresh.await.unwrap();
     let current = room.tokens.obtain(&permit("acme")).await.unwrap();
     assert_eq!(current.generation().0, 1);

@@ -7,7 +7,6 @@ use pleo_gateway::model::ids::{Epoch, Generation};
 use pleo_gateway::tokens::api_key::{ApiKey, KeyKind, KeyTerms};
 use pleo_gateway::tokens::operate::OperateError;
 
-use serde_json::json;
 
 use super::bench::{Bench, Room, name};
 
@@ -128,11 +127,9 @@ async fn a_pair_in_salvage_outlives_a_backup_from_when_the_tenant_was_disconnect
         .unwrap();
     room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
-    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "500ms", "commit": true}));
-    let tokens = room.tokens.clone();
-    let refresh = (room.tasks).spawn(async move { tokens.refresh(&name("acme")).await });
-    bench.faults_played().await;
+    let refresh = room.refresh_under_way(&bench, "acme").await;
     room.store.set_read_only(true);
+    bench.sandbox.call_off_faults();
     let _ = refresh.await.unwrap();
     assert_eq!(bench.salvaged(), 1);
     room.end().await;

@@ -118,6 +118,7 @@ async fn an_intent_of_unknown_outcome_is_closed_and_nothing_is_sent() {
     assert_eq!(bench.count("token_calls"), 0);
 }
 
+/// Requirements 97 and 112.
 #[tokio::test]
 async fn nothing_is_spent_where_the_intent_cannot_be_written() {
     let bench = Bench::new().await;
@@ -244,13 +245,11 @@ async fn a_commit_that_was_only_slow_takes_no_living_token_from_memory() {
     let room = bench.room().await;
     room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
-    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "500ms", "commit": true}));
-    let tokens = room.tokens.clone();
-    let refresh = (room.tasks).spawn(async move { tokens.refresh(&name("acme")).await });
-    bench.faults_played().await;
+    let refresh = room.refresh_under_way(&bench, "acme").await;
     let file = bench.folder.path().join("data/gateway.db");
     let hog = rusqlite::Connection::open(file).unwrap();
     hog.execute_batch("begin immediate").unwrap();
+    bench.sandbox.call_off_faults();
     let _ = refresh.await.unwrap();
     assert!(room.tokens.hold_unstored(), "served from memory");
     sleep(Duration::from_millis(500)).await;

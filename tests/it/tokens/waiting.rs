@@ -37,7 +37,7 @@ async fn one_refresh_serves_all_who_wait_and_the_first_may_hang_up() {
     assert!(!room.works(old.access_token.expose()).await);
 }
 
-/// Requirement 49: a refresh goes on without its caller.
+/// Requirements 49 and 106: a refresh goes on without its caller.
 #[tokio::test]
 async fn the_caller_who_asked_first_may_hang_up() {
     let bench = Bench::new().await;
@@ -51,6 +51,7 @@ async fn the_caller_who_asked_first_may_hang_up() {
     assert_eq!(bench.count("token_calls"), 1);
 }
 
+/// Requirement 105.
 #[tokio::test]
 async fn a_due_token_is_served_while_it_is_refreshed() {
     let bench = Bench::new().await;
@@ -218,6 +219,7 @@ async fn of_many_processes_one_refreshes() {
     assert!(bench.was_kept());
 }
 
+/// Requirement 106.
 #[tokio::test]
 async fn a_slow_refresh_of_one_tenant_blocks_no_other() {
     let bench = Bench::new().await;

@@ -73,7 +73,7 @@ impl Desk {
             let (admin, limit) = (self.admin.clone(), self.limits.request_timeout);
             let service = move |arrival: Arrival| {
                 let admin = admin.clone();
-                async move { within(limit, admin.answer(arrival.into_parts().0)).await }
+                async move { Box::pin(within(limit, admin.answer(arrival.into_parts().0))).await }
             };
             ended(serve(door, self.limits(), stop.clone(), service, panicked).await);
         }

@@ -72,7 +72,7 @@ pub async fn start(
     tasks: Tasks,
 ) -> Result<Running, StartError> {
     let threads = doors::threads(&settings);
-    let links = descriptors::links_of_callers(&settings, threads)?;
+    let most = descriptors::links_of_callers(&settings, threads)?;
     let opened = doors::open(&settings, &environment, threads).await?;
     let certificates = opened.certificates();
     let callers = addresses(&opened.callers);
@@ -108,7 +108,7 @@ pub async fn start(
     };
 
     let (log, lines) = access_log::start(io::stdout()).map_err(StartError::Thread)?;
-    let limits = doors::server_limits(&snapshot.load().limits, links);
+    let limits = doors::server_limits(&snapshot.load().limits, most);
     let served = Callers::new(snapshot.clone(), &rooms, log, limits, stop_callers.clone())?;
     let upstream = served.links();
     let cores = served

@@ -43,6 +43,7 @@ mod salvage;
 mod scopes;
 mod secrets;
 mod stand;
+mod supply;
 mod token_endpoint;
 mod tokens;
 mod told;

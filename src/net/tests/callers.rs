@@ -60,6 +60,7 @@ fn http2_in_clear_is_told_by_its_first_bytes() {
     });
 }
 
+/// Requirement 118.
 #[test]
 fn stopping_says_goodbye_to_http2() {
     on_a_core(async {
@@ -79,6 +80,7 @@ async fn nothing(_: Arrival) -> Response<Outgoing> {
     status(StatusCode::NO_CONTENT)
 }
 
+/// Requirement 117: also where TLS is expected.
 #[test]
 fn a_silent_caller_is_closed() {
     on_a_core(async {
@@ -90,6 +92,7 @@ fn a_silent_caller_is_closed() {
     });
 }
 
+/// Requirement 117.
 #[test]
 fn a_head_that_never_ends_is_answered_408_and_closed() {
     on_a_core(async {
@@ -103,6 +106,7 @@ fn a_head_that_never_ends_is_answered_408_and_closed() {
     });
 }
 
+/// Requirement 117: and ends with `idle_timeout`.
 #[test]
 fn an_idle_link_outlives_the_header_timeout_and_is_served_again() {
     on_a_core(async {
@@ -198,7 +202,6 @@ fn what_came_before_the_word_to_stop_is_served() {
             links.push(std::net::TcpStream::connect(("127.0.0.1", door.port)).unwrap());
         }
         for link in &mut links {
-            link.set_nonblocking(false).unwrap();
             std::io::Write::write_all(link, REQUEST).unwrap();
             link.set_nonblocking(true).unwrap();
         }
@@ -222,13 +225,8 @@ fn an_idle_peer_that_does_not_answer_goodbye_is_cut() {
         };
         let door = open(None, limits, nothing);
         let mut link = call(&door).await;
-        link.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
-            .await
-            .unwrap();
-        // GET / with an authority, by RFC 7541's tables.
-        let block = b"\x82\x84\x86\x41\x09localhost";
-        let head = [&[0, 0, 14, 1, 5, 0, 0, 0, 1][..], block].concat();
-        link.write_all(&head).await.unwrap();
+        // Settings, none; then GET / with an authority, by RFC 7541's tables.
+        link.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x0e\x01\x05\0\0\0\x01\x82\x84\x86\x41\x09localhost").await.unwrap();
         let mut seen = Vec::new();
         let read = timeout(5 * SECOND, link.read_to_end(&mut seen)).await;
         read.expect("still open").unwrap();
@@ -361,6 +359,7 @@ impl Drop for Endless {
     }
 }
 
+/// Requirement 117: `max_connections`.
 #[test]
 fn links_over_the_limit_wait_for_their_turn() {
     on_a_core(async {
@@ -381,6 +380,7 @@ fn links_over_the_limit_wait_for_their_turn() {
     });
 }
 
+/// Requirement 117: `max_connections_per_peer`.
 #[test]
 fn one_address_gets_its_share_only() {
     on_a_core(async {

@@ -57,9 +57,9 @@ fn callers_leave_descriptors_for_everybody_else() {
         line.contains("max_connections needs").then_some(())
     });
     let _callers = links(gateway.base(), 900);
-    let taken = eventually("callers to take what there is", || {
-        let taken = held(gateway.base());
-        (taken > 16).then_some(taken)
+    // 700 are too few by far, and others need 614.
+    eventually("callers to take what there is", || {
+        (held(gateway.base()) >= 86).then_some(())
     });
     let count = || (held(gateway.base()), open_files(&gateway.program));
     for _ in 0..20 {
@@ -72,10 +72,7 @@ fn callers_leave_descriptors_for_everybody_else() {
     assert_eq!(gateway.connection("acme")["generation"], 1);
     sandbox.assert_no_rule_was_broken();
     let (links, files) = count();
-    assert!(
-        links >= taken && links < 120 && files < 300,
-        "{links} {files}"
-    );
+    assert!((86..100).contains(&links) && files < 300, "{links} {files}");
     let said = gateway.program.said();
     assert!(!said.contains("no new link can be accepted"), "{said}");
 }
@@ -99,7 +96,7 @@ fn accepting_without_descriptors_does_not_spin() {
     });
     let before = processor_time(&gateway.program);
     std::thread::sleep(WATCHED);
-    let spent = processor_time(&gateway.program) - before;
+    let spent = processor_time(&gateway.program).saturating_sub(before);
     println!("accepting without descriptors: {spent:?} of processor time in {WATCHED:?}");
     assert!(spent < WATCHED / 10, "{spent:?}");
     let said = gateway.program.said();

@@ -2,6 +2,7 @@
 //! process. What a flood of HTTP/2 frames may cost is in `requirements::floods`.
 
 mod attack;
+mod counts;
 mod descriptors;
 mod slow;
 
@@ -14,12 +15,14 @@ use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{FINE, Upstream};
 
 /// The defaults of `[limits]`, all shorter by the same measure or more.
-const SCALED: &str = "header_timeout = \"1s\"\nbody_idle_timeout = \"2s\"\nidle_timeout = \"3s\"\nrequest_timeout = \"4s\"";
+const SCALED: &str = "header_timeout = \"3s\"\nbody_idle_timeout = \"2s\"\nidle_timeout = \"3s\"\nrequest_timeout = \"4s\"";
 
-/// Answers `/v2/employees/slow` with more than any buffer holds, and all else at once.
+pub(super) const SLOW: &str = "/v2/employees/slow";
+
+/// Answers [`SLOW`] with more than any buffer holds, and all else at once.
 fn pleo() -> Upstream {
     Upstream::start(|exchange| {
-        if exchange.head.word(1) != "/v2/employees/slow" {
+        if exchange.head.word(1) != SLOW {
             if exchange.whole().is_some() {
                 return exchange.reply(FINE);
             }
@@ -29,8 +32,8 @@ fn pleo() -> Upstream {
         exchange.reply(format!(
             "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"
         ));
-        let piece = [b'x'; 64 * 1024];
-        let sent = (0..length / piece.len()).all(|_| exchange.link.send(piece).is_ok());
+        let piece = vec![b'x'; 64 * 1024];
+        let sent = (0..length / piece.len()).all(|_| exchange.link.send(&piece).is_ok());
         if !sent {
             exchange.close();
         }

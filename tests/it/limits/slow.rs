@@ -2,7 +2,7 @@
 //! as ever.
 
 use super::attack::Attack;
-use super::{gateway, pleo};
+use super::{SLOW, gateway, pleo};
 use crate::harness::authority::Authority;
 use crate::harness::frames::{
     DATA, END_HEADERS, HEADERS, PING, SETTINGS, WHOLE, WINDOW_UPDATE, fields, frame,
@@ -14,11 +14,11 @@ const PING_FRAME: [u8; 8] = [0; 8];
 /// No window for any stream.
 const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
 
-fn head(line: &str, more: &str) -> Vec<u8> {
+pub(super) fn head(line: &str, more: &str) -> Vec<u8> {
     format!("{line} HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n{more}").into_bytes()
 }
 
-fn head_frame(flags: u8, stream: u32, method: &str, path: &str) -> Vec<u8> {
+pub(super) fn head_frame(flags: u8, stream: u32, method: &str, path: &str) -> Vec<u8> {
     let named = [
         (":method", method),
         (":scheme", "http"),
@@ -128,10 +128,10 @@ fn slow_bodies_are_cut() {
 fn slow_readers_are_cut() {
     let pleo = pleo();
     let gateway = gateway(&pleo, |setup| {
-        setup.limits = "header_timeout = \"1s\"\nbody_idle_timeout = \"5s\"\nidle_timeout = \"1s\"\nrequest_timeout = \"8s\"".to_owned();
+        setup.limits = "header_timeout = \"1s\"\nbody_idle_timeout = \"4s\"\nidle_timeout = \"1s\"\nrequest_timeout = \"6s\"".to_owned();
     });
-    let get = head("GET /v2/employees/slow", "\r\n");
-    let stream = head_frame(WHOLE, 1, "GET", "/v2/employees/slow");
+    let get = head(&format!("GET {SLOW}"), "\r\n");
+    let stream = head_frame(WHOLE, 1, "GET", SLOW);
     let closed = http2(&NO_WINDOW, std::slice::from_ref(&stream));
     let open = http2(&[], &[stream]);
     let ping = frame(PING, 0, 0, PING_FRAME);

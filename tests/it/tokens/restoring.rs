@@ -7,7 +7,6 @@ use pleo_gateway::model::ids::{Epoch, Generation};
 use pleo_gateway::tokens::api_key::{ApiKey, KeyKind, KeyTerms};
 use pleo_gateway::tokens::operate::OperateError;
 
-
 use super::bench::{Bench, Room, name};
 
 /// Somebody has seen a newer pair of acme than its row holds.

@@ -17,7 +17,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 const ATTACKERS: usize = 200;
 /// What the system keeps of an answer that a caller does not take, in bytes: to fill more would only keep the machine busy.
 const KEPT: u32 = 64 << 10;
-/// Until the last of them is gone.
+/// From the end of the first rush until the last of them is gone.
 const CUT_WITHIN: Duration = Duration::from_secs(15);
 /// What they may cost, in bytes.
 const BOUND: u64 = 64 << 20;
@@ -48,11 +48,11 @@ impl Attack {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let before = gateway.program.memory_now();
         let idle = held(&self.door);
-        let begun = Instant::now();
         let runtime = Builder::new_current_thread().enable_io().build().unwrap();
         let mut links: Vec<TcpStream> = (0..ATTACKERS).map(|_| self.link(&runtime)).collect();
         let mut waits = Vec::new();
         let (mut memory, mut most) = self.rush(gateway, idle);
+        let begun = Instant::now();
         loop {
             let round = Instant::now();
             for link in &mut links {

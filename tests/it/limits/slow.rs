@@ -57,7 +57,9 @@ fn slow_heads_are_cut() {
         let door = authority.certificate(&["localhost"]);
         door.write(setup.folder(), "door");
         // Not what cuts them.
-        setup.limits = setup.limits.replace("idle_timeout = \"3s\"", "idle_timeout = \"60s\"");
+        setup.limits = setup
+            .limits
+            .replace("idle_timeout = \"3s\"", "idle_timeout = \"60s\"");
         setup.doors.push_str("[[listen]]\naddress = \"127.0.0.1:0\"\ntls = { cert_file = \"door.pem\", key_file = \"door.key\" }\n");
     });
     // The beginning of a ClientHello that is 512 bytes long, and is said one byte at a time.

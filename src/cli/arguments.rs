@@ -268,6 +268,9 @@ pub(super) struct SandboxOptions {
     /// Seed of the data it answers with
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
+    /// API calls a minute of each credential; 0 is no limit
+    #[arg(long, value_name = "N", default_value_t = 600)]
+    pub(super) requests_per_minute: u32,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

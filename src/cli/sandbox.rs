@@ -13,7 +13,13 @@ pub(super) fn run(options: &SandboxOptions) -> Result<(), Failure> {
     runtime.block_on(async {
         let tasks = Tasks::on(runtime.handle().clone());
         let mut signals = Signals::listen().map_err(|error| Failure::of(Exit::Internal, &error))?;
-        let options = Options { listen: options.listen, access_ttl: options.access_ttl, seed: options.seed, ..Options::default() };
+        let options = Options {
+            listen: options.listen,
+            access_ttl: options.access_ttl,
+            seed: options.seed,
+            requests_per_minute: Some(options.requests_per_minute).filter(|limit| *limit > 0),
+            ..Options::default()
+        };
         let running = sandbox::start(options, &tasks)
             .await
             .map_err(|error| Failure::new(Exit::Unavailable, chain(&error)))?;

@@ -19,7 +19,8 @@ pub enum Alpn {
     Http2OrHttp1,
 }
 
-/// Whom to trust when dialling: the system's store (the bundled one if that is empty) and what is named here.
+/// Whom to trust when dialling: the system's store (the bundled one if that is empty; what `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` name in its place if they are set) and what is named here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roots {
     /// More certificate authorities, PEM.
@@ -64,6 +65,11 @@ pub enum TlsError {
         /// What should be in it.
         wanted: &'static str,
     },
+    /// The environment names other roots than the system's, and there are none.
+    #[error(
+        "SSL_CERT_FILE or SSL_CERT_DIR is set and leads to no certificate; correct it, or unset it to trust the system's store"
+    )]
+    NoRoots,
     /// A certificate authority cannot be used.
     #[error("{file}: a certificate in it cannot be used as a root")]
     Root {
@@ -118,10 +124,21 @@ pub fn client_config(roots: &Roots, alpn: Alpn) -> Result<Arc<ClientConfig>, Tls
     Ok(Arc::new(config))
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`load_native_certs` reads the two variables anyhow; here it is told"
+)]
 pub(super) fn trusted(roots: &Roots) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if store.is_empty() {
+    let instead = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(std::env::var_os);
+    if instead.iter().any(Option::is_some) {
+        // Whoever narrows down whom to trust does not mean everybody when the file is away.
+        if store.is_empty() {
+            return Err(TlsError::NoRoots);
+        }
+        tracing::info!("trusting what SSL_CERT_FILE and SSL_CERT_DIR name, not the system's store");
+    } else if store.is_empty() {
         tracing::warn!(
             "the system's certificate store is empty; trusting the bundled webpki-roots instead"
         );

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::harness::client::call;
 use crate::harness::gateway::{Setup, secret_file};
 use crate::harness::program::{Output, run};
 use crate::harness::sandbox::{Minted, Sandbox};
@@ -333,10 +334,19 @@ fn the_shipped_configurations_start_on_a_fresh_machine_without_a_secret() {
         fs::write(setup.file(), format!("{text}\n{doors}")).unwrap();
         let gateway = setup.start_as_written();
         ends(&binary(&["health", "--url", &gateway.admin]), 0, &["ready"]);
-        let answer =
-            crate::harness::client::call(gateway.base(), "GET", "/v3/export-jobs", &[], b"");
+        let answer = call(gateway.base(), "GET", "/v3/export-jobs", &[], b"");
         answer.refused(503, "not-connected");
     }
+}
+
+#[test]
+fn the_sandbox_counts_to_the_limit_that_it_is_told() {
+    let sandbox = Sandbox::with(&["--requests-per-minute", "2"]);
+    let token = sandbox.mint().pair["access_token"].clone();
+    let bearer = format!("Bearer {}", token.as_str().unwrap());
+    let field = [("authorization", bearer.as_str())];
+    let status = || call(&sandbox.origin, "GET", "/v1/companies", &field, b"").status;
+    assert_eq!([status(), status(), status()], [200, 200, 429]);
 }
 
 #[test]

@@ -1,12 +1,19 @@
 //! The doors on both sides: HTTP/1.1 and HTTP/2, in clear and over TLS, unix sockets; and TLS to Pleo, verified.
 
-use crate::harness::SOON;
+use std::io;
+use std::net::TcpStream;
+use std::process::Command;
+
+use rustls::{ClientConnection, StreamOwned};
+
 use crate::harness::authority::Authority;
 use crate::harness::client::{self, answer};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::Link;
+use crate::harness::program::run;
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{FINE, Upstream};
+use crate::harness::{SOON, eventually};
 
 /// What curl says of a call of `erp`: version and status, and the body.
 fn curl(arguments: &[&str]) -> (String, String) {
@@ -131,6 +138,103 @@ fn tls_doors_speak_both_versions_by_alpn() {
     let (told, _) = curl(&["--cacert", &ca, "--http1.1", &url]);
     assert_eq!(told, "1.1 200");
     assert_eq!(upstream.seen().len(), 2);
+}
+
+/// Whether OpenSSL, at its least careful, comes through the door's handshake.
+fn shakes_hands(gateway: &Gateway, words: &[&str]) -> bool {
+    let address = gateway.base().strip_prefix("https://").unwrap();
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect", address]).args(words);
+    run(&mut command, "", SOON).code == 0
+}
+
+/// Requirement 115: TLS 1.2 and 1.3, and of 1.2 only suites with forward secrecy and authenticated encryption.
+#[test]
+fn old_tls_and_weak_ciphers_find_the_door_shut() {
+    let (authority, upstream) = (Authority::new(), Upstream::fine());
+    let (gateway, _) = secure_door(&authority, &upstream, "");
+    let all = ["-cipher", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"];
+    for (version, open) in [
+        ("-tls1", false),
+        ("-tls1_1", false),
+        ("-tls1_2", true),
+        ("-tls1_3", true),
+    ] {
+        let words = [&[version][..], &all].concat();
+        assert_eq!(shakes_hands(&gateway, &words), open, "{version}");
+    }
+    for weak in [
+        "AES256-GCM-SHA384",
+        "ECDHE-ECDSA-AES256-SHA384",
+        "ECDHE-ECDSA-AES128-SHA",
+        "aNULL",
+        "eNULL",
+    ] {
+        let suite = format!("{weak}:@SECLEVEL=0");
+        assert!(
+            !shakes_hands(&gateway, &["-tls1_2", "-cipher", &suite]),
+            "{weak}"
+        );
+    }
+}
+
+/// A link over TLS to the gateway's first door.
+fn secure_link(gateway: &Gateway, authority: &Authority) -> io::Result<Link> {
+    let address = gateway.base().strip_prefix("https://").unwrap();
+    let name = "localhost".try_into().unwrap();
+    let session = ClientConnection::new(authority.client(), name).unwrap();
+    let mut stream = StreamOwned::new(session, TcpStream::connect(address)?);
+    stream.sock.set_read_timeout(Some(SOON))?;
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(Link::over(stream))
+}
+
+fn read(link: &mut Link) -> client::Answer {
+    client::send(
+        link,
+        "GET",
+        "/v2/employees",
+        &[("pleo-gateway-key", KEY)],
+        b"",
+    );
+    answer(link, "GET").unwrap()
+}
+
+/// Requirement 115: a certificate that was renewed is in use from the next handshake on, without a restart, and no link
+/// that is open notices; one that cannot be used changes nothing and is told.
+#[test]
+fn a_renewed_certificate_is_used_from_the_next_handshake_on() {
+    let (old, upstream) = (Authority::new(), Upstream::fine());
+    let (gateway, _) = secure_door(&old, &upstream, "");
+    let mut before = secure_link(&gateway, &old).unwrap();
+    read(&mut before).expect(200);
+    let new = Authority::new();
+    let folder = gateway.setup.folder();
+    new.certificate(&["localhost"]).write(folder, "door");
+    let mut after = eventually("the new certificate", || secure_link(&gateway, &new).ok());
+    read(&mut after).expect(200);
+    assert!(secure_link(&gateway, &old).is_err(), "the old one is gone");
+    read(&mut before).expect(200);
+
+    std::fs::write(folder.join("door.pem"), "no certificate").unwrap();
+    let told = gateway.program.wait_for("the gateway to tell", |_, line| {
+        line.contains("the old one stays").then(|| line.to_owned())
+    });
+    assert!(told.contains("door.pem"), "{told}");
+    assert!(
+        gateway
+            .metrics()
+            .contains("config_last_reload_successful 0")
+    );
+    for link in [
+        &mut before,
+        &mut after,
+        &mut secure_link(&gateway, &new).unwrap(),
+    ] {
+        read(link).expect(200);
+    }
 }
 
 #[test]

@@ -49,3 +49,4 @@ mod tokens;
 mod told;
 mod upstream_errors;
 mod watching;
+mod way_out;

@@ -16,48 +16,13 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use url::Url;
 
+use crate::harness::canary::Canary;
 use crate::stand::caller::{Answer, Link};
 use crate::stand::serving::Serving;
 use crate::stand::{CLIENT_SECRET, KEY, Plan, READ, Stand, bundle, hex};
 
 /// Files that hold a secret by their nature.
 const SECRET_FILES: [&str; 3] = ["client.secret", "data/sealing.key", "data/admin.token"];
-
-/// What is looked for, and under which name it is told.
-struct Canary {
-    name: &'static str,
-    forms: Vec<Vec<u8>>,
-}
-
-impl Canary {
-    fn new(name: &'static str, secret: &[u8]) -> Self {
-        let lower = hex(secret);
-        let percent = |hex: &str| {
-            let pairs = hex.as_bytes().chunks(2);
-            pairs.fold(String::new(), |text, pair| {
-                text + "%" + &String::from_utf8_lossy(pair)
-            })
-        };
-        let upper = lower.to_uppercase();
-        let mut forms = vec![secret.to_vec()];
-        forms.extend([percent(&lower), percent(&upper), lower, upper].map(String::into_bytes));
-        forms.extend((0..3).flat_map(|offset| base64_inside(secret, offset)));
-        Self { name, forms }
-    }
-
-    fn is_in(&self, text: &[u8]) -> bool {
-        let is_in = |form: &Vec<u8>| text.windows(form.len()).any(|window| window == form);
-        self.forms.iter().any(is_in)
-    }
-}
-
-/// The letters of base64 that a secret surely brings about, `offset` bytes into what was encoded.
-fn base64_inside(secret: &[u8], offset: usize) -> [Vec<u8>; 2] {
-    let padded = [&vec![0; offset][..], secret].concat();
-    let (from, to) = ((offset * 8).div_ceil(6), padded.len() * 8 / 6);
-    [STANDARD.encode(&padded), URL_SAFE.encode(&padded)]
-        .map(|letters| letters.as_bytes()[from..to].to_vec())
-}
 
 #[test]
 fn a_canary_is_found_in_every_form() {

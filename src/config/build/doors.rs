@@ -108,7 +108,7 @@ fn certificate(reader: &Reader<'_>, files: &TlsFiles) {
         | TlsError::Root { file, .. }
         | TlsError::Verifier { file, .. }
         | TlsError::Empty { file, .. } => Some(file),
-        TlsError::Provider(_) => None,
+        TlsError::Provider(_) | TlsError::NoRoots => None,
     };
     let (key, pem) = match file {
         Some(file) if *file == files.key_file => ("key_file", "one block of BEGIN PRIVATE KEY"),

@@ -1,7 +1,6 @@
 //! A certificate authority that is made for one test and forgotten: no key is ever kept.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,13 +8,16 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
     KeyIdMethod, KeyPair, RevokedCertParams, date_time_ymd,
 };
-use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use super::gateway::secret_file;
 
 /// Signs certificates.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    own: rcgen::Certificate,
 }
 
 /// A certificate with its key.
@@ -27,16 +29,20 @@ pub(crate) struct Certificate {
 impl Authority {
     pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
-        let mut asked = CertificateParams::new(Vec::new()).unwrap();
-        asked
-            .distinguished_name
-            .push(DnType::CommonName, "test authority");
-        asked.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = asked.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(asked, key),
-            pem,
-        }
+        let asked = asked_by("test authority");
+        let own = asked.self_signed(&key).unwrap();
+        let issuer = Issuer::new(asked, key);
+        Self { issuer, own }
+    }
+
+    /// An authority below this one, changed before it is signed.
+    pub(crate) fn authority_that(&self, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut asked = asked_by("test authority below");
+        change(&mut asked);
+        let own = asked.signed_by(&key, &self.issuer).unwrap();
+        let issuer = Issuer::new(asked, key);
+        Self { issuer, own }
     }
 
     /// For a server or a client of these names.
@@ -86,9 +92,37 @@ impl Authority {
 
     pub(crate) fn write_as(&self, folder: &Path, name: &str) -> PathBuf {
         let path = folder.join(name);
-        fs::write(&path, &self.pem).unwrap();
+        fs::write(&path, self.own.pem()).unwrap();
         path
     }
+
+    /// Writes the authority's key, for a program that signs what `rcgen` would not.
+    pub(crate) fn write_key(&self, folder: &Path) {
+        secret_file(&folder.join("ca.key"), &self.issuer.key().serialize_pem());
+    }
+
+    /// A client's settings: this authority is trusted and no other.
+    pub(crate) fn client(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.own.der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Arc::new(config)
+    }
+}
+
+fn asked_by(name: &str) -> CertificateParams {
+    let mut asked = CertificateParams::new(Vec::new()).unwrap();
+    asked.distinguished_name.push(DnType::CommonName, name);
+    asked.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    asked
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 impl Certificate {
@@ -96,19 +130,33 @@ impl Certificate {
     pub(crate) fn write(&self, folder: &Path, name: &str) {
         fs::write(folder.join(format!("{name}.pem")), self.signed.pem()).unwrap();
         let key = folder.join(format!("{name}.key"));
-        fs::write(&key, self.key.serialize_pem()).unwrap();
-        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+        secret_file(&key, &self.key.serialize_pem());
+    }
+
+    /// Signed by itself.
+    pub(crate) fn by_itself(name: &str) -> Self {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        Self {
+            signed: made.cert,
+            key: made.signing_key,
+        }
     }
 
     /// For an upstream of the test's own.
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        self.server_with(&[])
+    }
+
+    /// The same, which shows these authorities along with the certificate.
+    pub(crate) fn server_with(&self, between: &[&Authority]) -> Arc<ServerConfig> {
+        let mut chain = vec![self.signed.der().clone()];
+        chain.extend(between.iter().map(|authority| authority.own.der().clone()));
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(provider)
+        let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![self.signed.der().clone()], key)
+            .with_single_cert(chain, key)
             .unwrap();
         Arc::new(config)
     }

@@ -1,5 +1,6 @@
 //! The gateway as a process of its own, with a configuration and a folder made for one test.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::authority::Authority;
+use super::canary;
 use super::client::{Answer, call};
 use super::program::{Output, Program, Stream, run};
 use super::sandbox::{Minted, Sandbox};
@@ -43,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) limits: String,
     /// Any other tables.
     pub(crate) more: String,
+    /// What `serve` finds in its environment besides what the tests have.
+    pub(crate) variables: Vec<(&'static str, OsString)>,
 }
 
 impl Setup {
@@ -70,6 +74,7 @@ impl Setup {
             routes: "[[routes]]\ncatalogue = \"*\"\n".to_owned(),
             limits: String::new(),
             more: String::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -268,6 +273,7 @@ impl Gateway {
 
     /// Serves again, after an end of any kind.
     pub(crate) fn restart(&mut self) {
+        canary::search(&self.program.said());
         self.program = Program::start(&mut serve(&self.setup));
         self.wait_until_serving();
     }
@@ -287,6 +293,15 @@ impl Gateway {
             .collect();
         self.connect = find(&line, "connect").unwrap();
         self.admin = find(&line, "admin").unwrap();
+    }
+}
+
+/// Whatever a test was about: at its end no secret of it may stand in what the gateway said.
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            canary::search(&self.program.said());
+        }
     }
 }
 
@@ -314,6 +329,7 @@ fn private_folder(path: &Path) {
 fn serve(setup: &Setup) -> Command {
     let mut command = Command::new(BINARY);
     command.args(["serve", "-c"]).arg(setup.file());
+    command.envs(setup.variables.iter().cloned());
     command
 }
 

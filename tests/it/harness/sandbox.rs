@@ -42,14 +42,14 @@ impl Minted {
 impl Sandbox {
     /// With access tokens that live so long, such as `15m`.
     pub(crate) fn start(access_ttl: &str) -> Self {
+        Self::with(&["--access-ttl", access_ttl])
+    }
+
+    /// With these words of the command line.
+    pub(crate) fn with(words: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
-        command.args([
-            "sandbox",
-            "--listen",
-            "127.0.0.1:0",
-            "--access-ttl",
-            access_ttl,
-        ]);
+        command.args(["sandbox", "--listen", "127.0.0.1:0"]);
+        command.args(words);
         let program = Program::start(&mut command);
         let origin = program.wait_for("the sandbox's address", |stream, line| {
             let address = line.strip_prefix("sandbox listening on ")?;

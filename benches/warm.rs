@@ -45,7 +45,7 @@ fn permit(settings: &Settings, head: &Parts) -> Permit {
     let peer = PeerFacts {
         door: &settings.snapshot.doors[0],
         unix_uid: None,
-        certificate_names: &[],
+        certificate_names: None,
     };
     admit(&settings.snapshot, head, peer).unwrap()
 }

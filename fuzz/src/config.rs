@@ -110,8 +110,7 @@ fn told(settings: &Settings) -> String {
                 &settings.connect,
                 &settings.admin,
                 &settings.refresh,
-                &settings.log,
-                &settings.telemetry
+                &settings.log
             ),
             (routes, callers, tenants, &snapshot.limits, &snapshot.doors),
             (

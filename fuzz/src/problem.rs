@@ -78,7 +78,10 @@ fn error(which: u8, scopes: &ScopeSet, wait: Duration) -> ProxyError {
             state: Some(State::Pending),
         }),
         8 => ProxyError::Upstream(SendError::RequestBody(INSIDE.into())),
-        9 => ProxyError::RateLimited { retry_after: wait },
+        9 => ProxyError::RateLimited {
+            limit: pleo_gateway::proxy::error::Limit::TenantRate,
+            retry_after: wait,
+        },
         10 => Malformed::Framing.into(),
         _ => ProxyError::Internal,
     }

@@ -154,7 +154,7 @@ impl Stand {
         let peer = PeerFacts {
             door: &self.settings.snapshot.doors[0],
             unix_uid: Some(rustix::process::geteuid().as_raw()),
-            certificate_names: &[],
+            certificate_names: None,
         };
         admit(&self.settings.snapshot, head, peer).ok()
     }

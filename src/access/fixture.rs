@@ -100,7 +100,7 @@ pub(super) fn at(door: &Door) -> PeerFacts<'_> {
     PeerFacts {
         door,
         unix_uid: None,
-        certificate_names: &[],
+        certificate_names: None,
     }
 }
 

@@ -61,21 +61,31 @@ pub fn missing(permit: &Permit, scopes: Option<&ScopeSet>) -> Option<ScopeSet> {
     }
 }
 
-/// At least once, and never another. `key[…]` is a list of them to some software: not understood, so refused.
+/// At least once, and never another, however the query is read: `;` separates to some software, and names in other
+/// letters, with blanks around them, or with an index (`key[0]`, `key.x`) may mean the key. Not understood, so refused.
 fn names_company(permit: &Permit, key: &str, company: Option<&CompanyId>) -> bool {
     let (Some(company), Some(query)) = (company, permit.target().query()) else {
         return false;
     };
-    let mut named = false;
-    for (name, value) in query::pairs(query) {
-        match name.strip_prefix(key) {
-            Some("") if value == company.as_ref() => named = true,
-            Some("") => return false,
-            Some(rest) if rest.starts_with('[') => return false,
-            _ => {}
-        }
-    }
+    let named = query::pairs(query).any(|(name, value)| name == key && value == company.as_ref());
+    let parts = query.split(['&', ';']).flat_map(query::pairs);
     named
+        && (query::pairs(query).chain(parts)).all(|(name, value)| {
+            if name == key {
+                value == company.as_ref()
+            } else {
+                !may_mean(&name, key)
+            }
+        })
+}
+
+/// True if lenient software could take `name` for `key`.
+fn may_mean(name: &str, key: &str) -> bool {
+    let bare = name.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+    let parts = bare.split_at_checked(key.len());
+    parts.is_some_and(|(bare, rest)| {
+        bare.eq_ignore_ascii_case(key) && (rest.is_empty() || rest.starts_with(['[', '.', '\0']))
+    })
 }
 
 #[cfg(test)]
@@ -137,6 +147,16 @@ mod tests {
             ("/a?company_id=c-1&company%5fid=c-2", false),
             ("/a?company_id=c-1&company_id[]=c-2", false),
             ("/a?company_ids=c-1", false),
+            ("/a?company_id=c-1&company_ids=c-2", true),
+            ("/a?company_id=c-1&x=1;company_id=c-2", false),
+            ("/a?x=1;company_id=c-1", false),
+            ("/a?company_id=c-1;", false),
+            ("/a?company_id=c-1&x=%3Bcompany_id%3Dc-2", true),
+            ("/a?company_id=c-1&Company_Id=c-2", false),
+            ("/a?company_id=c-1&+company_id=c-2", false),
+            ("/a?company_id=c-1&company_id%00=c-2", false),
+            ("/a?company_id=c-1&company_id%5B0%5D=c-2", false),
+            ("/a?company_id=c-1&company_id.x=c-2", false),
         ] {
             let route = Route {
                 company_query: Some("company_id".into()),

@@ -12,10 +12,10 @@ use super::denial::InvalidHost;
 /// A host with an optional port, as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Host<'a> {
-    /// All of it.
-    pub(super) text: &'a str,
-    /// Without the port; an IPv6 address with its brackets.
+    /// Without the port and the dot that ends a whole name; an IPv6 address with its brackets.
     pub(super) name: &'a str,
+    /// The port, if there is one.
+    pub(super) port: Option<&'a str>,
 }
 
 /// The host a request names: in its target, its Host, or both alike. `None` only for HTTP/1.0.
@@ -47,12 +47,23 @@ impl<'a> Host<'a> {
             Some(colon) => (&text[..end + colon], Some(&text[end + colon + 1..])),
             None => (text, None),
         };
-        (is_name(name) && port.is_none_or(is_port)).then_some(Self { text, name })
+        let name = match name.strip_suffix('.') {
+            Some(whole) if !whole.ends_with(']') => whole,
+            _ => name,
+        };
+        (is_name(name) && port.is_none_or(is_port)).then_some(Self { name, port })
     }
 
     /// True if an entry of `hosts` means this host; one without a port means every port.
     pub(super) fn is(self, entry: &str) -> bool {
-        self.name.eq_ignore_ascii_case(entry) || self.text.eq_ignore_ascii_case(entry)
+        let named = entry.split_at_checked(self.name.len());
+        named.is_some_and(|(name, rest)| {
+            name.eq_ignore_ascii_case(self.name)
+                && (rest.is_empty()
+                    || rest
+                        .strip_prefix(':')
+                        .is_some_and(|port| Some(port) == self.port))
+        })
     }
 }
 
@@ -87,7 +98,11 @@ mod tests {
             request = request.header("host", *host);
         }
         let head = request.body(()).unwrap().into_parts().0;
-        named(&head).map(|host| host.map(|host| host.text.to_owned()))
+        let text = |host: Host<'_>| match host.port {
+            Some(port) => format!("{}:{port}", host.name),
+            None => host.name.to_owned(),
+        };
+        named(&head).map(|host| host.map(text))
     }
 
     #[test]
@@ -129,6 +144,8 @@ mod tests {
             ("127.0.0.1:8080", "127.0.0.1"),
             ("[::1]", "[::1]"),
             ("[::1]:8080", "[::1]"),
+            ("pleo.internal.", "pleo.internal"),
+            ("pleo.internal.:80", "pleo.internal"),
         ] {
             assert_eq!(
                 Host::parse(text).map(|host| host.name),
@@ -139,6 +156,8 @@ mod tests {
         for text in [
             "",
             ":80",
+            ".",
+            "[::1].",
             "a:",
             "a:x",
             "a:65536",
@@ -168,7 +187,9 @@ mod tests {
     fn an_entry_without_a_port_means_every_port() {
         let host = Host::parse("LocalHost:8080").unwrap();
         assert!(host.is("localhost") && host.is("localhost:8080"));
-        assert!(!host.is("localhost:80") && !host.is("host:8080"));
+        assert!(!host.is("localhost:80") && !host.is("host:8080") && !host.is("localhost.x"));
+        assert!(!Host::parse("localhost").unwrap().is("localhost:8080"));
+        assert!(Host::parse("localhost.:8080").unwrap().is("localhost:8080"));
         assert!(Host::parse("[::1]:1").unwrap().is("[::1]"));
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn caller<'c>(
     let key = single(headers, &KEY)?
         .map(|value| by_key(callers, value.as_bytes()))
         .transpose()?;
-    let certificates = peer.certificate_names.iter();
+    let certificates = peer.certificate_names.unwrap_or_default().iter();
     let mut named = authorization
         .into_iter()
         .chain(key)
@@ -59,7 +59,7 @@ fn anonymous<'c>(
     callers: &'c Callers,
     peer: PeerFacts<'_>,
 ) -> Result<&'c Arc<Caller>, CallerUnknown> {
-    if !peer.certificate_names.is_empty() {
+    if peer.certificate_names.is_some() {
         return Err(CallerUnknown::Wrong);
     }
     callers
@@ -181,6 +181,34 @@ mod tests {
         }
     }
 
+    /// Requirement 80: a key that is right but for its last byte is refused as fast as one that is wrong from its first on.
+    /// Long keys, so that a comparison of the keys themselves would show.
+    #[test]
+    fn how_long_a_wrong_key_takes_says_nothing_about_the_right_one() {
+        const LENGTH: usize = 32 << 10;
+        let right = vec![b'k'; LENGTH];
+        let known = Callers::new(vec![Caller {
+            key_digests: vec![key_digest(&right)],
+            ..with_key("erp", &["acme"])
+        }]);
+        assert!(by_key(&known, &right).is_ok());
+        let wrong = [0, LENGTH - 1].map(|place| {
+            let mut key = right.clone();
+            key[place] = b'x';
+            key
+        });
+        let mut fastest = [std::time::Duration::MAX; 2];
+        for _ in 0..300 {
+            for (key, fastest) in wrong.iter().zip(&mut fastest) {
+                let begun = std::time::Instant::now();
+                assert_eq!(by_key(&known, key).unwrap_err(), CallerUnknown::Wrong);
+                *fastest = begun.elapsed().min(*fastest);
+            }
+        }
+        let [early, late] = fastest;
+        assert!(early < late * 2 && late < early * 2, "{early:?} {late:?}");
+    }
+
     #[test]
     fn a_wrong_credential_is_refused_where_anonymous_would_do() {
         use CallerUnknown as E;
@@ -226,7 +254,7 @@ mod tests {
         let door = local_door();
         let with = |names: &[&str], fields: &[(&'static str, String)]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            let certificate_names = names.as_slice();
+            let certificate_names = Some(names.as_slice());
             named(
                 PeerFacts {
                     certificate_names,
@@ -242,6 +270,7 @@ mod tests {
         );
         assert_eq!(with(&["dns:x"], &erp).as_deref(), Ok("erp"));
         assert_eq!(with(&["dns:x"], &[]), Err(CallerUnknown::Wrong));
+        assert_eq!(with(&[], &[]), Err(CallerUnknown::Wrong));
         assert_eq!(
             with(&["dns:crm.internal"], &erp),
             Err(CallerUnknown::Disagree)

@@ -44,8 +44,8 @@ pub struct PeerFacts<'a> {
     pub door: &'a Door,
     /// The peer's user id, on a unix socket.
     pub unix_uid: Option<u32>,
-    /// The names in the peer's verified certificate, such as `dns:erp.internal`.
-    pub certificate_names: &'a [String],
+    /// The names in the peer's verified certificate, such as `dns:erp.internal`; `None` if it showed none.
+    pub certificate_names: Option<&'a [String]>,
 }
 
 /// Stages 1 to 4 of contract.md section 3, without the grant: who calls, for whom, by which route, within which ceiling.
@@ -71,7 +71,8 @@ fn check_head(snapshot: &Snapshot, head: &Parts) -> Result<(), Denied> {
     Ok(size::check(&snapshot.limits, head)?)
 }
 
-/// As [`admit`], for a caller who is taken at their word: what `explain` shows. Looks at no credential.
+/// As [`admit`], for a caller who is taken at their word: what `explain` shows. Looks at no credential, and at the Host only
+/// where the target is a whole URL.
 pub fn admit_as(
     caller: &Arc<Caller>,
     snapshot: &Snapshot,
@@ -79,11 +80,15 @@ pub fn admit_as(
     door: &Door,
 ) -> Result<Permit, Denied> {
     check_head(snapshot, head)?;
+    let host = host::named(head)?;
+    if head.uri.authority().is_some() {
+        site::check(snapshot, door, &head.headers, host)?;
+    }
     let call = Call {
         snapshot,
         head,
         door,
-        host: host::named(head).ok().flatten(),
+        host,
         caller,
     };
     call.permit()

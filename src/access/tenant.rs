@@ -96,15 +96,16 @@ fn in_path(path: &str) -> Result<Option<&str>, TenantUnclear> {
 /// What stands in a Host in the place of `{tenant}`, in lower case; `None` if the Host is not made by `tenant_host`.
 pub(super) fn label<'a>(snapshot: &Snapshot, host: Host<'a>) -> Option<Cow<'a, str>> {
     let (before, after) = snapshot.tenant_host.as_ref()?;
-    let host = if after.contains(':') {
-        host.text
-    } else {
-        host.name
+    let (after, port) = match after.split_once(':') {
+        Some((after, port)) => (after, Some(port)),
+        None => (after.as_str(), None),
     };
-    let end = host.len().checked_sub(after.len())?;
-    let label = host.get(before.len()..end)?;
-    let made = host[..before.len()].eq_ignore_ascii_case(before)
-        && host[end..].eq_ignore_ascii_case(after);
+    let name = host.name;
+    let end = name.len().checked_sub(after.len())?;
+    let label = name.get(before.len()..end)?;
+    let made = name[..before.len()].eq_ignore_ascii_case(before)
+        && name[end..].eq_ignore_ascii_case(after)
+        && (port.is_none() || port == host.port);
     made.then(|| {
         if label.bytes().any(|byte| byte.is_ascii_uppercase()) {
             Cow::Owned(label.to_ascii_lowercase())
@@ -162,6 +163,12 @@ mod tests {
             (
                 &Door::default(),
                 &[CRM, ("host", "Beta.Pleo.internal:80")],
+                "/v1/vendors/7",
+                TenantSource::Host,
+            ),
+            (
+                &Door::default(),
+                &[CRM, ("host", "beta.pleo.internal.")],
                 "/v1/vendors/7",
                 TenantSource::Host,
             ),

@@ -37,7 +37,7 @@ pub struct ReloadWish {
     /// Whose it is, for the audit.
     pub who: &'static str,
     /// Where to say how it went: what needs a restart, by name, or every problem.
-    pub tell: oneshot::Sender<Result<Vec<&'static str>, String>>,
+    pub tell: oneshot::Sender<Result<Vec<String>, String>>,
 }
 
 /// The operators' door.

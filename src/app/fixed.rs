@@ -4,7 +4,6 @@
 use crate::config::{
     Address, AdminSettings, ConnectSettings, CustomEndpoints, ListenSettings, LogSettings,
     PleoEnvironment, PleoSettings, ProxySettings, RefreshSettings, Settings, StoreSettings,
-    TelemetrySettings,
 };
 use crate::model::limits::Limits;
 
@@ -19,7 +18,6 @@ pub(super) struct Fixed {
     admin: AdminSettings,
     refresh: RefreshSettings,
     log: LogSettings,
-    telemetry: TelemetrySettings,
     limits: Limits,
 }
 
@@ -44,27 +42,60 @@ impl Fixed {
             admin: settings.admin.clone(),
             refresh: settings.refresh.clone(),
             log: settings.log.clone(),
-            telemetry: settings.telemetry.clone(),
             limits: of_links(&settings.snapshot.limits),
         }
     }
 
-    /// The keys that differ, in the order of the reference.
-    pub(super) fn changed(&self, new: &Self) -> Vec<&'static str> {
-        [
-            pleo(&self.pleo, &new.pleo),
-            store(&self.store, &new.store),
-            named([("[[listen]]", self.bindings != new.bindings)]),
+    /// The keys that differ, in the order of the reference; doors by their addresses.
+    pub(super) fn changed(&self, new: &Self) -> Vec<String> {
+        let before = [pleo(&self.pleo, &new.pleo), store(&self.store, &new.store)];
+        let after = [
             proxy(&self.proxy, &new.proxy),
             connect(&self.connect, &new.connect),
             admin(&self.admin, &new.admin),
             refresh(&self.refresh, &new.refresh),
             limits(&self.limits, &new.limits),
             log(&self.log, &new.log),
-            telemetry(&self.telemetry, &new.telemetry),
-        ]
-        .concat()
+        ];
+        let owned = |names: Vec<&'static str>| names.into_iter().map(str::to_owned);
+        (before.into_iter().flat_map(owned))
+            .chain(doors(&self.bindings, &new.bindings))
+            .chain(after.into_iter().flat_map(owned))
+            .collect()
     }
+}
+
+/// What of the doors waits for a restart: keys of those that stay, those that go, those that come.
+fn doors(old: &[Binding], new: &[Binding]) -> Vec<String> {
+    let addresses = |bindings: &[Binding]| -> Vec<Address> {
+        bindings.iter().map(|b| b.address.clone()).collect()
+    };
+    let places = places_of(&addresses(old), &addresses(new));
+    let of_old = old.iter().zip(&places).flat_map(|(binding, place)| {
+        let keys = match place {
+            None => vec!["closes"],
+            Some(place) => {
+                let Binding {
+                    address: _,
+                    mode,
+                    half_close,
+                    is_secure,
+                } = &new[*place];
+                named([
+                    ("mode", binding.mode != *mode),
+                    ("half_close", binding.half_close != *half_close),
+                    ("tls", binding.is_secure != *is_secure),
+                ])
+            }
+        };
+        let address = &binding.address;
+        keys.into_iter()
+            .map(move |key| format!("[[listen]] {address} {key}"))
+    });
+    let come = (new.iter().enumerate()).filter(|(place, _)| !places.contains(&Some(*place)));
+    of_old
+        .chain(come.map(|(_, binding)| format!("[[listen]] {} opens", binding.address)))
+        .collect()
 }
 
 /// The names of what differs.
@@ -212,22 +243,15 @@ fn log(old: &LogSettings, new: &LogSettings) -> Vec<&'static str> {
     differing!("[log]", LogSettings { format, level }, old, new)
 }
 
-fn telemetry(old: &TelemetrySettings, new: &TelemetrySettings) -> Vec<&'static str> {
-    differing!("[telemetry]", TelemetrySettings { otlp_endpoint }, old, new)
-}
-
-/// In an order of their own: that of the file changes no door.
 fn bindings(listens: &[ListenSettings]) -> Vec<Binding> {
-    let mut bindings: Vec<Binding> = (listens.iter())
+    (listens.iter())
         .map(|listen| Binding {
             address: listen.address.clone(),
             mode: listen.mode,
             half_close: listen.half_close,
             is_secure: listen.tls.is_some(),
         })
-        .collect();
-    bindings.sort_by_key(|binding| binding.address.to_string());
-    bindings
+        .collect()
 }
 
 /// The limits that links are made with; those that requests read anew are left out.
@@ -253,18 +277,25 @@ fn of_links(limits: &Limits) -> Limits {
 /// For every door of the start, its place in a new configuration: the door with its address, and the same turn among
 /// several with one address. `None` where that cannot be told, or where it is gone: such a door stays as it is.
 pub(super) fn places(old: &[ListenSettings], new: &[ListenSettings]) -> Vec<Option<usize>> {
-    let with = |address: &Address| -> Vec<usize> {
-        let same = new.iter().enumerate();
-        same.filter(|(_, listen)| listen.address == *address)
-            .map(|(place, _)| place)
-            .collect()
+    let addresses = |listens: &[ListenSettings]| -> Vec<Address> {
+        listens.iter().map(|l| l.address.clone()).collect()
     };
+    places_of(&addresses(old), &addresses(new))
+}
+
+fn places_of(old: &[Address], new: &[Address]) -> Vec<Option<usize>> {
     (old.iter().enumerate())
-        .map(|(place, listen)| {
-            let same = |other: &&ListenSettings| other.address == listen.address;
-            let turn = old[..place].iter().filter(same).count();
-            let found = with(&listen.address);
-            (found.len() == old.iter().filter(same).count()).then(|| found[turn])
+        .map(|(place, address)| {
+            let turn = old[..place]
+                .iter()
+                .filter(|other| *other == address)
+                .count();
+            let count = old.iter().filter(|other| *other == address).count();
+            let found: Vec<usize> = (new.iter().enumerate())
+                .filter(|(_, other)| *other == address)
+                .map(|(place, _)| place)
+                .collect();
+            (found.len() == count).then(|| found[turn])
         })
         .collect()
 }
@@ -310,6 +341,23 @@ mod tests {
                 "{old:?} {new:?}"
             );
         }
-        assert_eq!(bindings(&listens(&[1, 2])), bindings(&listens(&[2, 1])));
+    }
+
+    #[test]
+    fn what_of_the_doors_waits_for_a_restart_is_named_by_address() {
+        let waits =
+            |old: &[ListenSettings], new: &[ListenSettings]| doors(&bindings(old), &bindings(new));
+        assert_eq!(waits(&listens(&[1, 2]), &listens(&[2, 1])), [""; 0]);
+        let mut new = listens(&[2, 3]);
+        (new[0].mode, new[0].half_close) = (0o660, true);
+        assert_eq!(
+            waits(&listens(&[1, 2]), &new),
+            [
+                "[[listen]] 127.0.0.1:1 closes",
+                "[[listen]] 127.0.0.1:2 mode",
+                "[[listen]] 127.0.0.1:2 half_close",
+                "[[listen]] 127.0.0.1:3 opens",
+            ]
+        );
     }
 }

@@ -33,6 +33,7 @@ use crate::telemetry::{access_log, logs};
 use crate::tokens::Tokens;
 use callers::Callers;
 use desk::Desk;
+use file_watch::FileWatch;
 use fixed::Fixed;
 use reload::{Doors, Reload};
 use rooms::{Rooms, StartError};
@@ -71,6 +72,9 @@ pub async fn start(
     environment: Environment,
     tasks: Tasks,
 ) -> Result<Running, StartError> {
+    let (fixed, doors) = (Fixed::of(&settings), Doors::of(&settings));
+    // Whatever changes from here on is noticed, however long the rooms take to open.
+    let watch = FileWatch::begin(doors.watched(&settings.file));
     let threads = doors::threads(&settings);
     let most = descriptors::links_of_callers(&settings, threads)?;
     let opened = doors::open(&settings, &environment, threads).await?;
@@ -80,7 +84,6 @@ pub async fn start(
         opened.connect.address().clone(),
         opened.admin.address().clone(),
     );
-    let (fixed, doors) = (Fixed::of(&settings), Doors::of(&settings));
 
     let rooms = Rooms::open(&settings, "gateway", tasks.clone()).await?;
     rooms.tokens.recover().await;
@@ -134,7 +137,7 @@ pub async fn start(
         clock: rooms.clock.clone(),
         store: rooms.store.clone(),
     };
-    tasks.spawn(reloads.run(wishes, tasks.stop_token()));
+    tasks.spawn(reloads.run(watch, wishes, tasks.stop_token()));
     rooms.metrics.reloaded(true, rooms.clock.wall());
     stage.start();
     Ok(Running {

@@ -1,7 +1,7 @@
 //! Reading the configuration again: all or nothing. A bad file is reported and the old configuration stays; requests under
 //! way keep the snapshot they began with. What needs a restart is said by name (`fixed`), and everything else is taken.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -81,6 +81,18 @@ impl Doors {
         doors
     }
 
+    /// The configuration's file, and those of the certificates.
+    pub(super) fn watched(&self, configuration: &Path) -> Vec<PathBuf> {
+        let of_doors = self.files().flatten().flat_map(|files| {
+            [&files.cert_file, &files.key_file]
+                .into_iter()
+                .chain(&files.client_ca_file)
+                .chain(&files.client_crl_file)
+        });
+        let configuration = [configuration.to_owned()].into_iter();
+        configuration.chain(of_doors.cloned()).collect()
+    }
+
     /// In the order of [`Certificates::all`].
     fn files(&self) -> impl Iterator<Item = &Option<TlsFiles>> {
         let of_callers = self.listens.iter().map(|listen| &listen.tls);
@@ -110,10 +122,10 @@ impl Reload {
     /// Carries out wishes, and reads the files again when they have changed, until the process stops.
     pub(super) async fn run(
         mut self,
+        mut watch: FileWatch,
         mut wishes: mpsc::Receiver<ReloadWish>,
         stop: CancellationToken,
     ) {
-        let mut watch = FileWatch::begin(self.watched());
         loop {
             let wish = tokio::select! {
                 () = stop.cancelled() => return,
@@ -122,7 +134,7 @@ impl Reload {
             };
             let done = self.once().await;
             self.say(&done);
-            watch.follow(self.watched());
+            watch.follow(self.doors.watched(&self.file));
             if let Ok(restart) = &done {
                 let who = wish.as_ref().map_or(WHO, |wish| wish.who);
                 self.note(who, restart).await;
@@ -134,18 +146,7 @@ impl Reload {
         }
     }
 
-    /// The configuration's file, and those of the certificates.
-    fn watched(&self) -> Vec<PathBuf> {
-        let of_doors = self.doors.files().flatten().flat_map(|files| {
-            [&files.cert_file, &files.key_file]
-                .into_iter()
-                .chain(&files.client_ca_file)
-                .chain(&files.client_crl_file)
-        });
-        [&self.file].into_iter().chain(of_doors).cloned().collect()
-    }
-
-    fn say(&self, done: &Result<Vec<&'static str>, String>) {
+    fn say(&self, done: &Result<Vec<String>, String>) {
         match done {
             Err(problems) => {
                 tracing::error!(%problems, "the configuration was not read again: the old one stays");
@@ -162,7 +163,7 @@ impl Reload {
     }
 
     /// A store that is away stops no reload.
-    async fn note(&self, who: &str, restart: &[&'static str]) {
+    async fn note(&self, who: &str, restart: &[String]) {
         let entry = AuditEntry {
             at: self.clock.wall(),
             tenant: None,
@@ -183,7 +184,7 @@ impl Reload {
     }
 
     /// The names of what needs a restart, or every problem.
-    async fn once(&mut self) -> Result<Vec<&'static str>, String> {
+    async fn once(&mut self) -> Result<Vec<String>, String> {
         let (file, environment) = (self.file.clone(), self.environment.clone());
         let read = tokio::task::spawn_blocking(move || config::load(&file, &environment)).await;
         let settings = match read {
@@ -195,7 +196,7 @@ impl Reload {
     }
 
     /// Everything is prepared before anything is put into use.
-    fn take(&mut self, settings: Settings) -> Result<Vec<&'static str>, String> {
+    fn take(&mut self, settings: Settings) -> Result<Vec<String>, String> {
         let restart = self.fixed.changed(&Fixed::of(&settings));
         let following = self.doors.following(&settings);
         let prepared = prepared(&self.certificates, &following)

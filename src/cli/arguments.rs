@@ -225,9 +225,12 @@ pub(super) struct ExplainOptions {
     /// The tenant, as `Pleo-Gateway-Tenant` would name it
     #[arg(long, value_name = "T")]
     pub(super) tenant: Option<String>,
+    /// The door that it comes through, as its `address` is written; default: the first that serves the caller and the tenant
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) door: Option<String>,
     /// The request's method
     pub(super) method: String,
-    /// The request's path and query
+    /// The request's path and query; or the whole URL, whose host may name the tenant
     pub(super) path: String,
     /// For programs
     #[arg(long)]

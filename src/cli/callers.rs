@@ -13,14 +13,14 @@ use crate::access::identify::key_digest;
 
 pub(super) fn run(command: &Callers) -> Result<(), Failure> {
     let Callers::New { name, json } = command;
-    if name.is_empty()
+    if !(1..=128).contains(&name.len())
         || name
             .chars()
             .any(|c| c.is_control() || c == '"' || c == '\\')
     {
         return Err(Failure::new(
             Exit::Usage,
-            "a caller's name is a plain word, such as erp",
+            "a caller's name is a plain word of at most 128 bytes, such as erp",
         ));
     }
     let mut bytes = [0; 32];

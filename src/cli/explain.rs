@@ -1,21 +1,25 @@
 //! `explain`: what would happen to a request, and why. The verdict is that of the code that serves requests; nothing is
 //! sent.
 
+mod door;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::{Method, Request};
+use http::request::Parts;
+use http::{Method, Request, Uri};
 use serde::Serialize;
 
+use self::door::Entrance;
 use super::arguments::ExplainOptions;
 use super::exit::{Exit, Failure};
 use super::print;
 use super::session::{self, Session};
+use crate::access::admit_as;
 use crate::access::denial::Denied;
 use crate::access::grant::{self, granted};
 use crate::access::permit::Permit;
-use crate::access::{PeerFacts, admit_as};
 use crate::model::caller::{Caller, Rate};
 use crate::model::connection::{Connection, CredentialKind, State};
 use crate::model::scope::ScopeSet;
@@ -28,6 +32,9 @@ use crate::tokens::operate::OperateError;
 struct Explained {
     verdict: &'static str,
     why: Option<String>,
+    door: String,
+    /// The tenant to which the door pins.
+    pinned: Option<String>,
     caller: String,
     tenant: Option<String>,
     route: Option<String>,
@@ -67,44 +74,70 @@ pub(super) fn run(config: Option<PathBuf>, options: &ExplainOptions) -> Result<(
 async fn explain(session: &Session, options: &ExplainOptions) -> Result<Explained, Failure> {
     let snapshot = session.snapshot();
     let caller = caller(snapshot, options.caller.as_deref())?;
+    let head = head(options)?;
+    let entrances = door::all(session.settings());
+    let entrance = match &options.door {
+        Some(text) => door::named(&entrances, text, session.settings())?,
+        None => door::fitting(&entrances, snapshot, &caller, &head)?,
+    };
+    let explained = if entrance.knows(&caller) {
+        through(entrance, session, &caller, &head).await?
+    } else {
+        unknown(&caller)
+    };
+    Ok(Explained {
+        door: entrance.address(),
+        pinned: entrance.door.tenant.as_ref().map(ToString::to_string),
+        ..explained
+    })
+}
+
+async fn through(
+    entrance: &Entrance<'_>,
+    session: &Session,
+    caller: &Arc<Caller>,
+    head: &Parts,
+) -> Result<Explained, Failure> {
+    let snapshot = session.snapshot();
+    let permit = match admit_as(caller, snapshot, head, entrance.door) {
+        Ok(permit) => permit,
+        Err(denied) => return Ok(refused(caller, &denied)),
+    };
+    let row = match session.tokens().show(permit.tenant()).await {
+        Ok(row) => Some(row),
+        Err(OperateError::NotConnected(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Explained {
+        target: Some(format!("{}{}", session.api_origin(), permit.target())),
+        ..judged(snapshot, &permit, row.as_ref())
+    })
+}
+
+/// The request, as a caller would send it. Its Host is that of the URL, if one is given.
+fn head(options: &ExplainOptions) -> Result<Parts, Failure> {
+    let unfit = |what: &str, error: http::Error| {
+        Failure::new(Exit::Usage, format!("{what:?} cannot be sent: {error}"))
+    };
+    let method = method(&options.method)?;
+    let target: Uri = (options.path.parse())
+        .map_err(|error: http::uri::InvalidUri| unfit(&options.path, error.into()))?;
+    let host = target
+        .authority()
+        .map_or("localhost", |host| host.as_str())
+        .to_owned();
     let mut request = Request::builder()
-        .method(method(&options.method)?)
-        .uri(&options.path)
-        .header("host", "localhost");
-    if let Some(tenant) = &options.tenant {
+        .method(method)
+        .uri(target)
+        .header("host", host);
+    let tenant = options.tenant.as_deref();
+    if let Some(tenant) = tenant {
         request = request.header("pleo-gateway-tenant", tenant);
     }
-    let (head, ()) = request
+    let request = request
         .body(())
-        .map_err(|error| {
-            Failure::new(
-                Exit::Usage,
-                format!("{} cannot be a target: {error}", options.path),
-            )
-        })?
-        .into_parts();
-    let door = snapshot.doors.first().cloned().unwrap_or_default();
-    let facts = PeerFacts {
-        door: &door,
-        unix_uid: None,
-        certificate_names: &[],
-    };
-    match admit_as(&caller, snapshot, &head, facts.door) {
-        Ok(permit) => {
-            let row = match session.tokens().show(permit.tenant()).await {
-                Ok(row) => Some(row),
-                Err(OperateError::NotConnected(_)) => None,
-                Err(error) => return Err(error.into()),
-            };
-            let judged = judged(snapshot, &permit, row.as_ref());
-            let target = format!("{}{}", session.api_origin(), permit.target());
-            Ok(Explained {
-                target: Some(target),
-                ..judged
-            })
-        }
-        Err(denied) => Ok(refused(&caller, &denied)),
-    }
+        .map_err(|error| unfit(tenant.unwrap_or_default(), error))?;
+    Ok(request.into_parts().0)
 }
 
 /// The caller that is named; else the only one there is.
@@ -139,6 +172,16 @@ fn method(text: &str) -> Result<Method, Failure> {
         .map_err(|_| Failure::new(Exit::Usage, format!("{text:?} is no method")))
 }
 
+/// Of a caller who has nothing to show that the door would look at.
+fn unknown(caller: &Caller) -> Explained {
+    Explained {
+        verdict: "refused",
+        why: Some("this caller cannot show who it is at this door".to_owned()),
+        caller: caller.name.to_string(),
+        ..Explained::default()
+    }
+}
+
 fn refused(caller: &Caller, denied: &Denied) -> Explained {
     Explained {
         verdict: "refused",
@@ -167,8 +210,8 @@ fn judged(snapshot: &Snapshot, permit: &Permit, row: Option<&Connection>) -> Exp
         scopes_granted: row.and_then(|row| row.scopes.clone()),
         connection: row.map(|row| row.state.as_str()),
         credential: row.map(|row| row.credential),
-        target: None,
         limits: Some(limited(snapshot, permit)),
+        ..Explained::default()
     }
 }
 
@@ -214,10 +257,15 @@ fn verdict(permit: &Permit, row: Option<&Connection>) -> (&'static str, Option<S
 }
 
 fn tell(explained: &Explained) -> Result<(), Failure> {
+    let door = match &explained.pinned {
+        Some(tenant) => format!("{}, pinned to {tenant}", explained.door),
+        None => explained.door.clone(),
+    };
     let scopes = |set: &Option<ScopeSet>| set.as_ref().map(ToString::to_string);
     let lines = [
         ("verdict", Some(explained.verdict.to_owned())),
         ("why", explained.why.clone()),
+        ("door", Some(door)),
         ("caller", Some(explained.caller.clone())),
         ("tenant", explained.tenant.clone()),
         ("route", explained.route.clone()),

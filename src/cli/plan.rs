@@ -142,8 +142,23 @@ fn caller(text: &mut String, access: &CallerAccess) {
             let _ = writeln!(text, "      {words} {}", all.join(", "));
         }
     };
-    say("may now call for", &access.tenants_gained);
-    say("may no longer call for", &access.tenants_lost);
+    let shown = |tenants: &[String], star: &str| -> Vec<String> {
+        tenants
+            .iter()
+            .map(|tenant| tenant.replace('*', star))
+            .collect()
+    };
+    say(
+        "may now call for",
+        &shown(&access.tenants_gained, "every tenant"),
+    );
+    say(
+        "may no longer call for",
+        &shown(
+            &access.tenants_lost,
+            "every tenant, but for those that are named",
+        ),
+    );
     for call in &access.calls_gained {
         say("may now call", &[call.to_string()]);
     }

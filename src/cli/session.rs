@@ -132,6 +132,10 @@ impl Session {
         &self.rooms.rotation
     }
 
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     pub(super) fn snapshot(&self) -> &Snapshot {
         &self.settings.snapshot
     }

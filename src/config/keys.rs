@@ -188,7 +188,7 @@ const LOG: &[Key] = &[
 ];
 
 const TELEMETRY: &[Key] =
-    &[optional("otlp_endpoint", Shape::Text, r#""http://127.0.0.1:4318""#, "Where traces go; OTEL_EXPORTER_OTLP_ENDPOINT by default")];
+    &[optional("otlp_endpoint", Shape::Text, r#""http://127.0.0.1:4318""#, "Reserved for traces: this version exports nothing, and says so")];
 
 const CALLERS: &[Key] = &[
     required("name", Shape::Text, r#""erp""#, "The caller's name"),

@@ -34,7 +34,7 @@ pub use secrets::{SecretFileError, read_secret_file};
 pub use settings::{
     Address, AdminSettings, ClientAuth, ConnectSettings, CustomEndpoints, Database, ListenSettings,
     LogFormat, LogSettings, PleoEnvironment, PleoSettings, ProxySettings, RefreshSettings,
-    SecretSource, Settings, StoreSettings, TelemetrySettings, TlsFiles, Uncertain,
+    SecretSource, Settings, StoreSettings, TlsFiles, Uncertain,
 };
 pub use sources::{Environment, locate};
 pub use units::duration;
@@ -54,6 +54,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Problems
                     ProblemKind::Missing,
                     "name the file with -c; config/reference.toml shows every key",
                 ),
+                ErrorKind::IsADirectory => (ProblemKind::Invalid, "name the file that is in it"),
                 _ => (ProblemKind::Invalid, "make it a text file in UTF-8"),
             };
             let message = format!("cannot read the configuration: {error}");

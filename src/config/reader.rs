@@ -90,6 +90,13 @@ impl<'a> Reader<'a> {
         self.report(name, Finding::new(ProblemKind::Warning, message, remedy));
     }
 
+    /// The same of a variable that is no override.
+    pub(super) fn warn_of_variable(&self, name: &str, message: &str, remedy: &str) {
+        let finding = Finding::new(ProblemKind::Warning, message, remedy);
+        let place = Place::Variable(name.to_owned());
+        self.desk.findings.report(&place, "", finding);
+    }
+
     /// A text in some notation.
     pub(super) fn parsed<T>(
         &self,

@@ -36,8 +36,6 @@ pub struct Settings {
     pub refresh: RefreshSettings,
     /// `[log]`, but for `access`, which is in the snapshot.
     pub log: LogSettings,
-    /// `[telemetry]`.
-    pub telemetry: TelemetrySettings,
     /// What is allowed but perhaps not meant.
     pub warnings: Problems,
 }
@@ -272,11 +270,4 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
-}
-
-/// `[telemetry]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TelemetrySettings {
-    /// Where traces go; from `OTEL_EXPORTER_OTLP_ENDPOINT` if not written.
-    pub otlp_endpoint: Option<Url>,
 }

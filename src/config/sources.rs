@@ -17,14 +17,22 @@ const SEARCHED: [&str; 2] = ["config/gateway.toml", "/etc/pleo-gateway/gateway.t
 #[derive(Clone, Default)]
 pub struct Environment {
     vars: BTreeMap<String, String>,
+    /// The names of those whose values are no text.
+    unreadable: Vec<String>,
 }
 
 impl Environment {
-    /// The process's own, as it is now. Variables that are not Unicode are left out.
+    /// The process's own, as it is now. Of variables that are not Unicode only the names are kept.
     pub fn of_process() -> Self {
-        std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect()
+        let mut environment = Self::default();
+        for (name, value) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            match value.into_string() {
+                Ok(value) => drop(environment.vars.insert(name, value)),
+                Err(_) => environment.unreadable.push(name),
+            }
+        }
+        environment
     }
 
     /// A variable's value.
@@ -37,6 +45,7 @@ impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(vars: I) -> Self {
         Self {
             vars: vars.into_iter().collect(),
+            unreadable: Vec::new(),
         }
     }
 }
@@ -63,19 +72,27 @@ pub fn locate(given: Option<PathBuf>) -> PathBuf {
 
 /// Puts `PLEO_GATEWAY_<SECTION>__<KEY>` in the place of what the file says.
 pub(super) fn override_keys(root: &mut Table, environment: &Environment, findings: &Findings) {
+    let unreadable = environment.unreadable.iter();
+    for variable in unreadable.filter(|variable| key_named_by(variable).is_some()) {
+        let remedy = "write it in UTF-8, or remove the variable";
+        let finding = Finding::invalid("the variable's value is no text", remedy);
+        findings.report(&Place::Variable(variable.clone()), "", finding);
+    }
     for (variable, text) in &environment.vars {
-        let Some(name) = variable.strip_prefix(PREFIX) else {
+        let Some((section, key)) = key_named_by(variable) else {
             continue;
         };
-        let Some((section, key)) = name.split_once("__") else {
-            continue;
-        };
-        let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
         match find_key(&section, &key) {
             Some(known) => override_key(root, (&section, known), (variable, text), findings),
             None => unknown(variable, &section, &key, findings),
         }
     }
+}
+
+/// Section and key that a variable means to set; `None` if it is not for us.
+fn key_named_by(variable: &str) -> Option<(String, String)> {
+    let (section, key) = variable.strip_prefix(PREFIX)?.split_once("__")?;
+    Some((section.to_ascii_lowercase(), key.to_ascii_lowercase()))
 }
 
 fn sections() -> impl Iterator<Item = (&'static str, &'static [Key])> {

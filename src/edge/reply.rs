@@ -125,7 +125,7 @@ impl Verdict {
             ProxyError::Upstream(error) => Self::on_upstream(error),
             ProxyError::AmbiguousAnswer => Self::new(Code::UpstreamInvalid, "The length of Pleo's answer is ambiguous."),
             ProxyError::UpstreamTooSlow => Self::new(Code::UpstreamTimeout, "The time for this request is over."),
-            ProxyError::RateLimited { retry_after } => Self::new(Code::RateLimited, "A limit on calls is reached.").again_in(*retry_after),
+            ProxyError::RateLimited { limit, retry_after } => Self::new(Code::RateLimited, format!("A limit on calls is reached: {limit}.")).again_in(*retry_after),
             ProxyError::Overloaded => Self::new(Code::Overloaded, "Too many requests are being served.").again_in(SOON),
             ProxyError::Internal => Self::new(Code::Internal, "The gateway failed. Its log says more under this request id."),
         }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-/// `dns:…`, `email:…`, `uri:…` and `ip:…` names of a DER-encoded certificate, in its order. None if it has none or cannot be
+/// `dns:…` (in lower case), `email:…`, `uri:…` and `ip:…` names of a DER-encoded certificate, in its order. None if it has none or cannot be
 /// read: a name that is not understood admits nobody.
 pub(super) fn names(certificate: &[u8]) -> Vec<String> {
     alternative_names(certificate).unwrap_or_default()
@@ -48,6 +48,9 @@ fn name((tag, value): (u8, &[u8])) -> Option<String> {
         _ => return None,
     };
     let value = std::str::from_utf8(value).ok()?;
+    if tag == DNS {
+        return Some(format!("dns:{}", value.to_ascii_lowercase()));
+    }
     Some(format!("{kind}:{value}"))
 }
 
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_names_of_a_certificate_are_read() {
-        let mut asked = rcgen::CertificateParams::new(["erp.internal".to_owned()]).unwrap();
+        let mut asked = rcgen::CertificateParams::new(["ERP.internal".to_owned()]).unwrap();
         for name in [
             rcgen::SanType::URI("spiffe://x/erp".try_into().unwrap()),
             rcgen::SanType::Rfc822Name("erp@x.test".try_into().unwrap()),

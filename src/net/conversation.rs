@@ -118,7 +118,7 @@ where
         };
         peer.secure = true;
         if let Some([certificate, ..]) = stream.get_ref().1.peer_certificates() {
-            peer.certificate_names = certificate::names(certificate);
+            peer.certificate_names = Some(certificate::names(certificate));
         }
         Some((Link::Tls(Box::new(stream.into())), Arc::new(peer)))
     }

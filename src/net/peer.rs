@@ -13,8 +13,8 @@ pub struct Peer {
     pub address: Option<SocketAddr>,
     /// Its user id, on a unix socket.
     pub unix_uid: Option<u32>,
-    /// `dns:…`, `email:…` and `uri:…` names in its verified client certificate.
-    pub certificate_names: Vec<String>,
+    /// `dns:…`, `email:…`, `uri:…` and `ip:…` names in its verified client certificate; `None` if it showed none.
+    pub certificate_names: Option<Vec<String>>,
     /// True under TLS.
     pub secure: bool,
     /// Which of the doors it came through.

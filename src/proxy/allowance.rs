@@ -11,7 +11,7 @@ use http::header::{DATE, RETRY_AFTER};
 use jiff::fmt::rfc2822;
 use tokio::time::Instant;
 
-use super::error::ProxyError;
+use super::error::{Limit, ProxyError};
 use crate::access::permit::Permit;
 use crate::model::caller::Rate;
 use crate::model::ids::{CallerName, RouteName, TenantName};
@@ -52,6 +52,25 @@ enum Subject {
     /// A caller's part of what a tenant may.
     Share(CallerName, TenantName),
     Route(RouteName),
+}
+
+impl Subject {
+    /// What is used up where it comes too often.
+    fn rate(&self) -> Limit {
+        match self {
+            Self::Caller(_) => Limit::CallerRate,
+            Self::Tenant(_) | Self::Share(..) => Limit::TenantRate,
+            Self::Route(_) => Limit::RouteRate,
+        }
+    }
+
+    /// What is used up where too many come at once: a tenant has no such limit.
+    fn seats(&self) -> Limit {
+        match self {
+            Self::Caller(_) | Self::Tenant(_) | Self::Share(..) => Limit::CallerAtOnce,
+            Self::Route(_) => Limit::RouteAtOnce,
+        }
+    }
 }
 
 /// A rate that one call counts against.
@@ -113,7 +132,8 @@ impl Allowance {
             now,
         );
         Ok(Some(Seats {
-            taken: taken.map_err(|retry_after| ProxyError::RateLimited { retry_after })?,
+            taken: taken
+                .map_err(|(limit, retry_after)| ProxyError::RateLimited { limit, retry_after })?,
             allowance: self.clone(),
         }))
     }
@@ -130,6 +150,7 @@ impl Allowance {
     fn obey(&self, book: &mut Book, tenant: &TenantName, now: Instant) -> Result<(), ProxyError> {
         match book.wait.get(tenant) {
             Some(until) if *until > now => Err(ProxyError::RateLimited {
+                limit: Limit::Pleo,
                 retry_after: *until - now,
             }),
             Some(_) => {
@@ -151,7 +172,8 @@ impl Allowance {
 fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
     let said = text(RETRY_AFTER)?;
-    if let Ok(seconds) = said.parse() {
+    if !said.is_empty() && said.bytes().all(|byte| byte.is_ascii_digit()) {
+        let seconds = said.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds));
     }
     let date = |text| Some(rfc2822::parse(text).ok()?.timestamp());
@@ -177,16 +199,17 @@ impl Claim {
 }
 
 impl Book {
-    /// All or nothing. The error is when to come again.
+    /// All or nothing. The error is what is used up, and when to come again.
     fn take(
         &mut self,
         claims: impl Iterator<Item = Claim>,
         seats: impl Iterator<Item = (Subject, u32)>,
         now: Instant,
-    ) -> Result<Vec<Subject>, Duration> {
+    ) -> Result<Vec<Subject>, (Limit, Duration)> {
         let mut dues = Vec::new();
         for claim in claims {
-            self.count(claim, now, &mut dues)?;
+            let rate_of = claim.subject.rate();
+            (self.count(claim, now, &mut dues)).map_err(|early| (rate_of, early))?;
         }
         let mut taken = Vec::new();
         for (subject, most) in seats {
@@ -195,7 +218,7 @@ impl Book {
                 .get(&subject)
                 .is_some_and(|seated| *seated >= most)
             {
-                return Err(SOON);
+                return Err((subject.seats(), SOON));
             }
             taken.push(subject);
         }
@@ -210,7 +233,7 @@ impl Book {
     /// whoever comes, and half is kept for those who have not had their share: an equal part of the rate. So a caller
     /// within its share is never refused for what another one does, and one that is alone gets all of the rate.
     fn count(
-        &self,
+        &mut self,
         claim: Claim,
         now: Instant,
         dues: &mut Vec<(Subject, Instant)>,
@@ -221,13 +244,14 @@ impl Book {
             share,
         } = claim;
         let step = rate.per / rate.count.get();
-        let after = self.after(&subject, step, now);
+        let after = self.after(&subject, (step, rate.per), now);
         let over = |after: Instant, most: Duration| after.saturating_duration_since(now + most);
         let mut early = over(after, rate.per);
         if let Some((subject, among)) = share {
             let share_step = step * among;
-            let share_after = self.after(&subject, share_step, now);
-            let beyond = over(share_after, (rate.per / 2).max(share_step));
+            let most = (rate.per / 2).max(share_step);
+            let share_after = self.after(&subject, (share_step, most), now);
+            let beyond = over(share_after, most);
             if beyond.is_zero() {
                 dues.push((subject, share_after));
             } else {
@@ -242,9 +266,18 @@ impl Book {
         Ok(())
     }
 
-    /// When the call after this one would be due.
-    fn after(&self, subject: &Subject, step: Duration, now: Instant) -> Instant {
-        self.due.get(subject).map_or(now, |due| (*due).max(now)) + step
+    /// When the call after this one would be due. Of what a slower rate left behind no more than `most` counts.
+    fn after(
+        &mut self,
+        subject: &Subject,
+        (step, most): (Duration, Duration),
+        now: Instant,
+    ) -> Instant {
+        let due = self.due.get_mut(subject).map(|due| {
+            *due = (*due).min(now + most);
+            *due
+        });
+        due.map_or(now, |due| due.max(now)) + step
     }
 
     /// Nothing stays of callers, tenants and routes that a reload took away.

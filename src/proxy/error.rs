@@ -44,8 +44,10 @@ pub enum ProxyError {
     #[error("the upstream used up the time for the request")]
     UpstreamTooSlow,
     /// Too many at once, or too often.
-    #[error("a rate or a number of calls at once is used up")]
+    #[error("used up: {limit}")]
     RateLimited {
+        /// What is used up.
+        limit: Limit,
         /// When to come again.
         retry_after: Duration,
     },
@@ -55,6 +57,43 @@ pub enum ProxyError {
     /// A bug of ours.
     #[error("a bug: the request ended in a panic")]
     Internal,
+}
+
+/// A limit on calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `rate` of the caller.
+    CallerRate,
+    /// `max_in_flight` of the caller.
+    CallerAtOnce,
+    /// `rate` of the tenant, or the caller's share of it.
+    TenantRate,
+    /// `rate` of the route.
+    RouteRate,
+    /// `max_in_flight` of the route.
+    RouteAtOnce,
+    /// Pleo's own, as it said for this tenant.
+    Pleo,
+}
+
+impl Limit {
+    /// For callers, and for the log.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::CallerRate => "the rate of this caller",
+            Self::CallerAtOnce => "the calls at once of this caller",
+            Self::TenantRate => "the rate of this tenant",
+            Self::RouteRate => "the rate of this route",
+            Self::RouteAtOnce => "the calls at once of this route",
+            Self::Pleo => "what Pleo allows for this tenant",
+        }
+    }
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.words())
+    }
 }
 
 /// What is not well formed about a request, beyond what `access` looks at.

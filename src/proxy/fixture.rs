@@ -69,7 +69,7 @@ pub(super) fn permit(snapshot: &Snapshot, target: &str, fields: &[(&str, &str)])
     let peer = PeerFacts {
         door: &door,
         unix_uid: None,
-        certificate_names: &[],
+        certificate_names: None,
     };
     admit(snapshot, &head(Method::GET, target, fields), peer).unwrap()
 }

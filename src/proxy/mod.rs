@@ -119,7 +119,7 @@ impl Proxy {
         let facts = PeerFacts {
             door,
             unix_uid: call.peer.unix_uid,
-            certificate_names: &call.peer.certificate_names,
+            certificate_names: call.peer.certificate_names.as_deref(),
         };
         match admit(call.snapshot, head, facts) {
             Ok(permit) => {

@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::client::call;
-use crate::harness::gateway::{KEY, OFFICE_KEY, Setup, caller};
+use crate::harness::gateway::{Gateway, KEY, OFFICE_KEY, Setup, caller};
 use crate::harness::program::{Output, run};
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
@@ -211,6 +211,77 @@ fn an_explanation_names_what_is_missing() {
     );
     assert_eq!(unknown.code, 64);
     assert!(unknown.err.contains("erp"), "{}", unknown.err);
+}
+
+/// A door pinned to `beta`, an open one, and a unix socket, which alone knows the caller `local`; with their addresses.
+fn three_doors(upstream: &Upstream) -> (Gateway, [String; 3]) {
+    let mut setup = Setup::at(&upstream.origin());
+    let [pinned, open] = [0; 2].map(|_| format!("127.0.0.1:{}", crate::harness::free_port()));
+    let unix = format!("unix:{}", setup.folder().join("door.sock").display());
+    setup.proxy = "tenant_host = \"{tenant}.pleo.internal\"\n".into();
+    setup.doors = format!(
+        "[[listen]]\naddress = \"{pinned}\"\ntenant = \"beta\"\n\
+         [[listen]]\naddress = \"{open}\"\n[[listen]]\naddress = \"unix:door.sock\"\n"
+    );
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    let local = "[[callers]]\nname = \"local\"\nunix_uid = [UID]\ntenants = [\"acme\"]\n";
+    setup.callers += &local.replace("UID", &uid);
+    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    (gateway, [pinned, open, unix])
+}
+
+#[test]
+fn explain_looks_through_the_door_that_serves_the_caller_and_the_tenant() {
+    let upstream = Upstream::fine();
+    let (gateway, [pinned, open, unix]) = three_doors(&upstream);
+    let by_host = "http://acme.pleo.internal/v2/employees";
+    let path = "/v2/employees";
+    let (acme, yes, no) = (Some("acme"), "forwarded", "refused");
+    for (asked, target, door, tenant, verdict) in [
+        (&["office", "--tenant", "acme"][..], path, &open, acme, yes),
+        (&["office"], path, &pinned, Some("beta"), no),
+        (&["office", "--door", &open], by_host, &open, acme, yes),
+        (&["erp"], path, &open, acme, yes),
+        (&["erp", "--door", &pinned], path, &pinned, None, no),
+        (&["local"], path, &unix, acme, yes),
+        (
+            &["local", "--door", "unix:door.sock"],
+            path,
+            &unix,
+            acme,
+            yes,
+        ),
+        (&["local", "--door", &unix], path, &unix, acme, yes),
+        (&["local", "--door", &open], path, &open, None, no),
+    ] {
+        let asked = [&["explain", "--json", "--caller"], asked, &["GET", target]].concat();
+        let explained = json_of(&gateway.cli(&asked, ""));
+        let told = (&explained["door"], explained["tenant"].as_str());
+        assert_eq!(told, (&json!(door), tenant), "{asked:?}: {explained:#}");
+        assert_eq!(explained["verdict"], verdict, "{asked:?}: {explained:#}");
+    }
+    let told = gateway.cli(&["explain", "--caller", "office", "GET", path], "");
+    let door = format!("{pinned}, pinned to beta");
+    assert!(told.out.contains(&door), "{}", told.out);
+    let nowhere = ["explain", "--caller", "erp", "--door", "x", "GET", path];
+    let told = gateway.cli(&nowhere, "");
+    assert!(told.code == 64 && told.err.contains(&open), "{}", told.err);
+
+    // And so it is.
+    for (door, key, code) in [
+        (0, Some(OFFICE_KEY), Some("not-connected")),
+        (0, Some(KEY), Some("tenant-forbidden")),
+        (1, Some(KEY), None),
+        (1, None, Some("caller-unknown")),
+        (2, None, None),
+    ] {
+        let fields: Vec<_> = key
+            .map(|key| ("pleo-gateway-key", key))
+            .into_iter()
+            .collect();
+        let answer = call(&gateway.callers[door], "GET", path, &fields, b"");
+        assert_eq!(answer.code(), code, "{door} {key:?}");
+    }
 }
 
 #[test]

@@ -101,6 +101,54 @@ fn who_gains_and_who_loses_access_is_said_by_name() {
 }
 
 #[test]
+fn whoever_may_call_for_everybody_loses_nobody_and_gains_nobody_when_that_ends() {
+    let setup = setup();
+    let (named, all) = ("tenants = [\"acme\", \"beta\"]", "tenants = [\"*\"]");
+    let wide = setup.text().replace(named, all);
+    let said = json_of(&plan(&setup, &wide, &["--json"]));
+    let office = &said["callers"]["changed"][0];
+    assert_eq!(
+        (&office["tenants_gained"], &office["tenants_lost"]),
+        (&json!(["*"]), &json!([]))
+    );
+    fs::write(setup.file(), &wide).unwrap();
+    let narrow = wide.replace(all, named);
+    let said = json_of(&plan(&setup, &narrow, &["--json"]));
+    let office = &said["callers"]["changed"][0];
+    assert_eq!(
+        (&office["tenants_gained"], &office["tenants_lost"]),
+        (&json!([]), &json!(["*"]))
+    );
+    let words = plan(&setup, &narrow, &[]).out;
+    assert!(
+        words.contains("may no longer call for every tenant, but"),
+        "{words}"
+    );
+}
+
+#[test]
+fn what_a_door_takes_at_once_is_named_by_its_address() {
+    let setup = setup();
+    let door = "address = \"127.0.0.1:0\"\n";
+    let new = setup.text().replace(
+        door,
+        &format!("{door}tenant = \"acme\"\nhosts = [\"x\"]\nhalf_close = true\n"),
+    );
+    let said = json_of(&plan(&setup, &new, &["--json"]));
+    assert_eq!(
+        said["taken"],
+        json!([
+            "[[listen]] 127.0.0.1:0 tenant",
+            "[[listen]] 127.0.0.1:0 hosts"
+        ])
+    );
+    assert_eq!(
+        said["needs_restart"],
+        json!(["[[listen]] 127.0.0.1:0 half_close"])
+    );
+}
+
+#[test]
 fn a_key_that_is_exchanged_is_told_by_a_part_of_its_digest() {
     let setup = setup();
     let (old, new) = (caller("erp", "erp-key", ""), caller("erp", "other-key", ""));
@@ -161,7 +209,7 @@ fn what_needs_a_restart_and_what_is_taken_at_once_is_told_apart() {
     assert_eq!(
         said["needs_restart"],
         json!([
-            "[[listen]]",
+            "[[listen]] [::1]:0 opens",
             "[proxy] threads",
             "[refresh] ahead",
             "[limits] max_streams"

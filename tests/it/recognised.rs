@@ -37,6 +37,7 @@ fn shown(gateway: &Gateway, name: &str) -> String {
     curled(&["--cacert", &ca, "--cert", &cert, "--key", &key, &url])
 }
 
+/// Requirement 81: of an unknown authority, expired, or for another use.
 #[test]
 fn a_certificate_that_is_not_right_ends_in_the_handshake() {
     let (authority, foreign, upstream) = (Authority::new(), Authority::new(), Upstream::fine());
@@ -72,6 +73,7 @@ fn a_certificate_that_is_not_right_ends_in_the_handshake() {
     assert_eq!(upstream.seen().len(), 1);
 }
 
+/// Requirement 81: the authorities are read again while the gateway runs.
 #[test]
 fn another_authority_for_callers_is_taken_without_a_restart() {
     let (old, new, upstream) = (Authority::new(), Authority::new(), Upstream::fine());
@@ -90,6 +92,7 @@ fn another_authority_for_callers_is_taken_without_a_restart() {
     assert_eq!(shown(&gateway, "old"), "000");
 }
 
+/// Requirement 81: what a list revokes.
 #[test]
 fn a_certificate_on_a_revocation_list_ends_in_the_handshake_also_once_the_list_is_exchanged() {
     let (authority, upstream) = (Authority::new(), Upstream::fine());

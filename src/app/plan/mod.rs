@@ -33,9 +33,9 @@ pub struct Plan {
     /// Scopes that the new routes need of a tenant, and that its connection lacks.
     pub scopes_missing: Vec<ScopesMissing>,
     /// Other settings that are taken at once.
-    pub taken: Vec<&'static str>,
+    pub taken: Vec<String>,
     /// Settings that need a restart.
-    pub needs_restart: Vec<&'static str>,
+    pub needs_restart: Vec<String>,
 }
 
 /// What is there only afterwards, only before, or otherwise than before.
@@ -56,7 +56,7 @@ pub struct CallerAccess {
     pub caller: CallerName,
     /// For whom it may newly call; `*` is every tenant.
     pub tenants_gained: Vec<String>,
-    /// For whom it may no longer call.
+    /// For whom it may no longer call; `*` is every tenant that is not named now.
     pub tenants_lost: Vec<String>,
     /// What it may newly call.
     pub calls_gained: Vec<Call>,
@@ -168,8 +168,8 @@ fn access(
         .map(|(old, new)| (old.ceiling.clone(), new.ceiling.clone()));
     CallerAccess {
         caller: name.clone(),
-        tenants_gained: tenants_new.difference(&tenants_old).cloned().collect(),
-        tenants_lost: tenants_old.difference(&tenants_new).cloned().collect(),
+        tenants_gained: beyond(&tenants_new, &tenants_old),
+        tenants_lost: beyond(&tenants_old, &tenants_new),
         calls_gained: may_new.difference(&may_old).cloned().collect(),
         calls_lost: may_old.difference(&may_new).cloned().collect(),
         ceiling: ceilings.filter(|(old, new)| old != new),
@@ -190,6 +190,12 @@ impl CallerAccess {
             && self.keys_removed.is_empty()
             && self.other.is_empty()
     }
+}
+
+/// Those of `these` that `others` does not have, which has all if it is for every tenant.
+fn beyond(these: &BTreeSet<String>, others: &BTreeSet<String>) -> Vec<String> {
+    let news = these.difference(others).filter(|_| !others.contains("*"));
+    news.cloned().collect()
 }
 
 fn tenants_of(caller: &Caller) -> BTreeSet<String> {
@@ -247,16 +253,10 @@ fn tenants(before: &Snapshot, after: &Snapshot) -> Difference<TenantName, Change
 }
 
 /// What a reload takes beside routes, callers and tenants. Doors are compared by what they add to a request.
-fn taken(old: &Settings, new: &Settings) -> Vec<&'static str> {
+fn taken(old: &Settings, new: &Settings) -> Vec<String> {
     let (before, after) = (&old.snapshot, &new.snapshot);
     let (limits, then) = (&before.limits, &after.limits);
-    let places = places(&old.listens, &new.listens);
-    let kept = || (places.iter().enumerate()).filter_map(|(was, is)| Some((was, (*is)?)));
-    let doors = kept().any(|(was, is)| before.doors[was] != after.doors[is]);
-    let tls = kept().any(|(was, is)| old.listens[was].tls != new.listens[is].tls);
-    named([
-        ("[[listen]] tenant, hosts", doors),
-        ("[[listen]] tls files", tls),
+    let others = named([
         ("[proxy] public_url", before.public_url != after.public_url),
         (
             "[proxy] tenant_host",
@@ -283,5 +283,24 @@ fn taken(old: &Settings, new: &Settings) -> Vec<&'static str> {
             limits.max_in_flight != then.max_in_flight,
         ),
         ("[log] access", before.access_log != after.access_log),
-    ])
+    ]);
+    let others = others.into_iter().map(str::to_owned);
+    of_doors(old, new).into_iter().chain(others).collect()
+}
+
+fn of_doors(old: &Settings, new: &Settings) -> Vec<String> {
+    let (before, after) = (&old.snapshot.doors, &new.snapshot.doors);
+    let places = places(&old.listens, &new.listens);
+    let kept = (places.iter().enumerate()).filter_map(|(was, is)| Some((was, (*is)?)));
+    kept.flat_map(|(was, is)| {
+        let address = &old.listens[was].address;
+        let keys = named([
+            ("tenant", before[was].tenant != after[is].tenant),
+            ("hosts", before[was].hosts != after[is].hosts),
+            ("tls files", old.listens[was].tls != new.listens[is].tls),
+        ]);
+        keys.into_iter()
+            .map(move |key| format!("[[listen]] {address} {key}"))
+    })
+    .collect()
 }

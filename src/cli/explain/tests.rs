@@ -5,7 +5,7 @@ use std::path::Path;
 use http::request::Parts;
 
 use super::*;
-use crate::access::admit;
+use crate::access::{PeerFacts, admit};
 use crate::config::{self, Environment};
 use crate::model::connection::{Evidence, Held, Verdict};
 use crate::model::ids::{Epoch, Generation, TenantName};
@@ -126,7 +126,7 @@ fn is_forwarded(snapshot: &Snapshot, head: &Parts, row: Option<&Connection>) -> 
     let facts = PeerFacts {
         door: &snapshot.doors[0],
         unix_uid: None,
-        certificate_names: &[],
+        certificate_names: None,
     };
     let usable = [State::Active, State::Refreshing, State::Uncertain];
     admit(snapshot, head, facts).is_ok_and(|permit| {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::net::IpAddr;
 
 use super::super::file::{Node, Value};
 use super::super::reader::Reader;
@@ -130,11 +131,17 @@ fn hex(text: &str) -> Result<KeyDigest, String> {
 }
 
 fn certificate_name(text: &str) -> Result<String, &'static str> {
-    let known = ["dns:", "uri:", "email:", "ip:"];
-    let fits =
-        (known.iter()).any(|kind| text.strip_prefix(kind).is_some_and(|name| !name.is_empty()));
-    fits.then(|| text.to_owned())
-        .ok_or("write the kind of name first, such as \"dns:erp.internal\" or \"uri:spiffe://…\"")
+    let remedy = "write the kind of name first, such as \"dns:erp.internal\" or \"uri:spiffe://…\"";
+    let (kind, name) = text.split_once(':').ok_or(remedy)?;
+    match kind {
+        _ if name.is_empty() => Err(remedy),
+        "dns" => Ok(format!("dns:{}", name.to_ascii_lowercase())),
+        "uri" | "email" => Ok(text.to_owned()),
+        "ip" => (name.parse::<IpAddr>())
+            .map(|address| format!("ip:{address}"))
+            .map_err(|_| "write an address, such as \"ip:192.0.2.7\""),
+        _ => Err(remedy),
+    }
 }
 
 fn uids(reader: &Reader<'_>) -> Vec<u32> {

@@ -5,6 +5,7 @@ use super::super::report::{Finding, ProblemKind};
 use super::super::secrets;
 use super::super::settings::{Address, ListenSettings, TlsFiles};
 use super::super::units::{self, Remedy};
+use crate::model::ids::TenantName;
 use crate::model::snapshot::Door;
 use crate::net::tls::{self, TlsError};
 
@@ -23,8 +24,12 @@ pub(super) fn read<'a>(root: &Reader<'a>) -> Vec<Listen<'a>> {
     }
     (readers.into_iter())
         .filter_map(|reader| {
-            let settings = listen(&reader)?;
-            Some((reader, settings))
+            let settings = listen(&reader);
+            if settings.is_none() {
+                // Where it is cannot be read; what else is wrong with it is said all the same.
+                policy(&reader);
+            }
+            Some((reader, settings?))
         })
         .collect()
 }
@@ -63,11 +68,17 @@ fn mode(text: &str) -> Result<u32, Remedy> {
 /// A listener's certificate; the files have to be there and belong together, and the key be closed to others.
 pub(super) fn tls_files(reader: &Reader<'_>) -> Option<TlsFiles> {
     let of_clients = |name: &str| (reader.knows(name)).then(|| reader.existing_file(name))?;
+    let (cert_file, key_file) = (
+        reader.existing_file("cert_file"),
+        reader.existing_file("key_file"),
+    );
+    let (client_ca_file, client_crl_file) =
+        (of_clients("client_ca_file"), of_clients("client_crl_file"));
     let files = TlsFiles {
-        cert_file: reader.existing_file("cert_file")?,
-        key_file: reader.existing_file("key_file")?,
-        client_ca_file: of_clients("client_ca_file"),
-        client_crl_file: of_clients("client_crl_file"),
+        cert_file: cert_file?,
+        key_file: key_file?,
+        client_ca_file,
+        client_crl_file,
     };
     if files.client_crl_file.is_some() && files.client_ca_file.is_none() {
         let remedy = "write client_ca_file beside it, or leave it out";
@@ -145,14 +156,21 @@ pub(super) fn public_url(proxy: &Reader<'_>, listens: &[Listen<'_>]) -> String {
 /// What each door adds to a request.
 pub(super) fn doors(listens: &[Listen<'_>], public_url: &str) -> Vec<Door> {
     (listens.iter())
-        .map(|(reader, listen)| Door {
-            tenant: reader.parsed("tenant", super::tenant),
-            hosts: reader
-                .list("hosts", host)
-                .unwrap_or_else(|| default_hosts(public_url)),
-            local: listen.address.is_local(),
+        .map(|(reader, listen)| {
+            let (tenant, hosts) = policy(reader);
+            Door {
+                tenant,
+                hosts: hosts.unwrap_or_else(|| default_hosts(public_url)),
+                local: listen.address.is_local(),
+            }
         })
         .collect()
+}
+
+/// The tenant to which a door pins, and its names.
+fn policy(reader: &Reader<'_>) -> (Option<TenantName>, Option<Vec<String>>) {
+    let tenant = reader.parsed("tenant", super::tenant);
+    (tenant, reader.list("hosts", host))
 }
 
 fn default_hosts(public_url: &str) -> Vec<String> {

@@ -13,10 +13,13 @@ mod store;
 
 use std::path::Path;
 
+use super::check;
+use super::file::Value;
 use super::reader::Reader;
-use super::report::Problems;
+use super::report::{Finding, ProblemKind, Problems};
 use super::settings::Settings;
 use super::units::Remedy;
+use crate::model::catalogue;
 use crate::model::ids::TenantName;
 use crate::model::scope::{Scope, ScopeSet};
 use crate::model::snapshot::{Callers, Snapshot};
@@ -49,10 +52,8 @@ pub(super) fn settings(root: &Reader<'_>, file: &Path) -> Option<Settings> {
         services::proxy(root),
         services::refresh(&root.table("refresh")),
     );
-    let (log, telemetry) = (
-        services::log(&root.table("log")),
-        services::telemetry(&root.table("telemetry")),
-    );
+    let log = services::log(&root.table("log"));
+    services::telemetry(&root.table("telemetry"));
     Some(Settings {
         file: file.to_owned(),
         snapshot,
@@ -64,7 +65,6 @@ pub(super) fn settings(root: &Reader<'_>, file: &Path) -> Option<Settings> {
         admin: admin?,
         refresh,
         log,
-        telemetry,
         warnings: Problems::default(),
     })
 }
@@ -88,5 +88,27 @@ fn scopes(reader: &Reader<'_>) -> Option<ScopeSet> {
             "a scope is one word, such as \"export-jobs:read\": write several as separate texts"
         })
     };
-    Some(reader.list("scopes", scope)?.into_iter().collect())
+    let scopes: ScopeSet = reader.list("scopes", scope)?.into_iter().collect();
+    for node in reader.nodes("scopes").unwrap_or_default() {
+        if let Value::Text(text) = &node.value
+            && let Some(near) = mistaken(text)
+        {
+            let message = format!("no operation of Pleo's catalogue needs {text:?}");
+            let remedy = format!("did you mean {near:?}?");
+            reader.report_node(node, Finding::new(ProblemKind::Warning, message, remedy));
+        }
+    }
+    Some(scopes)
+}
+
+/// The scope of the catalogue that was perhaps meant by one that is not of it. Others are left alone: Pleo may have more.
+fn mistaken(scope: &str) -> Option<&'static str> {
+    let known = || {
+        let operations = catalogue::builtin().operations.iter();
+        operations.flat_map(|operation| operation.scopes.iter().map(Scope::as_str))
+    };
+    if known().any(|known| known == scope) {
+        return None;
+    }
+    check::nearest(scope, known())
 }

@@ -20,6 +20,19 @@ use crate::model::scope::ScopeSet;
 
 type Callers<'a> = [(Reader<'a>, Caller)];
 
+/// What says how calls are treated, where none is let through.
+const NOT_OF_DENY: [&str; 9] = [
+    "scopes",
+    "company",
+    "observe",
+    "timeout",
+    "max_request_body",
+    "replay_buffer",
+    "allow_set_cookie",
+    "rate",
+    "max_in_flight",
+];
+
 pub(super) fn read(root: &Reader<'_>, callers: &Callers<'_>) -> RouteTable {
     let proxy = root.table("proxy");
     let observe = proxy.flag("observe");
@@ -76,6 +89,16 @@ fn route(reader: &Reader<'_>, callers: &Callers<'_>) -> Vec<Route> {
             "operations",
             Finding::invalid("operations are of a catalogue, and none is named", remedy),
         );
+    }
+    if shared.deny {
+        for key in NOT_OF_DENY.into_iter().filter(|key| reader.has(key)) {
+            let remedy = "leave it out, or leave deny out";
+            reader.warn(
+                key,
+                "a deny route refuses what it matches: this has no effect",
+                remedy,
+            );
+        }
     }
     match (reader.has("catalogue"), reader.has("path")) {
         (true, false) => from_catalogue(reader, &shared),

@@ -1,11 +1,12 @@
 //! What concerns several sections: who can reach which door, and whether doors are in each other's way.
 
+use super::super::file::Value;
 use super::super::reader::Reader;
 use super::super::report::{Finding, ProblemKind};
 use super::super::settings::{Address, AdminSettings, ConnectSettings};
 use super::super::units;
 use super::doors::Listen;
-use crate::model::caller::Caller;
+use crate::model::caller::{Caller, Tenants};
 
 type Callers<'a> = [(Reader<'a>, Caller)];
 type Others<'a> = (&'a Option<ConnectSettings>, &'a Option<AdminSettings>);
@@ -22,6 +23,7 @@ pub(super) fn check(
         exposure(listen, callers);
     }
     ways(listens, callers);
+    pins(listens, callers);
     if callers.is_empty() {
         let remedy = "write [[callers]]: `pleo-gateway callers new NAME` prints the lines";
         root.warn(
@@ -110,6 +112,22 @@ fn exposure((reader, listen): &Listen<'_>, callers: &Callers<'_>) {
             "keys travel in the clear beyond loopback",
             remedy,
         );
+    }
+}
+
+/// A door for a tenant that nobody may call for.
+fn pins(listens: &[Listen<'_>], callers: &Callers<'_>) {
+    for (reader, _) in listens {
+        let Some(Value::Text(pin)) = reader.node("tenant").map(|node| &node.value) else {
+            continue;
+        };
+        let is_for = |(_, caller): &(Reader<'_>, Caller)| {
+            caller.tenants == Tenants::All || caller.tenants.listed(pin).is_some()
+        };
+        if !callers.is_empty() && !callers.iter().any(is_for) {
+            let message = format!("no caller may call for {pin:?}: all that come here are refused");
+            reader.warn("tenant", message, "name it in tenants of a [[callers]]");
+        }
     }
 }
 

@@ -7,8 +7,7 @@ use tracing_subscriber::EnvFilter;
 use super::super::reader::Reader;
 use super::super::report::Finding;
 use super::super::settings::{
-    AdminSettings, LogFormat, LogSettings, ProxySettings, RefreshSettings, SecretSource,
-    TelemetrySettings, Uncertain,
+    AdminSettings, LogFormat, LogSettings, ProxySettings, RefreshSettings, SecretSource, Uncertain,
 };
 use super::super::units::{self, Remedy};
 use super::{doors, pleo};
@@ -73,7 +72,14 @@ pub(super) fn log(log: &Reader<'_>) -> LogSettings {
     let level = log.defaulted("level", filter);
     let environment = (log.variable("RUST_LOG")).filter(|text| {
         let overridden = log.variable("PLEO_GATEWAY_LOG__LEVEL").is_some();
-        !overridden && !text.is_empty() && filter(text).is_ok()
+        !overridden && !text.is_empty()
+    });
+    let environment = environment.filter(|text| match filter(text) {
+        Ok(_) => true,
+        Err(remedy) => {
+            log.warn_of_variable("RUST_LOG", "is no filter, and passed over", remedy);
+            false
+        }
     });
     LogSettings {
         format: match log.word("format") {
@@ -95,14 +101,23 @@ fn filter(text: &str) -> Result<String, Remedy> {
     Ok(text.to_owned())
 }
 
-pub(super) fn telemetry(telemetry: &Reader<'_>) -> TelemetrySettings {
-    let standard = || {
-        let text = telemetry.variable("OTEL_EXPORTER_OTLP_ENDPOINT")?;
-        units::url(text).ok()
-    };
-    TelemetrySettings {
-        otlp_endpoint: telemetry
-            .parsed("otlp_endpoint", units::url)
-            .or_else(standard),
+/// Read, so that a file can have it, and said to do nothing: this version sends nothing to a collector.
+pub(super) fn telemetry(telemetry: &Reader<'_>) {
+    let message = "has no effect: nothing is exported to a collector";
+    let remedy = "scrape /metrics of the admin listener; trace_id of the access log joins its lines to traces";
+    if telemetry.parsed("otlp_endpoint", units::url).is_some() {
+        telemetry.warn("otlp_endpoint", message, remedy);
+    }
+    let standard = [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ];
+    for name in standard {
+        if telemetry
+            .variable(name)
+            .is_some_and(|text| !text.is_empty())
+        {
+            telemetry.warn_of_variable(name, message, remedy);
+        }
     }
 }

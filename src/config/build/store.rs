@@ -15,11 +15,15 @@ pub(super) fn read(store: &Reader<'_>) -> Option<StoreSettings> {
     let folder = sqlite.parent().unwrap_or(store.base()).to_owned();
     let sealing_keys = sealing_keys(store, &folder);
     let beside = |key: &str, name: &str| store.path(key).unwrap_or_else(|| folder.join(name));
+    let (salvage, high_water) = (
+        beside("salvage", "salvage"),
+        beside("high_water", "high-water"),
+    );
     Some(StoreSettings {
         database: database(store, sqlite)?,
         sealing_keys,
-        salvage: beside("salvage", "salvage"),
-        high_water: beside("high_water", "high-water"),
+        salvage,
+        high_water,
     })
 }
 

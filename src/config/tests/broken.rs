@@ -260,6 +260,43 @@ fn every_problem_is_reported_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn one_problem_hides_no_other() {
+    for (text, keys) in [
+        (
+            "[[listen]]\naddress = \"bad\"\ntenant = \"BAD\"\nhosts = [\"http://x\"]\ntls = { key_file = \"none\", client_ca_file = \"none\" }",
+            &[
+                "listen[1].address",
+                "listen[1].tenant",
+                "listen[1].hosts[0]",
+                "listen[1].tls",
+                "listen[1].tls.key_file",
+                "listen[1].tls.client_ca_file",
+            ][..],
+        ),
+        (
+            "[store]\npostgres = { env = \"NONE\" }\nsalvage = \"\"\nhigh_water = \"\"",
+            &["store.postgres", "store.salvage", "store.high_water"],
+        ),
+        (
+            "[admin]\ntoken = { env = \"NONE\" }\nlisten = \"x\"\ntls = { cert_file = \"none\" }",
+            &[
+                "admin.token",
+                "admin.listen",
+                "admin.tls",
+                "admin.tls.cert_file",
+            ],
+        ),
+    ] {
+        let problems = read(&format!("{SOUND}{text}")).unwrap_err();
+        let found: Vec<&str> = problems
+            .iter()
+            .map(|problem| problem.key.as_str())
+            .collect();
+        assert_eq!(found, keys, "{problems}");
+    }
+}
+
+#[test]
 fn a_database_is_one_and_its_url_is_checked_without_being_shown() {
     let shown = |more: &str, url: &str| {
         let text = format!("{SOUND}[store]\npostgres = {{ env = \"DB\" }}\n{more}");

@@ -207,6 +207,61 @@ fn what_may_not_be_meant_is_a_warning_with_its_place() {
 }
 
 #[test]
+fn what_has_no_effect_is_a_warning() {
+    for (text, variables, key, message) in [
+        (
+            "[telemetry]\notlp_endpoint = \"http://127.0.0.1:4318\"",
+            &[][..],
+            "telemetry.otlp_endpoint",
+            "nothing is exported",
+        ),
+        (
+            "",
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")],
+            "",
+            "nothing is exported",
+        ),
+        ("", &[("RUST_LOG", "loud")], "", "is no filter"),
+        (
+            "[[listen]]\naddress = \"127.0.0.1:1\"\ntenant = \"nobodys\"",
+            &[],
+            "listen[1].tenant",
+            "no caller may call for \"nobodys\"",
+        ),
+        (
+            "[[routes]]\npath = \"/a\"\ndeny = true\nobserve = true",
+            &[],
+            "routes[0].observe",
+            "a deny route",
+        ),
+        (
+            "[[routes]]\npath = \"/a\"\nscopes = [\"exprt-jobs:read\"]",
+            &[],
+            "routes[0].scopes[0]",
+            "needs \"exprt-jobs:read\"",
+        ),
+    ] {
+        let warnings = read_with(&format!("{SOUND}{text}"), variables)
+            .unwrap()
+            .warnings;
+        let found: Vec<_> = warnings.iter().collect();
+        let [warning] = found[..] else {
+            panic!("{text}: {warnings}");
+        };
+        assert_eq!(warning.key, key, "{warning}");
+        assert!(warning.message.contains(message), "{warning}");
+        assert_eq!(
+            warning.variable.as_deref(),
+            variables.first().map(|(name, _)| *name)
+        );
+    }
+    // What Pleo may have and the catalogue does not, and what denies and says no more.
+    let fine = "[[routes]]\npath = \"/a\"\nscopes = [\"made-up:read\"]\n[[routes]]\npath = \"/b\"\ndeny = true";
+    let settings = read(&format!("{SOUND}{fine}")).unwrap();
+    assert!(settings.warnings.is_empty(), "{}", settings.warnings);
+}
+
+#[test]
 fn a_catalogue_entry_may_name_the_operations_that_it_means() {
     let text = format!(
         "{SOUND}[[routes]]\ncatalogue = \"*\"\noperations = [\"searchEmployees\", \"createExportJobV3\"]"

@@ -12,6 +12,7 @@ use crate::model::ids::{CallerName, TenantName};
 use crate::model::path::InvalidTarget;
 use crate::net::BoxError;
 use crate::net::dial::DialError;
+use crate::proxy::error::Limit;
 
 fn scopes() -> ScopeSet {
     ScopeSet::parse("users:read export:read").unwrap()
@@ -61,7 +62,10 @@ fn errors() -> Vec<(ProxyError, &'static str, u16)> {
         (denied(Denial::CrossSite), "cross-site", 403),
         (ProxyError::BodyTooSlow, "request-timeout", 408),
         (
-            ProxyError::RateLimited { retry_after: wait },
+            ProxyError::RateLimited {
+                limit: Limit::CallerRate,
+                retry_after: wait,
+            },
             "rate-limited",
             429,
         ),

@@ -124,7 +124,12 @@ fn the_names_in_a_client_certificate_are_told() {
             ..own.files()
         };
         let door = open(Some(files), ServerLimits::default(), |arrival| async move {
-            let names = arrival.peer().certificate_names.join(" ");
+            let names = arrival
+                .peer()
+                .certificate_names
+                .clone()
+                .unwrap_or_default()
+                .join(" ");
             Response::new(Bytes::from(names).into())
         });
         let with = |certificate: Option<&Certificate>| {

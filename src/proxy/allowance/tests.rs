@@ -1,6 +1,8 @@
 //! Rates, shares, calls at once, and Pleo's word about waiting.
 
 use super::*;
+use crate::model::caller::Caller;
+use crate::model::route::Route;
 use crate::model::tenant::Tenant;
 use crate::proxy::fixture;
 use std::num::NonZeroU32;
@@ -17,7 +19,7 @@ fn rate(count: u32, per: Duration) -> Rate {
 
 fn refused<T: std::fmt::Debug>(outcome: Result<T, ProxyError>) -> Duration {
     match outcome {
-        Err(ProxyError::RateLimited { retry_after }) => retry_after,
+        Err(ProxyError::RateLimited { retry_after, .. }) => retry_after,
         other => panic!("{other:?}"),
     }
 }
@@ -81,8 +83,18 @@ fn what_pleo_said_about_waiting_is_obeyed_for_that_tenant() {
     dated.insert(DATE, "Sun, 06 Nov 1994 08:49:34 GMT".parse().unwrap());
     allowance.heed(&dated, acme.tenant(), now);
     assert_eq!(refused(allowance.take(&acme, &snapshot, now)), SOON * 3);
-    allowance.heed(&said("86400"), beta.tenant(), now);
-    assert_eq!(refused(allowance.take(&beta, &snapshot, now)), LONGEST_WAIT);
+    for huge in ["86400", "99999999999999999999999"] {
+        allowance.heed(&said(huge), beta.tenant(), now);
+        assert_eq!(refused(allowance.take(&beta, &snapshot, now)), LONGEST_WAIT);
+    }
+    for odd in ["-7", "+7", "1.5", ""] {
+        allowance.heed(&said(odd), beta.tenant(), now);
+        assert_eq!(
+            refused(allowance.take(&beta, &snapshot, now)),
+            SOON,
+            "{odd}"
+        );
+    }
     allowance.heed(&said("0"), beta.tenant(), now);
     allowance.heed(&said("7"), acme.tenant(), now);
     let wait = refused(allowance.take(&acme, &snapshot, now));
@@ -137,6 +149,67 @@ fn one_caller_does_not_eat_the_rate_of_its_tenant() {
             .is_ok()
     });
     assert_eq!(alone.count(), 600);
+}
+
+/// Whoever had used up an hourly rate is not held to it for an hour once it is raised.
+#[test]
+fn a_rate_that_a_reload_raises_counts_at_once() {
+    let at = |generation, rate| {
+        let snapshot = fixture::snapshot_with(|caller, _| caller.rate = Some(rate));
+        Snapshot {
+            generation,
+            ..snapshot
+        }
+    };
+    let (hourly, per_second) = (
+        at(1, rate(1, Duration::from_hours(1))),
+        at(2, rate(10, SOON)),
+    );
+    let [slow, fast] = [&hourly, &per_second].map(|s| fixture::permit(s, "/x", FOR_ACME));
+    let allowance = Allowance::default();
+    let now = Instant::now();
+    allowance.take(&slow, &hourly, now).unwrap();
+    assert!(refused(allowance.take(&slow, &hourly, now)) > SOON * 3000);
+    assert_eq!(refused(allowance.take(&fast, &per_second, now)), SOON / 10);
+    assert!(allowance.take(&fast, &per_second, now + SOON / 10).is_ok());
+}
+
+type Change = fn(&mut Caller, &mut Route);
+
+#[test]
+fn what_is_used_up_is_named() {
+    let now = Instant::now();
+    let changes: [(Change, Limit); 4] = [
+        (|c, _| c.rate = Some(rate(1, SOON)), Limit::CallerRate),
+        (|_, r| r.rate = Some(rate(1, SOON)), Limit::RouteRate),
+        (
+            |c, _| c.max_in_flight = NonZeroU32::new(1),
+            Limit::CallerAtOnce,
+        ),
+        (
+            |_, r| r.max_in_flight = NonZeroU32::new(1),
+            Limit::RouteAtOnce,
+        ),
+    ];
+    for (change, expected) in changes {
+        let snapshot = fixture::snapshot_with(change);
+        let permit = fixture::permit(&snapshot, "/x", FOR_ACME);
+        let allowance = Allowance::default();
+        let _seats = allowance.take(&permit, &snapshot, now).unwrap();
+        match allowance.take(&permit, &snapshot, now) {
+            Err(ProxyError::RateLimited { limit, .. }) => assert_eq!(limit, expected),
+            other => panic!("{expected:?}: {other:?}"),
+        }
+    }
+    let snapshot = fixture::snapshot();
+    let permit = fixture::permit(&snapshot, "/x", FOR_ACME);
+    let allowance = Allowance::default();
+    allowance.heed(&HeaderMap::new(), permit.tenant(), now);
+    let error = allowance.take(&permit, &snapshot, now).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "used up: what Pleo allows for this tenant"
+    );
 }
 
 #[test]

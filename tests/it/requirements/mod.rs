@@ -3,11 +3,13 @@
 //! that it shows whether both sides still agree about where messages end.
 
 mod answers;
+mod callers;
 mod credentials;
 mod floods;
 mod framing;
 mod http2;
 mod list;
+mod routes;
 mod semantics;
 mod targets;
 

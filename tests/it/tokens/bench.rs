@@ -366,7 +366,7 @@ pub(super) fn permit_pinned(tenant: &str, company: Option<&str>) -> Permit {
     let peer = PeerFacts {
         door: &Door::default(),
         unix_uid: Some(1),
-        certificate_names: &[],
+        certificate_names: None,
     };
     admit(&snapshot, &head.into_parts().0, peer).unwrap()
 }

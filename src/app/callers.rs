@@ -46,13 +46,14 @@ impl Callers {
         snapshot: Arc<ArcSwap<Snapshot>>,
         rooms: &Rooms,
         log: AccessLog,
+        limits: ServerLimits,
         stop: CancellationToken,
     ) -> Result<Self, OriginError> {
-        let limits = snapshot.load().limits.clone();
+        let to_pleo = &snapshot.load().limits;
         let upstream = ClientOptions {
-            links: Links::new(limits.upstream_links),
-            idle_timeout: limits.upstream_idle_timeout,
-            first_byte_timeout: limits.first_byte_timeout,
+            links: Links::new(to_pleo.upstream_links),
+            idle_timeout: to_pleo.upstream_idle_timeout,
+            first_byte_timeout: to_pleo.first_byte_timeout,
             prefer_h2: true,
         };
         Ok(Self {
@@ -64,7 +65,7 @@ impl Callers {
             origin: Arc::new(Origin::from_url(&rooms.pleo.options().endpoints.api)?),
             upstream,
             allowance: Allowance::default(),
-            limits: super::doors::server_limits(&limits),
+            limits,
             snapshot,
             stop,
         })

@@ -7,17 +7,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::Admin;
+use super::doors::server_limits;
+use crate::admin::{Admin, Answer};
 use crate::connect::Connect;
+use crate::model::limits::Limits;
 use crate::net::listener::{Bound, Door};
+use crate::net::peer::Arrival;
 use crate::net::server::{ServerLimits, serve};
 use crate::net::threads::Cores;
 
-/// Links of browsers and operators at once: theirs, whatever callers do.
-const LINKS: usize = 256;
+/// Links of browsers at once, and of operators: theirs, whatever callers do.
+pub(super) const LINKS: usize = 256;
 /// Nobody here needs longer to end.
 const DRAINS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -26,6 +29,8 @@ const DRAINS_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Desk {
     pub(super) admin: std::sync::Arc<Admin>,
     pub(super) connect: Connect,
+    /// What a link and a request may take here too.
+    pub(super) limits: Limits,
 }
 
 impl Desk {
@@ -53,23 +58,32 @@ impl Desk {
 
     async fn browsers(&self, doors: Vec<Door>, stop: CancellationToken) {
         for door in doors {
-            let connect = self.connect.clone();
-            let service = move |arrival: crate::net::peer::Arrival| {
+            let (connect, limit) = (self.connect.clone(), self.limits.request_timeout);
+            let service = move |arrival: Arrival| {
                 let connect = connect.clone();
-                async move { connect.answer(&arrival.into_parts().0.into_parts().0).await }
+                let head = arrival.into_parts().0.into_parts().0;
+                async move { within(limit, connect.answer(&head)).await }
             };
-            ended(serve(door, limits(), stop.clone(), service, panicked).await);
+            ended(serve(door, self.limits(), stop.clone(), service, panicked).await);
         }
     }
 
     async fn operators(&self, doors: Vec<Door>, stop: CancellationToken) {
         for door in doors {
-            let admin = self.admin.clone();
-            let service = move |arrival: crate::net::peer::Arrival| {
+            let (admin, limit) = (self.admin.clone(), self.limits.request_timeout);
+            let service = move |arrival: Arrival| {
                 let admin = admin.clone();
-                async move { admin.answer(arrival.into_parts().0).await }
+                async move { Box::pin(within(limit, admin.answer(arrival.into_parts().0))).await }
             };
-            ended(serve(door, limits(), stop.clone(), service, panicked).await);
+            ended(serve(door, self.limits(), stop.clone(), service, panicked).await);
+        }
+    }
+
+    /// Of one door.
+    fn limits(&self) -> ServerLimits {
+        ServerLimits {
+            drain_timeout: DRAINS_WITHIN,
+            ..server_limits(&self.limits, LINKS)
         }
     }
 }
@@ -80,17 +94,22 @@ fn ended(outcome: io::Result<()>) {
     }
 }
 
-fn limits() -> ServerLimits {
-    ServerLimits {
-        drain_timeout: DRAINS_WITHIN,
-        links: std::sync::Arc::new(Semaphore::new(LINKS)),
-        ..ServerLimits::default()
+/// What takes longer is given up, as if the peer had hung up: a store or a disk that hangs keeps no link.
+async fn within(limit: Duration, answer: impl Future<Output = Answer>) -> Answer {
+    if limit.is_zero() {
+        return answer.await;
     }
+    let answered = timeout(limit, answer).await;
+    answered.unwrap_or_else(|_| bare(StatusCode::SERVICE_UNAVAILABLE))
 }
 
 /// A bug costs one request.
-fn panicked() -> Response<Full<Bytes>> {
+fn panicked() -> Answer {
+    bare(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn bare(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::new()));
-    *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    *answer.status_mut() = status;
     answer
 }

@@ -139,8 +139,8 @@ pub(super) fn tls_files(files: &TlsFiles) -> tls::TlsFiles {
     }
 }
 
-/// What callers' links may take. All doors and threads share the counts.
-pub(super) fn server_limits(limits: &Limits) -> ServerLimits {
+/// What links may take, so many at once. Whoever is given a clone shares the counts.
+pub(super) fn server_limits(limits: &Limits, links: usize) -> ServerLimits {
     let per_peer = u32::try_from(limits.max_connections_per_peer).unwrap_or(u32::MAX);
     ServerLimits {
         header_timeout: limits.header_timeout,
@@ -150,9 +150,7 @@ pub(super) fn server_limits(limits: &Limits) -> ServerLimits {
         max_header_bytes: u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX),
         max_headers: limits.max_headers,
         max_streams: limits.max_streams,
-        links: Arc::new(Semaphore::new(
-            limits.max_connections.min(Semaphore::MAX_PERMITS),
-        )),
+        links: Arc::new(Semaphore::new(links)),
         per_peer: (per_peer > 0).then(|| PeerLimit::new(per_peer)),
     }
 }

@@ -1,6 +1,7 @@
 //! Floor 8: builds every room once, in floor order, and takes them down again.
 
 mod callers;
+mod descriptors;
 mod desk;
 mod doors;
 mod file_watch;
@@ -75,6 +76,7 @@ pub async fn start(
     // Whatever changes from here on is noticed, however long the rooms take to open.
     let watch = FileWatch::begin(doors.watched(&settings.file));
     let threads = doors::threads(&settings);
+    let most = descriptors::links_of_callers(&settings, threads)?;
     let opened = doors::open(&settings, &environment, threads).await?;
     let certificates = opened.certificates();
     let callers = addresses(&opened.callers);
@@ -105,10 +107,12 @@ pub async fn start(
     let desk = Desk {
         admin: Arc::new(admin_room),
         connect: browsers(public_url, &rooms, snapshot.clone())?,
+        limits: snapshot.load().limits.clone(),
     };
 
     let (log, lines) = access_log::start(io::stdout()).map_err(StartError::Thread)?;
-    let served = Callers::new(snapshot.clone(), &rooms, log, stop_callers.clone())?;
+    let limits = doors::server_limits(&snapshot.load().limits, most);
+    let served = Callers::new(snapshot.clone(), &rooms, log, limits, stop_callers.clone())?;
     let upstream = served.links();
     let cores = served
         .open(opened.callers, threads)

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use crate::admin::token::TokenError;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{
@@ -30,6 +32,8 @@ use crate::tokens::{Parts, Tokens};
 
 /// What a flight in the air may need beside its call to the token endpoint: to be proven, written, salvaged.
 const BESIDE_THE_CALL: Duration = Duration::from_secs(10);
+/// A disk that hangs does not hold up the end.
+const STORE_CLOSES_WITHIN: Duration = Duration::from_secs(8);
 
 /// The rooms below the doors.
 #[derive(Debug)]
@@ -89,6 +93,16 @@ pub enum StartError {
     /// The admin token's file.
     #[error("the admin token cannot be used")]
     AdminToken(#[source] TokenError),
+    /// The operating system allows too few open files.
+    #[error(
+        "this process may open {allowed} files, and needs {needed} at the least; raise its limit (LimitNOFILE, ulimit -n) or lower [limits] upstream_links"
+    )]
+    Descriptors {
+        /// So many.
+        allowed: usize,
+        /// And should have.
+        needed: usize,
+    },
     /// The operating system refused a thread.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
@@ -132,7 +146,9 @@ impl StartError {
             Self::Bind(BindError::Denied(_)) | Self::AdminToken(TokenError::Loose(_)) => {
                 StartKind::Permission
             }
-            Self::Bind(_) | Self::Resolve { .. } => StartKind::Unavailable,
+            Self::Bind(_) | Self::Resolve { .. } | Self::Descriptors { .. } => {
+                StartKind::Unavailable
+            }
             Self::AdminToken(_) | Self::HighWater(_) => StartKind::Io,
             Self::Thread(_) => StartKind::Internal,
         }
@@ -216,7 +232,17 @@ impl Rooms {
         self.tasks.stop();
         let limit = self.policy.timeout + BESIDE_THE_CALL;
         let landed = self.tasks.finished(limit).await;
-        self.store.close().await;
+        if !landed {
+            tracing::warn!(
+                "what is under way at Pleo did not end in time; the next process finds out what became of it"
+            );
+        }
+        if timeout(STORE_CLOSES_WITHIN, self.store.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the store did not close in time");
+        }
         self.high_water.settle();
         // Else its end looks like the death that it is to whoever waits for the attempt that is open.
         if landed && !self.tokens.left_open() {

@@ -54,12 +54,19 @@ impl AnswerBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame);
-        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
         let Some(until) = self.until else {
-            return Poll::Pending;
+            return polled;
         };
+        if polled.is_ready() {
+            // A caller who takes little, but never nothing, has no more time than others.
+            let is_late = !self.body.is_end_stream() && Instant::now() >= until;
+            return if is_late {
+                Poll::Ready(Some(Err(OutOfTime.into())))
+            } else {
+                polled
+            };
+        }
         let alarm = self
             .alarm
             .get_or_insert_with(|| Box::pin(sleep_until(until)));

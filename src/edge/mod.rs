@@ -39,8 +39,15 @@ pub struct Edge {
     meters: RefCell<RequestMeters>,
     log: AccessLog,
     ids: RequestIds,
-    /// The id of the request that panicked, until its answer is made.
-    panicked: RefCell<Option<HeaderValue>>,
+    panicked: RefCell<Option<Panicked>>,
+}
+
+/// A request that ended in a panic, until its answer is made.
+struct Panicked {
+    request_id: HeaderValue,
+    version: Version,
+    /// Not all of it was read.
+    close: bool,
 }
 
 /// What a door is made from.
@@ -102,25 +109,29 @@ impl Edge {
 
     /// The answer in place of one that was lost to a panic, which was counted and logged as its visit ended.
     pub fn panicked(&self) -> Response<AnswerBody> {
-        let id = self.panicked.borrow_mut().take();
-        let request_id = id.unwrap_or_else(|| self.ids.make(self.clock.wall()));
-        let reply = Verdict::on(&ProxyError::Internal).reply(About {
-            request_id: &request_id,
-            method: &Method::GET,
+        let known = self.panicked.borrow_mut().take();
+        let panicked = known.unwrap_or_else(|| Panicked {
+            request_id: self.ids.make(self.clock.wall()),
             version: Version::HTTP_11,
+            close: true,
+        });
+        let reply = Verdict::on(&ProxyError::Internal).reply(About {
+            request_id: &panicked.request_id,
+            method: &Method::GET,
+            version: panicked.version,
             tenant: None,
             route: None,
-            close: true,
+            close: panicked.close,
         });
         reply.map(AnswerBody::alone)
     }
 
-    fn remember_panic(&self, request_id: HeaderValue) {
+    fn remember(&self, panicked: Panicked) {
         tracing::error!(
-            request_id = request_id.to_str().unwrap_or_default(),
+            request_id = panicked.request_id.to_str().unwrap_or_default(),
             "a request ended in a panic"
         );
-        *self.panicked.borrow_mut() = Some(request_id);
+        *self.panicked.borrow_mut() = Some(panicked);
     }
 
     fn count(&self, answered: Answered<'_>) {

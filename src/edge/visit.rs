@@ -10,10 +10,10 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
 use tokio::time::Instant;
 
-use super::Edge;
 use super::answer_body::AnswerBody;
 use super::reply::{About, Verdict};
 use super::request_id::{trace_id, trace_parent};
+use super::{Edge, Panicked};
 use crate::access::permit::Permit;
 use crate::clock::Timestamp;
 use crate::model::snapshot::Snapshot;
@@ -196,7 +196,11 @@ impl Drop for Visit {
     fn drop(&mut self) {
         self.edge.metrics.in_flight().dec();
         if std::thread::panicking() {
-            self.edge.remember_panic(self.request_id.clone());
+            self.edge.remember(Panicked {
+                request_id: self.request_id.clone(),
+                version: self.version,
+                close: !self.upload.ended(),
+            });
         }
         let (status, error, until_head) = self.outcome();
         let duration = self.began.elapsed();

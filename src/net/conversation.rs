@@ -1,6 +1,7 @@
 //! One caller's link, from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and how long everything may take. Between
 //! requests an HTTP/1.1 link is soon parked: hyper and its buffers are let go of until the next byte. Not here: accepting.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -10,12 +11,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +52,8 @@ pub(super) struct Serving<S, P> {
     pub(super) limits: ServerLimits,
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) stop: CancellationToken,
+    /// The word to stop was given: each answer on HTTP/1.1 is the last of its link.
+    pub(super) stopping: Cell<bool>,
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<Local>,
 }
@@ -141,8 +146,14 @@ where
         tokio::select! {
             biased;
             told = timeout(wait, told) => told.ok().flatten(),
-            () = self.stop.cancelled() => None,
+            () = self.stopped() => None,
         }
+    }
+
+    /// Resolves after the word to stop; what had come by then can be seen first: it may be a request.
+    async fn stopped(&self) {
+        self.stop.cancelled().await;
+        yield_now().await;
     }
 
     /// HTTP/1.1 until the link is done with, or idle: then it is given back, with what was read of it.
@@ -155,7 +166,7 @@ where
         let watch = Watch::new(false);
         let io = TokioIo::new(Watched::new(link, read, Rc::clone(&watch)));
         let mut conversation = self.http1.serve_connection(io, self.service(peer, &watch));
-        let mut stop = pin!(self.stop.cancelled());
+        let mut stop = pin!(self.stopped());
         let (mut alarm, mut stopping) = (Alarm::default(), false);
         let end = poll_fn(|cx| {
             if Pin::new(&mut conversation).poll(cx).is_ready() {
@@ -216,8 +227,9 @@ where
         let watch = Watch::new(true);
         let io = TokioIo::new(Watched::new(link, read, Rc::clone(&watch)));
         let mut conversation = pin!(self.http2.serve_connection(io, self.service(&peer, &watch)));
-        let mut stop = pin!(self.stop.cancelled());
-        let (mut alarm, mut sweep, mut leaving) = (Alarm::default(), Alarm::default(), false);
+        let mut stop = pin!(self.stopped());
+        let (mut alarm, mut sweep) = (Alarm::default(), Alarm::default());
+        let (mut leaving, mut gone_by) = (false, None);
         poll_fn(|cx| {
             if conversation.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
@@ -233,12 +245,19 @@ where
             watch.answers.poll_stalled(stall, &mut sweep, cx);
             ready!(self.link_timer(&watch, &mut alarm, cx));
             // Only an idle peer is told; one that is late or does not read would not listen.
-            if leaving || watch.blocked().is_some() || watch.phase() != Phase::Idle {
-                return Poll::Ready(());
+            let is_idle = watch.phase() == Phase::Idle && watch.owed().is_none();
+            if !leaving && watch.blocked().is_none() && is_idle {
+                leaving = true;
+                gone_by = Some(Instant::now() + self.limits.header_timeout);
+                conversation.as_mut().graceful_shutdown();
+                if conversation.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
             }
-            leaving = true;
-            conversation.as_mut().graceful_shutdown();
-            conversation.as_mut().poll(cx).map(drop)
+            match gone_by {
+                Some(due) => alarm.poll(due, cx),
+                None => Poll::Ready(()),
+            }
         })
         .await;
     }
@@ -251,10 +270,11 @@ where
             Phase::Head => Some(watch.since() + limits.header_timeout),
             Phase::Idle => Some(watch.since() + limits.idle_timeout),
         };
+        let owed = watch.owed().map(|since| since + limits.header_timeout);
         let blocked = watch
             .blocked()
             .map(|since| since + limits.body_idle_timeout);
-        match earlier(phase, blocked) {
+        match earlier(phase, earlier(owed, blocked)) {
             Some(due) => alarm.poll(due, cx),
             None => Poll::Pending,
         }
@@ -287,7 +307,11 @@ where
         let arrival = Arrival { request, peer };
         let served = pin!(async { (self.service)(arrival).await });
         let answer = caught(served).await;
-        let answer = answer.unwrap_or_else(|_| (self.on_panic)());
+        let mut answer = answer.unwrap_or_else(|_| (self.on_panic)());
+        if self.stopping.get() && !answering.watch().multiplexed {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+        }
         Ok(answer.map(|body| Answer::new(body, answering)))
     }
 }

@@ -16,7 +16,7 @@ use super::sending::Sent;
 use super::upstream_body::Carrier;
 
 /// The most that is kept of an answer that is not yet taken; bounds its head too. Bytes.
-const BUFFER: usize = 128 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 pub(super) type Sender<B> = http1::SendRequest<Sent<B>>;
 

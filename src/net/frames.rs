@@ -38,6 +38,8 @@ pub(super) struct Frames {
     ended: u32,
     /// In fields that more frames are to carry.
     in_block: bool,
+    /// In a frame that carries fields.
+    in_fields: bool,
     credit: u32,
 }
 
@@ -80,6 +82,7 @@ impl Frames {
             last_stream: 0,
             ended: 0,
             in_block: false,
+            in_fields: false,
             credit: CREDIT,
         }
     }
@@ -96,6 +99,11 @@ impl Frames {
                 .map_err(|reason| Fault { at, reason })?;
         }
         Ok(())
+    }
+
+    /// True while the peer owes the rest of fields it has begun: until then nothing else can come on the link.
+    pub(super) fn are_owed_fields(&self) -> bool {
+        self.in_block || (self.in_fields && matches!(self.place, Place::Payload(_)))
     }
 
     /// The farewell for a link that ends so.
@@ -152,7 +160,8 @@ impl Frames {
         if self.in_block && kind != CONTINUATION {
             return Err(Reason::PROTOCOL_ERROR);
         }
-        self.in_block = matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS == 0;
+        self.in_fields = matches!(kind, HEADERS | CONTINUATION);
+        self.in_block = self.in_fields && flags & END_HEADERS == 0;
         let is_message = matches!(kind, DATA | HEADERS);
         if is_message && stream == self.ended && stream != 0 {
             return Err(Reason::STREAM_CLOSED);
@@ -295,6 +304,22 @@ mod tests {
             let broken = [&head, &other[..], &rest].concat();
             assert_eq!(reason(&broken), Some(Reason::PROTOCOL_ERROR));
         }
+    }
+
+    #[test]
+    fn fields_are_owed_from_their_first_frame_to_their_last_byte() {
+        let mut frames = link();
+        let head = frame(HEADERS, 0, 1, &[0x82, 0x84]);
+        let rest = frame(CONTINUATION, END_HEADERS, 1, &[0x86]);
+        let all = [&head[..], &rest].concat();
+        for (place, byte) in all.iter().enumerate() {
+            let is_owed = (HEAD..all.len()).contains(&place);
+            assert_eq!(frames.are_owed_fields(), is_owed, "{place}");
+            assert_eq!(frames.look(&[*byte]), Ok(()));
+        }
+        assert!(!frames.are_owed_fields());
+        assert_eq!(frames.look(&frame(DATA, 0, 1, b"data")[..11]), Ok(()));
+        assert!(!frames.are_owed_fields());
     }
 
     #[test]

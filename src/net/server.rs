@@ -1,7 +1,8 @@
 //! Serving a door on one thread: accept, hand each link to its conversation, and end gracefully. Not here: what is said on
 //! a link (`net::conversation`) and how a request is answered (the caller's service).
 
-use std::future::Future;
+use std::cell::Cell;
+use std::future::{Future, ready};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
 use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -107,6 +108,7 @@ where
         tls: door.tls,
         // A token of this thread: its links ask it often, and must not meet other threads there.
         stop: stop.child_token(),
+        stopping: Cell::new(false),
         service,
         on_panic,
         limits,
@@ -130,15 +132,22 @@ where
     P: Fn() -> Response<B> + 'static,
 {
     let mut links = JoinSet::new();
-    let mut stopped = pin!(stop.cancelled());
+    let (mut stopped, mut stopping) = (pin!(stop.cancelled()), false);
     // Kept over rounds of the loop: a link that was accepted may be waiting in it.
     let mut next = pin!(next_link(&listener, &serving.limits));
     loop {
         let (link, peer, admission) = tokio::select! {
             biased;
-            () = &mut stopped => return links,
+            () = &mut stopped, if !stopping => {
+                stopping = true;
+                serving.stopping.set(true);
+                // Whoever came before the word is not turned away; the next look shows them all.
+                yield_now().await;
+                continue;
+            }
             Some(_) = links.join_next() => continue,
             admitted = &mut next => admitted,
+            () = ready(()), if stopping => return links,
         };
         next.set(next_link(&listener, &serving.limits));
         let peer = Peer { door, ..peer };
@@ -165,11 +174,20 @@ async fn drain(mut links: JoinSet<()>, limit: Duration) {
 type Admission = (OwnedSemaphorePermit, Option<Seat>);
 
 async fn next_link(listener: &Listener, limits: &ServerLimits) -> (Link, Peer, Admission) {
+    let mut exhausted = false;
     loop {
         let (link, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
+            Err(error) if is_exhausted(&error) => {
+                if !exhausted {
+                    tracing::warn!(%error, "no new link can be accepted for now");
+                }
+                exhausted = true;
+                sleep(EXHAUSTED_PAUSE).await;
+                continue;
+            }
             Err(error) => {
-                pause_after(&error).await;
+                tracing::debug!(%error, "a link was gone before it was accepted");
                 continue;
             }
         };
@@ -189,18 +207,10 @@ async fn next_link(listener: &Listener, limits: &ServerLimits) -> (Link, Peer, A
 
 /// Most errors of accept concern one link that is already gone. When descriptors or memory are short, asking again at once
 /// would only spin.
-async fn pause_after(error: &io::Error) {
+fn is_exhausted(error: &io::Error) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     let code = error.raw_os_error();
-    if exhausted
-        .iter()
-        .any(|errno| code == Some(errno.raw_os_error()))
-    {
-        tracing::warn!(%error, "no new link can be accepted for now");
-        sleep(EXHAUSTED_PAUSE).await;
-    } else {
-        tracing::debug!(%error, "a link was gone before it was accepted");
-    }
+    (exhausted.iter()).any(|errno| code == Some(errno.raw_os_error()))
 }
 
 /// hyper's own timer for heads stays off: it would also run between requests, where `idle_timeout` holds.

@@ -33,6 +33,8 @@ pub(super) struct Watch {
     phase: Cell<Phase>,
     since: Cell<Instant>,
     requests: Cell<usize>,
+    /// HTTP/2: since when the peer has owed the rest of a head.
+    owed: Cell<Option<Instant>>,
     /// Since when the peer has not been taking what we write.
     blocked: Cell<Option<Instant>>,
     flushed: Cell<bool>,
@@ -47,6 +49,7 @@ impl Watch {
             phase: Cell::new(Phase::Head),
             since: Cell::new(Instant::now()),
             requests: Cell::new(0),
+            owed: Cell::new(None),
             blocked: Cell::new(None),
             flushed: Cell::new(true),
             multiplexed,
@@ -61,6 +64,10 @@ impl Watch {
     /// When the phase began.
     pub(super) fn since(&self) -> Instant {
         self.since.get()
+    }
+
+    pub(super) fn owed(&self) -> Option<Instant> {
+        self.owed.get()
     }
 
     pub(super) fn blocked(&self) -> Option<Instant> {
@@ -87,6 +94,14 @@ impl Watch {
     fn read(&self) {
         if self.phase.get() == Phase::Idle && !self.multiplexed {
             self.turn(Phase::Head);
+        }
+    }
+
+    fn owes_head(&self, owes: bool) {
+        match self.owed.get() {
+            None if owes => self.owed.set(Some(Instant::now())),
+            Some(_) if !owes => self.owed.set(None),
+            _ => {}
         }
     }
 
@@ -205,7 +220,10 @@ impl AsyncRead for Watched {
         let Some(frames) = &mut self.frames else {
             return Poll::Ready(Ok(()));
         };
-        if let Err(fault) = frames.look(&buffer.filled()[before..]) {
+        let looked = frames.look(&buffer.filled()[before..]);
+        let owes = frames.are_owed_fields();
+        self.watch.owes_head(owes);
+        if let Err(fault) = looked {
             buffer.set_filled(before + fault.at);
             let ending = Ending {
                 reason: fault.reason,

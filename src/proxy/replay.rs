@@ -133,7 +133,7 @@ where
     }
 
     /// True once all of it was received.
-    pub(super) fn ended(&self) -> bool {
+    pub fn ended(&self) -> bool {
         self.0.as_ref().is_none_or(|source| source.borrow().ended)
     }
 

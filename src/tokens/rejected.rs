@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::bearer::Bearer;
 use super::tend::{LOOK_EVERY, PROBE_LIMIT, Purpose, Tended};
 use super::{House, ObtainError, Rejected};
+use tokio::time::timeout;
+
 use crate::model::connection::{Connection, State};
 use crate::model::ids::TenantName;
 use crate::pleo::introspect::{Credential, Probe};
@@ -49,7 +51,8 @@ impl House {
         let seat = self.inquiries.board(&key, move || async move {
             house.inquire(&asked, &sent_with).await
         });
-        let said = seat.landed().await.unwrap_or(Inquiry::Silent);
+        let said = timeout(self.longest_flight(), seat.landed()).await;
+        let said = said.ok().flatten().unwrap_or(Inquiry::Silent);
         if let Some(newer) = self.newer_than(tenant, bearer) {
             return Ok(Rejected::Replay(newer));
         }
@@ -162,8 +165,10 @@ impl House {
         loop {
             let seat = self.board(tenant, Purpose::Forced(bearer.generation()));
             let is_first = seat.is_first;
-            if let Some(Tended::Failed(error)) = seat.landed().await {
-                return Err(error);
+            match timeout(self.longest_flight(), seat.landed()).await {
+                Ok(Some(Tended::Failed(error))) => return Err(error),
+                Ok(_) => {}
+                Err(_) => return Err(unavailable(State::Refreshing)),
             }
             if let Some(newer) = self.newer_than(tenant, bearer) {
                 return Ok(Rejected::Replay(newer));
@@ -199,7 +204,7 @@ impl House {
             }
             // The keeper shows what other processes do: there is nothing to wait on but time.
             let seat = self.board(tenant, Purpose::Due);
-            let _ = tokio::time::timeout(left, seat.landed()).await;
+            let _ = timeout(left, seat.landed()).await;
             tokio::time::sleep(LOOK_EVERY.min(left)).await;
         }
         Err(match self.trouble_of(tenant) {

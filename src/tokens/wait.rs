@@ -21,7 +21,6 @@ impl House {
         permit: &Permit,
     ) -> Result<Arc<Entry>, ObtainError> {
         let tenant = permit.tenant();
-        let limit = self.policy.timeout + crate::refresh::policy::DEADLINE_MARGIN;
         // A flight that was in the air for something else may land without what this call needs: then one of its own.
         for round in 0..3 {
             let known = self.cache.get(tenant);
@@ -42,7 +41,7 @@ impl House {
                 };
                 self.metrics.token_lookup(lookup);
             }
-            match tokio::time::timeout(limit, seat.landed()).await {
+            match tokio::time::timeout(self.longest_flight(), seat.landed()).await {
                 Ok(Some(Tended::Settled)) => {}
                 // R11: whatever went wrong fails nobody whose token lives.
                 Ok(Some(Tended::Failed(error))) => return self.alive(permit).ok_or(error),
@@ -65,6 +64,11 @@ impl House {
             state: State::Refreshing,
             retry_after: Duration::from_secs(1),
         })
+    }
+
+    /// No call waits longer for a flight to land, whatever keeps it in the air.
+    pub(super) fn longest_flight(&self) -> Duration {
+        self.policy.timeout + crate::refresh::policy::DEADLINE_MARGIN
     }
 
     /// R8: while a refresh is about to be sent, wait for its end, at most `hold`; then go on with the old token.

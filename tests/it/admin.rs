@@ -43,6 +43,7 @@ fn ask(gateway: &Gateway, method: &str, target: &str) -> Answer {
 }
 
 /// Requirement 94: links are made by operators only.
+/// Requirement 118: operators have a listener of their own, and say who they are.
 #[test]
 fn health_and_metrics_are_open_and_all_else_needs_the_token() {
     let gateway = Setup::at(&Upstream::fine().origin()).start();

@@ -150,6 +150,7 @@ fn a_variable_of_the_environment_goes_before_the_file() {
     ends(&check("PLEO_GATEWAY_PORT", "tcp://10.0.0.1:80"), 0, &[]);
 }
 
+/// Requirement 118.
 #[test]
 fn a_secret_that_others_can_read_is_77() {
     let setup = written();

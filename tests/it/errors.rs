@@ -203,6 +203,7 @@ fn a_body_that_stalls_is_a_request_timeout() {
     assert!(link.is_closed());
 }
 
+/// Requirement 117: `max_in_flight`, of a caller and of all.
 #[test]
 fn limits_of_our_own_are_429_and_a_full_gateway_503() {
     let (begun, has_begun) = channel();

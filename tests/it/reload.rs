@@ -36,6 +36,7 @@ fn as_office(door: &str, tenant: &str) -> Answer {
 
 const LESS: (&str, &str) = ("catalogue = \"*\"", "catalogue = \"vendors/*\"");
 
+/// Requirement 118.
 #[test]
 fn a_reload_changes_what_is_allowed_and_a_bad_file_changes_nothing() {
     let upstream = Upstream::fine();

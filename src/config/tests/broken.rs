@@ -107,6 +107,7 @@ pub(super) fn cases() -> Vec<Case> {
         .collect()
 }
 
+/// Requirement 118: a configuration is checked whole before it is used.
 #[test]
 fn every_broken_file_is_reported_with_place_key_and_remedy() {
     let cases = cases();

@@ -60,6 +60,7 @@ fn http2_in_clear_is_told_by_its_first_bytes() {
     });
 }
 
+/// Requirement 118.
 #[test]
 fn stopping_says_goodbye_to_http2() {
     on_a_core(async {
@@ -79,6 +80,7 @@ async fn nothing(_: Arrival) -> Response<Outgoing> {
     status(StatusCode::NO_CONTENT)
 }
 
+/// Requirement 117: also where TLS is expected.
 #[test]
 fn a_silent_caller_is_closed() {
     on_a_core(async {
@@ -90,6 +92,7 @@ fn a_silent_caller_is_closed() {
     });
 }
 
+/// Requirement 117.
 #[test]
 fn a_head_that_never_ends_is_answered_408_and_closed() {
     on_a_core(async {
@@ -103,6 +106,7 @@ fn a_head_that_never_ends_is_answered_408_and_closed() {
     });
 }
 
+/// Requirement 117: and ends with `idle_timeout`.
 #[test]
 fn an_idle_link_outlives_the_header_timeout_and_is_served_again() {
     on_a_core(async {
@@ -181,6 +185,53 @@ fn stopping_finishes_what_is_under_way() {
         assert!(seen.starts_with("HTTP/1.1 204 "), "{seen}");
         assert!(seen.contains("connection: close"), "{seen}");
         door.task.await.unwrap().unwrap();
+    });
+}
+
+/// Requirement 118: whoever connected and asked before the word to stop is served, although nobody had looked at it yet.
+#[test]
+fn what_came_before_the_word_to_stop_is_served() {
+    on_a_core(async {
+        let door = open(None, ServerLimits::default(), nothing);
+        let mut known = call(&door).await;
+        known.write_all(REQUEST).await.unwrap();
+        answer(&mut known).await;
+        let mut links = vec![known.into_std().unwrap()];
+        // No await from here on: the door does not get to look.
+        for _ in 0..3 {
+            links.push(std::net::TcpStream::connect(("127.0.0.1", door.port)).unwrap());
+        }
+        for link in &mut links {
+            std::io::Write::write_all(link, REQUEST).unwrap();
+            link.set_nonblocking(true).unwrap();
+        }
+        door.stop.cancel();
+        for link in links {
+            let seen = rest(&mut TcpStream::from_std(link).unwrap()).await;
+            assert!(seen.starts_with("HTTP/1.1 204 "), "{seen}");
+            assert!(seen.contains("connection: close"), "{seen}");
+        }
+        door.task.await.unwrap().unwrap();
+    });
+}
+
+/// Requirement 117: on HTTP/2 an idle peer is told, and does not decide how long the link then lives.
+#[test]
+fn an_idle_peer_that_does_not_answer_goodbye_is_cut() {
+    on_a_core(async {
+        let limits = ServerLimits {
+            idle_timeout: SHORT,
+            ..short()
+        };
+        let door = open(None, limits, nothing);
+        let mut link = call(&door).await;
+        // Settings, none; then GET / with an authority, by RFC 7541's tables.
+        link.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x0e\x01\x05\0\0\0\x01\x82\x84\x86\x41\x09localhost").await.unwrap();
+        let mut seen = Vec::new();
+        let read = timeout(5 * SECOND, link.read_to_end(&mut seen)).await;
+        read.expect("still open").unwrap();
+        let goaway = seen.windows(4).any(|bytes| bytes == [0, 0, 8, 7]);
+        assert!(goaway, "nothing was said");
     });
 }
 
@@ -308,6 +359,7 @@ impl Drop for Endless {
     }
 }
 
+/// Requirement 117: `max_connections`.
 #[test]
 fn links_over_the_limit_wait_for_their_turn() {
     on_a_core(async {
@@ -328,6 +380,7 @@ fn links_over_the_limit_wait_for_their_turn() {
     });
 }
 
+/// Requirement 117: `max_connections_per_peer`.
 #[test]
 fn one_address_gets_its_share_only() {
     on_a_core(async {

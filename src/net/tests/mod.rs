@@ -2,6 +2,7 @@
 
 mod callers;
 mod doors;
+mod stuck;
 mod upstreams;
 mod wire;
 

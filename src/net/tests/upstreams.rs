@@ -91,6 +91,7 @@ fn what_is_not_http_is_said_to_be_invalid() {
     });
 }
 
+/// Requirement 117: `first_byte_timeout`.
 #[test]
 fn an_upstream_that_never_answers_is_given_up() {
     on_a_core(async {
@@ -201,6 +202,7 @@ fn a_link_answered_before_its_request_ended_is_not_used_again() {
     });
 }
 
+/// Requirement 117: `upstream_links`.
 #[test]
 fn links_are_bounded_and_freed_ones_go_to_who_waits() {
     on_a_core(async {
@@ -258,6 +260,7 @@ fn another_link_is_opened_when_streams_run_out() {
     });
 }
 
+/// Requirement 117: `upstream_idle_timeout`.
 #[test]
 fn idle_links_are_closed() {
     on_a_core(async {

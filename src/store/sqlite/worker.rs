@@ -9,13 +9,16 @@ use std::{fs, io, thread};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::schema;
 use crate::store::StoreError;
 
-/// How long another process's write is waited for.
+/// How long another process's write is waited for, and a place among the orders.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// Orders that may wait.
+const ORDERS: usize = 256;
 
 type Work = Box<dyn FnOnce(&mut Handle) + Send>;
 
@@ -27,7 +30,7 @@ enum Order {
 /// The thread, from outside. Dropping it lets the thread finish what it was asked.
 #[derive(Debug)]
 pub(super) struct Worker {
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::Sender<Order>,
     /// The thread holds the other end until it has let go of the file.
     holds: watch::Sender<()>,
 }
@@ -37,6 +40,8 @@ pub(super) struct Worker {
 enum Away {
     #[error("the store was closed")]
     Closed,
+    #[error("the store has too much to do")]
+    Crowded,
     #[error("the store's file was replaced by another store")]
     Replaced,
     #[error("the request ended in a panic")]
@@ -46,7 +51,7 @@ enum Away {
 impl Worker {
     /// Starts the thread.
     pub(super) fn start(name: &str, mut handle: Handle) -> io::Result<Self> {
-        let (orders, mut inbox) = mpsc::unbounded_channel();
+        let (orders, mut inbox) = mpsc::channel(ORDERS);
         let (holds, held) = watch::channel(());
         thread::Builder::new()
             .name(name.to_owned())
@@ -63,7 +68,7 @@ impl Worker {
         Ok(Self { orders, holds })
     }
 
-    /// Has something done. It is done even if the caller does not wait for it.
+    /// Has something done. Once it has its place among the orders it is done, even if the caller does not wait for it.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Handle) -> Result<T, StoreError> + Send + 'static,
@@ -73,9 +78,13 @@ impl Worker {
             // Nobody waits any more: what was done stays done.
             let _ = tell.send(work(handle));
         });
-        self.orders
-            .send(Order::Do(work))
-            .map_err(|_| StoreError::Unavailable(Away::Closed.into()))?;
+        let ordered = self.orders.send_timeout(Order::Do(work), PATIENCE).await;
+        ordered.map_err(|refused| {
+            StoreError::Unavailable(match refused {
+                SendTimeoutError::Timeout(_) => Away::Crowded.into(),
+                SendTimeoutError::Closed(_) => Away::Closed.into(),
+            })
+        })?;
         told.await
             .unwrap_or_else(|_| Err(StoreError::Unknown(Away::Panicked.into())))
     }
@@ -83,7 +92,7 @@ impl Worker {
     /// Ends the thread after what it was asked already, and waits for that.
     pub(super) async fn close(&self) {
         // An error says that it has ended.
-        let _ = self.orders.send(Order::Close);
+        let _ = self.orders.send(Order::Close).await;
         self.holds.closed().await;
     }
 }
@@ -317,6 +326,32 @@ mod tests {
         assert_eq!(inserted.unwrap(), 1);
         let late = worker.ask(|_| Ok(())).await.unwrap_err();
         assert!(matches!(late, StoreError::Unavailable(_)));
+    }
+
+    /// Requirement 117: a store that hangs does not gather orders without end.
+    #[tokio::test(start_paused = true)]
+    async fn orders_that_find_no_place_are_refused_in_time() {
+        let place = tempfile::tempdir().unwrap();
+        let worker = std::sync::Arc::new(Worker::start("test", handle(place.path())).unwrap());
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let mut asked = tokio::task::JoinSet::new();
+        let hangs = worker.clone();
+        asked.spawn(async move {
+            let hang = move |_: &mut Handle| {
+                let _ = held.recv();
+                Ok(())
+            };
+            hangs.ask(hang).await
+        });
+        for _ in 0..=ORDERS {
+            let worker = worker.clone();
+            asked.spawn(async move { worker.ask(|_| Ok(())).await });
+        }
+        let refused = asked.join_next().await.unwrap().unwrap().unwrap_err();
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+        drop(release);
+        let rest = asked.join_all().await;
+        assert!(rest.iter().filter(|done| done.is_ok()).count() >= ORDERS);
     }
 
     #[tokio::test]

@@ -33,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) pleo: String,
     /// `[[listen]]` tables.
     pub(crate) doors: String,
+    /// Where operators arrive.
+    pub(crate) operators: String,
     /// Lines of `[proxy]`.
     pub(crate) proxy: String,
     /// `[[callers]]` tables.
@@ -66,6 +68,7 @@ impl Setup {
             origin: origin.to_owned(),
             pleo: String::new(),
             doors: "[[listen]]\naddress = \"127.0.0.1:0\"\n".to_owned(),
+            operators: "127.0.0.1:0".to_owned(),
             proxy: String::new(),
             callers: callers.concat(),
             routes: "[[routes]]\ncatalogue = \"*\"\n".to_owned(),
@@ -92,6 +95,7 @@ impl Setup {
             origin,
             pleo,
             doors,
+            operators,
             proxy,
             ..
         } = self;
@@ -127,7 +131,7 @@ threads = 1
 listen = "127.0.0.1:{connect_port}"
 
 [admin]
-listen = "127.0.0.1:0"
+listen = "{operators}"
 
 [limits]
 {limits}
@@ -181,7 +185,12 @@ listen = "127.0.0.1:0"
 
     /// Serves with the file as it is.
     pub(crate) fn start_as_written(self) -> Gateway {
-        let program = spawn(&self);
+        self.start_with(serve)
+    }
+
+    /// The same by a command of the test's own.
+    pub(crate) fn start_with(self, command: impl FnOnce(&Self) -> Command) -> Gateway {
+        let program = Program::start(&mut command(&self));
         let mut gateway = Gateway {
             setup: self,
             program,
@@ -265,7 +274,7 @@ impl Gateway {
     /// Serves again, after an end of any kind.
     pub(crate) fn restart(&mut self) {
         canary::search(&self.program.said());
-        self.program = spawn(&self.setup);
+        self.program = Program::start(&mut serve(&self.setup));
         self.wait_until_serving();
     }
 
@@ -317,11 +326,11 @@ fn private_folder(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-fn spawn(setup: &Setup) -> Program {
+fn serve(setup: &Setup) -> Command {
     let mut command = Command::new(BINARY);
     command.args(["serve", "-c"]).arg(setup.file());
     command.envs(setup.variables.iter().cloned());
-    Program::start(&mut command)
+    command
 }
 
 /// A log line's field, beside the message or below `fields`.

@@ -92,6 +92,13 @@ impl Moved {
         self.frozen.fetch_add(micros, Ordering::SeqCst);
     }
 
+    /// From now on, or no longer, whoever asks panics.
+    pub(super) fn break_down(&self, broken: bool) {
+        let far = i64::MAX / 2;
+        self.both
+            .fetch_add(if broken { -far } else { far }, Ordering::SeqCst);
+    }
+
     /// Somebody sets the wall clock, by seconds.
     pub(super) fn set(&self, seconds: i64) {
         self.wall.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
@@ -364,7 +371,7 @@ pub(super) fn permit_pinned(tenant: &str, company: Option<&str>) -> Permit {
     admit(&snapshot, &head.into_parts().0, peer).unwrap()
 }
 
-fn dialer() -> Arc<Dialer> {
+pub(super) fn dialer() -> Arc<Dialer> {
     let tls = |alpn| client_config(&Roots::default(), alpn).unwrap();
     let limit = Duration::from_secs(5);
     Arc::new(Dialer::new(

@@ -7,6 +7,7 @@ mod consenting;
 mod faults;
 mod herding;
 mod operating;
+mod panicking;
 mod rejecting;
 mod restoring;
 mod storing;

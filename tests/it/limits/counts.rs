@@ -1,0 +1,86 @@
+//! Limits on how many: streams, links, requests in flight, requests that wait for a token. Rates are in `errors`.
+
+use serde_json::json;
+
+use super::slow::{head, head_frame};
+use super::{SLOW, gateway, held, pleo};
+use crate::harness::client::answer;
+use crate::harness::eventually;
+use crate::harness::frames::{Frames, HEADERS, RST_STREAM, WHOLE};
+use crate::harness::gateway::{Gateway, Setup};
+use crate::harness::link::Link;
+use crate::harness::sandbox::Sandbox;
+
+/// Settings under which nobody gets a byte of a body.
+const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
+const REFUSED_STREAM: u32 = 7;
+
+/// Requirement 117: `max_streams`.
+#[test]
+fn a_stream_over_the_limit_is_refused_and_safe_to_send_again() {
+    let pleo = pleo();
+    let gateway = gateway(&pleo, |setup| {
+        setup.limits = "max_streams = 2".to_owned();
+    });
+    let mut link = Frames::to(gateway.base(), &NO_WINDOW);
+    for stream in [1, 3] {
+        link.send(head_frame(WHOLE, stream, "GET", SLOW)).unwrap();
+        assert_eq!(link.next_of(&[HEADERS]).unwrap().status(), 200);
+    }
+    link.send(head_frame(WHOLE, 5, "GET", SLOW)).unwrap();
+    let refused = link.next_of(&[HEADERS, RST_STREAM]).unwrap();
+    assert_eq!((refused.kind, refused.stream), (RST_STREAM, 5));
+    assert_eq!(refused.reason(), REFUSED_STREAM);
+}
+
+/// Requirement 117: `max_connections`: whoever is too many waits, and is served when there is room.
+#[test]
+fn links_over_the_limit_wait_for_others_to_go() {
+    let pleo = pleo();
+    let gateway = gateway(&pleo, |setup| {
+        setup.limits = "max_connections = 2\nidle_timeout = \"60s\"".to_owned();
+    });
+    let get = head("GET /v2/employees", "\r\n");
+    let mut links: Vec<Link> = (0..5).map(|_| Link::to(gateway.base())).collect();
+    for link in &mut links {
+        link.send(&get).unwrap();
+    }
+    let mut links = links.into_iter();
+    for mut link in links.by_ref().take(2) {
+        answer(&mut link, "GET").unwrap().expect(200);
+        // Two, and the one that is next.
+        assert!(held(gateway.base()) <= 3);
+    }
+    for mut link in links {
+        answer(&mut link, "GET").unwrap().expect(200);
+    }
+}
+
+/// The calls that wait for a token, as metrics tell.
+fn in_flight(gateway: &Gateway) -> usize {
+    let metrics = gateway.metrics();
+    let line = (metrics.lines()).find_map(|line| line.strip_prefix("pleo_gateway_in_flight "));
+    line.and_then(|count| count.parse().ok()).unwrap()
+}
+
+/// Requirement 117: `max_queue_per_tenant`: so many wait for a token, and more are told to come back.
+#[test]
+fn calls_over_the_limit_do_not_wait_for_a_token() {
+    let sandbox = Sandbox::start("15m");
+    let mut minted = sandbox.mint();
+    minted.pair.as_object_mut().unwrap().remove("access_token");
+    sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "4s"}));
+    let mut setup = Setup::with(&sandbox);
+    setup.limits = "max_queue_per_tenant = 3".to_owned();
+    let gateway = setup.start_connected(&[("acme", &minted)]);
+    let get = head("GET /v3/export-jobs", "\r\n");
+    let mut waiting: Vec<Link> = (0..3).map(|_| Link::to(gateway.base())).collect();
+    for link in &mut waiting {
+        link.send(&get).unwrap();
+    }
+    eventually("three wait", || (in_flight(&gateway) == 3).then_some(()));
+    gateway.get("/v3/export-jobs").refused(503, "overloaded");
+    for link in &mut waiting {
+        answer(link, "GET").unwrap().expect(200);
+    }
+}

@@ -39,8 +39,8 @@ pub(super) fn caller<'c>(
     let key = single(headers, &KEY)?
         .map(|value| by_key(callers, value.as_bytes()))
         .transpose()?;
-    let names = peer.certificate_names.unwrap_or_default();
-    let by_names = || (names.iter()).filter_map(|name| callers.by_certificate(name));
+    let certificate = peer.certificate_names.unwrap_or_default();
+    let by_names = || (certificate.iter()).filter_map(|name| callers.by_certificate(name));
     let must_name = peer.certificate_names.is_some() && callers.have_certificates();
     if must_name && by_names().next().is_none() {
         return Err(CallerUnknown::Wrong);

@@ -80,10 +80,8 @@ pub async fn start(
     let opened = doors::open(&settings, &environment, threads).await?;
     let certificates = opened.certificates();
     let callers = addresses(&opened.callers);
-    let (connect, admin) = (
-        opened.connect.address().clone(),
-        opened.admin.address().clone(),
-    );
+    let connect = opened.connect.address().clone();
+    let admin = opened.admin.address().clone();
 
     let rooms = Rooms::open(&settings, "gateway", tasks.clone()).await?;
     rooms.tokens.recover().await;

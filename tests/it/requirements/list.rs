@@ -1,15 +1,12 @@
-//! The list of requirements is whole: each number is named in the description of a test, or here, with the reason.
+//! The list of requirements is whole: each number is named in the description of a test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::harness::repository;
 
 const LAST: u32 = 118;
-
-/// Numbers that no test names yet, and why.
-const NOT_YET: [(std::ops::RangeInclusive<u32>, &str); 0] = [];
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -90,15 +87,8 @@ fn every_requirement_has_a_test_that_names_it() {
         .flat_map(|file| descriptions(&fs::read_to_string(file).unwrap()))
         .flat_map(|description| numbers(&description))
         .collect();
-    let excused: BTreeMap<u32, &str> = (NOT_YET.iter())
-        .flat_map(|(numbers, why)| numbers.clone().map(move |number| (number, *why)))
-        .collect();
     let missing: Vec<u32> = (1..=LAST)
-        .filter(|number| !named.contains(number) && !excused.contains_key(number))
+        .filter(|number| !named.contains(number))
         .collect();
     assert_eq!(missing, [0; 0], "no test names these requirements");
-    let needless = NOT_YET
-        .iter()
-        .filter(|(numbers, _)| numbers.clone().all(|number| named.contains(&number)));
-    assert_eq!(needless.count(), 0, "an excuse that is needed no more");
 }

@@ -105,6 +105,9 @@ impl<B: MessageBody> Client<B> {
         let (head, body) = request.into_parts();
         let (body, sending) = Sent::new(body);
         let mut request = Request::from_parts(head, body);
+        if let Some(sending) = &sending {
+            self.pool.admit(request.body_mut(), sending).await?;
+        }
         let mut handed_back = 0;
         loop {
             let link = self.pool.take().await?;

@@ -10,6 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct Links {
     limit: usize,
     free: Arc<Semaphore>,
+    /// For requests whose bodies are still to come.
+    shares: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// One count per thread, so that no request of one thread touches what another thread counts with.
     idle: Mutex<Vec<Weak<AtomicUsize>>>,
@@ -21,6 +23,7 @@ impl Links {
         Arc::new(Self {
             limit,
             free: Arc::new(Semaphore::new(limit)),
+            shares: Arc::new(Semaphore::new((limit / 2).max(1))),
             waiting: AtomicUsize::new(0),
             idle: Mutex::new(Vec::new()),
         })
@@ -59,6 +62,16 @@ impl Links {
     pub(super) async fn hold(&self) -> Option<OwnedSemaphorePermit> {
         let _waiting = Waiting::on(&self.waiting);
         Arc::clone(&self.free).acquire_owned().await.ok()
+    }
+
+    /// A share of the half of the links that bodies may hold which are still to come, if there is one now.
+    pub(super) fn try_share(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.shares).try_acquire_owned().ok()
+    }
+
+    /// The same, when there is one.
+    pub(super) async fn share(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.shares).acquire_owned().await.ok()
     }
 
     /// How many wait for a link, on any thread.

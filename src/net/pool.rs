@@ -17,6 +17,7 @@ use super::dial::{DialError, Dialer};
 use super::exclusive::Exclusive;
 use super::multiplexed::Multiplexed;
 use super::origin::{Origin, Scheme};
+use super::sending::{Sending, Sent};
 use super::tls::Alpn;
 
 /// A link that can take a request now.
@@ -62,6 +63,38 @@ impl<B: MessageBody> Pool<B> {
             origin,
             dialer,
             options,
+        }
+    }
+
+    /// Bodies that are still to come may hold half of the exclusive links: callers who send slowly leave the rest to others,
+    /// also to those whose bodies come whole while they wait here.
+    pub(super) async fn admit(
+        &self,
+        body: &mut Sent<B>,
+        sending: &Sending,
+    ) -> Result<(), SendError> {
+        if !self.exclusive_only.get() {
+            return Ok(());
+        }
+        let share = match self.options.links.try_share() {
+            Some(share) => Some(share),
+            None => Box::pin(self.share_or_all_of(body)).await?,
+        };
+        if let Some(share) = share {
+            sending.keep(share);
+        }
+        Ok(())
+    }
+
+    /// A share of the links; none if it is not needed, because all of the body is here.
+    async fn share_or_all_of(
+        &self,
+        body: &mut Sent<B>,
+    ) -> Result<Option<OwnedSemaphorePermit>, SendError> {
+        tokio::select! {
+            share = self.options.links.share() => Ok(share),
+            () = body.read_ahead() => Ok(None),
+            () = sleep_until(self.deadline()) => Err(SendError::Overloaded),
         }
     }
 

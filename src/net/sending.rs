@@ -1,21 +1,30 @@
 //! A request body on its way up, watched: when it last moved, whether all of it is gone, and whether it was the caller
-//! who broke it off. Not here: limits on it (see `net::body`).
+//! who broke it off. While it waits for a link it may be read ahead. Not here: limits on it (see `net::body`).
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::pending;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::BoxError;
+use super::body::MessageBody;
+
+/// The most that is read ahead, but for the frame that goes beyond it. Bytes.
+const AHEAD: u64 = 64 * 1024;
 
 /// The body as hyper sends it.
-#[derive(Debug)]
 pub(super) struct Sent<B> {
     body: B,
+    /// What was read before there was a link.
+    ahead: VecDeque<Result<Frame<Bytes>, BoxError>>,
     sending: Option<Rc<Sending>>,
 }
 
@@ -25,6 +34,8 @@ pub(super) struct Sending {
     moved: Cell<Instant>,
     ended: Cell<bool>,
     failure: RefCell<Option<BoxError>>,
+    /// Of the links, until it has ended.
+    share: RefCell<Option<OwnedSemaphorePermit>>,
 }
 
 /// Stands for the caller's failure inside hyper; the failure itself is kept in [`Sending`].
@@ -40,11 +51,13 @@ impl<B: Body> Sent<B> {
                 moved: Cell::new(Instant::now()),
                 ended: Cell::new(false),
                 failure: RefCell::new(None),
+                share: RefCell::new(None),
             })
         });
         (
             Self {
                 body,
+                ahead: VecDeque::new(),
                 sending: sending.clone(),
             },
             sending,
@@ -52,7 +65,38 @@ impl<B: Body> Sent<B> {
     }
 }
 
+impl<B: MessageBody> Sent<B> {
+    /// Reads on although there is no link yet. Resolves once all of it is here, or it has failed; never, if that is too much.
+    pub(super) async fn read_ahead(&mut self) {
+        while !self.body.is_end_stream() {
+            let Some(frame) = self.body.frame().await else {
+                return;
+            };
+            let has_failed = frame.is_err();
+            self.ahead.push_back(frame.map_err(Into::into));
+            if has_failed {
+                return;
+            }
+            if self.bytes_ahead() >= AHEAD {
+                pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl<B> Sent<B> {
+    fn bytes_ahead(&self) -> u64 {
+        let frames = self.ahead.iter().flatten().filter_map(Frame::data_ref);
+        frames.map(|bytes| bytes.len() as u64).sum()
+    }
+}
+
 impl Sending {
+    /// Keeps its share of the links until the body has ended.
+    pub(super) fn keep(&self, share: OwnedSemaphorePermit) {
+        *self.share.borrow_mut() = Some(share);
+    }
+
     /// When something of the body was last taken; its end is its last move.
     pub(super) fn moved(&self) -> Instant {
         self.moved.get()
@@ -68,15 +112,18 @@ impl Sending {
         self.failure.borrow_mut().take()
     }
 
-    fn note<E: Into<BoxError>>(
+    fn note(
         &self,
-        frame: Option<Result<Frame<Bytes>, E>>,
+        frame: Option<Result<Frame<Bytes>, BoxError>>,
         last: bool,
     ) -> Option<Result<Frame<Bytes>, BrokeOff>> {
         self.moved.set(Instant::now());
+        if last || !matches!(frame, Some(Ok(_))) {
+            self.share.borrow_mut().take();
+        }
         match frame {
             Some(Err(error)) => {
-                *self.failure.borrow_mut() = Some(error.into());
+                *self.failure.borrow_mut() = Some(error);
                 Some(Err(BrokeOff))
             }
             Some(Ok(frame)) => {
@@ -103,8 +150,13 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let last = self.body.is_end_stream();
+        let frame = if let Some(frame) = self.ahead.pop_front() {
+            Some(frame)
+        } else {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            frame.map(|frame| frame.map_err(Into::into))
+        };
+        let last = self.is_end_stream();
         Poll::Ready(match &self.sending {
             Some(sending) => sending.note(frame, last),
             None => frame.map(|frame| frame.map_err(|_| BrokeOff)),
@@ -112,10 +164,15 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ahead.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.body.size_hint();
+        match (self.bytes_ahead(), rest.exact()) {
+            (0, _) => rest,
+            (ahead, Some(rest)) => SizeHint::with_exact(ahead + rest),
+            (_, None) => SizeHint::default(),
+        }
     }
 }

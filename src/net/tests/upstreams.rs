@@ -1,23 +1,20 @@
 //! The client and its links: what is tried again, what is given up, and whose fault it is.
 
 use super::*;
-use crate::net::body::Limited;
 use crate::net::client::SendError;
 use crate::net::dial::DialError;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use tokio::net::TcpListener;
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+pub(super) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-async fn listen() -> (TcpListener, Upstream) {
+pub(super) async fn listen() -> (TcpListener, Upstream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, Upstream::at(format!("http://127.0.0.1:{port}")))
 }
 
 /// Reads until the end of a head.
-async fn head(link: &mut TcpStream) -> Vec<u8> {
+pub(super) async fn head(link: &mut TcpStream) -> Vec<u8> {
     let mut seen = Vec::new();
     while !seen.ends_with(b"\r\n\r\n") {
         assert!(link.read_buf(&mut seen).await.unwrap() > 0, "cut off");
@@ -103,102 +100,6 @@ fn an_upstream_that_never_answers_is_given_up() {
         let (mut link, _) = listener.accept().await.unwrap();
         link.read_to_end(&mut Vec::new()).await.unwrap();
         until("the link is closed", || links.open() == 0).await;
-    });
-}
-
-#[test]
-fn the_time_a_body_takes_is_not_time_without_an_answer() {
-    on_a_core(async {
-        let (listener, mut upstream) = listen().await;
-        upstream.first_byte_timeout = Duration::from_millis(100);
-        spawn_local(async move {
-            let (mut link, _) = listener.accept().await.unwrap();
-            let mut seen = Vec::new();
-            while !seen.ends_with(b"0\r\n\r\n") {
-                link.read_buf(&mut seen).await.unwrap();
-            }
-            link.write_all(ANSWER).await.unwrap();
-        });
-        let (client, _) = upstream.client();
-        let answer = client
-            .send(Request::post("/").body(Slow::new(4)).unwrap())
-            .await;
-        assert_eq!(text(answer.unwrap()).await, "ok");
-    });
-}
-
-/// A body of `left` frames, 50 ms apart.
-struct Slow {
-    left: usize,
-    pause: Pin<Box<tokio::time::Sleep>>,
-}
-
-impl Slow {
-    const PAUSE: Duration = Duration::from_millis(50);
-
-    fn new(left: usize) -> Self {
-        Self {
-            left,
-            pause: Box::pin(tokio::time::sleep(Self::PAUSE)),
-        }
-    }
-}
-
-impl http_body::Body for Slow {
-    type Data = Bytes;
-    type Error = std::io::Error;
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<std::io::Result<http_body::Frame<Bytes>>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        std::task::ready!(self.pause.as_mut().poll(cx));
-        self.left -= 1;
-        self.pause
-            .as_mut()
-            .reset(tokio::time::Instant::now() + Self::PAUSE);
-        Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"x")))))
-    }
-}
-
-#[test]
-fn a_fault_of_the_request_body_is_told_from_one_of_the_upstream() {
-    on_a_core(async {
-        let certificate = Certificate::new();
-        let door = open(Some(certificate.files()), ServerLimits::default(), echo);
-        for prefer_h2 in [false, true] {
-            let upstream = Upstream {
-                prefer_h2,
-                ..Upstream::secure(door.port, &certificate)
-            };
-            let (client, _) = upstream.client();
-            let body = Limited::new(Slow::new(3), 2);
-            let error = client.send(Request::post("/").body(body).unwrap()).await;
-            let SendError::RequestBody(cause) = error.unwrap_err() else {
-                panic!("not the upstream's fault")
-            };
-            assert!(cause.is::<crate::net::body::TooLarge>(), "{cause:?}");
-        }
-    });
-}
-
-#[test]
-fn a_link_answered_before_its_request_ended_is_not_used_again() {
-    on_a_core(async {
-        let (listener, upstream) = listen().await;
-        spawn_local(async move {
-            let (mut link, _) = listener.accept().await.unwrap();
-            head(&mut link).await;
-            link.write_all(ANSWER).await.unwrap();
-            link.read_to_end(&mut Vec::new()).await.unwrap();
-        });
-        let (client, links) = upstream.client();
-        let request = Request::post("/").body(Slow::new(1000)).unwrap();
-        let answer = client.send(request).await.unwrap();
-        assert_eq!(text(answer).await, "ok");
-        assert_eq!(links.idle(), 0);
     });
 }
 

@@ -26,8 +26,9 @@ pub fn key_digest(key: &[u8]) -> KeyDigest {
     bytes
 }
 
-/// The one caller whom all credentials name. Every peer of a unix socket has a user id: one that names nobody is no credential.
-/// A certificate is one where callers are known by theirs; elsewhere it only opens the door, but its bearer is not `anonymous`.
+/// The one caller whom all credentials name. Every peer of a unix socket has a user id, so one that names nobody is no
+/// credential. A certificate is a credential where callers are known by theirs; elsewhere it only opens the door, but its
+/// bearer is not `anonymous`.
 pub(super) fn caller<'c>(
     callers: &'c Callers,
     headers: &HeaderMap,

@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-/// `dns:…` (in lower case), `email:…`, `uri:…` and `ip:…` names of a DER-encoded certificate, in its order. None if it has none or cannot be
-/// read: a name that is not understood admits nobody.
+/// `dns:…` (in lower case), `email:…`, `uri:…` and `ip:…` names of a DER-encoded certificate, in its order. None if it has
+/// none or cannot be read: a name that is not understood admits nobody.
 pub(super) fn names(certificate: &[u8]) -> Vec<String> {
     alternative_names(certificate).unwrap_or_default()
 }

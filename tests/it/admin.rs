@@ -56,6 +56,10 @@ fn health_and_metrics_are_open_and_all_else_needs_the_token() {
     ] {
         call(&gateway.admin, "GET", open, &[], b"").expect(200);
     }
+    let verbose = call(&gateway.admin, "GET", "/readyz?verbose", &[], b"").text();
+    for check in ["configuration", "store", "keys", "not draining"] {
+        assert!(verbose.contains(&format!("[+] {check}\n")), "{verbose}");
+    }
     for closed in [
         "/v1/connections",
         "/v1/connections/acme",

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::iter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -243,13 +244,11 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn new(file: &Path, source: &str) -> Self {
+        let begun = source.match_indices('\n').map(|(newline, _)| newline + 1);
         Self {
             file: file.to_owned(),
             source: source.to_owned(),
-            lines: [0]
-                .into_iter()
-                .chain(source.match_indices('\n').map(|(newline, _)| newline + 1))
-                .collect(),
+            lines: iter::once(0).chain(begun).collect(),
             list: RefCell::default(),
             masks: RefCell::default(),
         }
@@ -333,11 +332,8 @@ mod tests {
         if masked {
             findings.mask(&place);
         }
-        findings.report(
-            &place,
-            "a.b",
-            Finding::invalid("is wrong", "write it right"),
-        );
+        let wrong = Finding::invalid("is wrong", "write it right");
+        findings.report(&place, "a.b", wrong);
         findings.finish().problems
     }
 
@@ -362,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_full_of_problems_is_shown_line_by_line() {
-        let source: String = (0..8_000).map(|n| format!("x{n} = 1\r\n")).collect();
+        let source = "x = 1\r\n".repeat(8_000);
         let findings = Findings::new(Path::new("f"), &source);
         for (begin, _) in source.match_indices('x') {
             let place = Place::Span(begin..begin + 1);
@@ -370,9 +366,7 @@ mod tests {
         }
         let began = std::time::Instant::now();
         let text = findings.finish().problems.render(false);
-        let last = text.rsplit("\n\n").next().unwrap_or_default();
-        assert!(last.contains("f:8000:1\n"), "{last}");
-        assert!(last.contains("8000 | x7999 = 1\n"), "{last}");
+        assert!(text.contains("f:8000:1\n") && text.contains("8000 | x = 1\n"));
         // A reading of the whole file for each would take longer.
         assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     }
@@ -380,12 +374,9 @@ mod tests {
     #[test]
     fn what_is_masked_is_shown_nowhere() {
         let problems = found("key = \"hünter2\"\n", 6..16, true);
-        for text in [
-            problems.render(true),
-            problems.to_string(),
-            format!("{problems:?}"),
-            serde_json::to_string(&problems).unwrap(),
-        ] {
+        let json = serde_json::to_string(&problems).unwrap();
+        let (shown, listed) = (problems.render(true), problems.to_string());
+        for text in [shown, listed, format!("{problems:?}"), json] {
             assert!(!text.contains("nter2"), "{text}");
         }
     }

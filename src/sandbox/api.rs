@@ -124,7 +124,8 @@ fn unknown(methods: &BTreeSet<&str>) -> Answer {
         let problem = "there is no such operation";
         return Answer::api_error(StatusCode::NOT_FOUND, "NOT_FOUND", problem);
     }
-    let methods = Vec::from_iter(methods.iter().copied()).join(", ");
+    let methods: Vec<&str> = methods.iter().copied().collect();
+    let methods = methods.join(", ");
     let problem = format!("here it is: {methods}");
     let mut answer = Answer::api_error(
         StatusCode::METHOD_NOT_ALLOWED,

@@ -318,11 +318,14 @@ fn trailers_pass() {
     }
     let text = String::from_utf8(text).unwrap().to_ascii_lowercase();
     assert!(text.contains("x-sum: 42"), "{text}");
-    let line = gateway.program.wait_for("the call's line", |_, line| {
+    let told = gateway.program.wait_for("the call's line", |_, line| {
         line.contains("\"bytes_out\"").then(|| line.to_owned())
     });
-    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((&line["error"], &line["bytes_out"]), (&json!(null), &json!(2)));
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["error"], &told["bytes_out"]),
+        (&json!(null), &json!(2))
+    );
 }
 
 /// Requirement 48.

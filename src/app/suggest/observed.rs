@@ -161,9 +161,9 @@ mod tests {
         let observed = read(&(log + &call("c0")));
         assert_eq!((observed.calls.len(), observed.beyond), (KINDS, 2));
 
-        let long = call(&"x".repeat(1 << 20));
+        let wide = call(&"x".repeat(1 << 20));
         let endless = io::Read::take(io::repeat(b'x'), 1 << 20);
-        let log = long.as_bytes().chain(io::BufReader::new(endless));
+        let log = wide.as_bytes().chain(io::BufReader::new(endless));
         let log = log.chain(&b"\n"[..]).chain(call("erp").leak().as_bytes());
         let observed = Observed::read(log).unwrap();
         assert_eq!((observed.lines, observed.others), (1, Some((2, 1))));

@@ -32,6 +32,7 @@ pub mod server;
 mod tests;
 pub mod threads;
 pub mod tls;
+mod unfinished;
 mod unix_socket;
 mod unwind;
 pub mod upstream_body;

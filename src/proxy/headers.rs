@@ -122,6 +122,11 @@ pub fn clean(
 }
 
 impl CleanHead {
+    /// True if the request asks for nothing to be changed (RFC 9110 section 9.2.1).
+    pub fn is_safe(&self) -> bool {
+        self.method.is_safe()
+    }
+
     /// The request as it is sent: `Authorization` is set, never appended. The value is marked sensitive where it is made.
     pub fn inject<B>(mut self, bearer: &Bearer, body: B) -> Request<B> {
         self.headers.insert(AUTHORIZATION, bearer.value().clone());

@@ -147,6 +147,13 @@ impl Certificate {
         self.server_with(&[])
     }
 
+    /// The same, which agrees to speak HTTP/2 only.
+    pub(crate) fn http2_server(&self) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.server());
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Arc::new(config)
+    }
+
     /// The same, which shows these authorities along with the certificate.
     pub(crate) fn server_with(&self, between: &[&Authority]) -> Arc<ServerConfig> {
         let mut chain = vec![self.signed.der().clone()];

@@ -67,6 +67,8 @@ enum Speaks {
 /// Why hyper is no longer to be polled.
 enum End {
     Closed,
+    /// Answer and link broke off.
+    Broken,
     Parked,
     Late,
 }
@@ -169,14 +171,18 @@ where
         let mut stop = pin!(self.stopped());
         let (mut alarm, mut stopping) = (Alarm::default(), false);
         let end = poll_fn(|cx| {
-            if Pin::new(&mut conversation).poll(cx).is_ready() {
-                return Poll::Ready(End::Closed);
+            let ended = |ended: Result<(), hyper::Error>| match ended {
+                Err(error) if error.is_user() => End::Broken,
+                _ => End::Closed,
+            };
+            if let Poll::Ready(end) = Pin::new(&mut conversation).poll(cx) {
+                return Poll::Ready(ended(end));
             }
             if !stopping && stop.as_mut().poll(cx).is_ready() {
                 stopping = true;
                 Pin::new(&mut conversation).graceful_shutdown();
-                if Pin::new(&mut conversation).poll(cx).is_ready() {
-                    return Poll::Ready(End::Closed);
+                if let Poll::Ready(end) = Pin::new(&mut conversation).poll(cx) {
+                    return Poll::Ready(ended(end));
                 }
             }
             self.http1_timer(&watch, &mut alarm, cx)
@@ -186,6 +192,12 @@ where
         let mut link = left.io.into_inner().link;
         match end {
             End::Closed => None,
+            End::Broken => {
+                if watch.ends_with_link() {
+                    link.reset_when_dropped();
+                }
+                None
+            }
             End::Parked => Some((link, left.read_buf)),
             End::Late => {
                 let refused = link.write_all(TOO_SLOW);
@@ -291,9 +303,10 @@ where
         Future = impl Future<Output = Result<Response<Answer<B>>, h2::Error>> + use<S, F, B, P>,
     > + use<S, F, B, P> {
         let (serving, peer, watch) = (Rc::clone(self), Arc::clone(peer), Rc::clone(watch));
-        service_fn(move |request| {
+        service_fn(move |request: Request<Incoming>| {
             let (serving, peer) = (Rc::clone(&serving), Arc::clone(&peer));
-            serving.answer(request, peer, watch.begin())
+            let answering = watch.begin(request.version());
+            serving.answer(request, peer, answering)
         })
     }
 

@@ -180,6 +180,7 @@ fn operators(
         snapshot,
         public_url,
         reload,
+        tasks: rooms.tasks.clone(),
     })
 }
 

@@ -16,6 +16,7 @@ mod deadline;
 pub mod dial;
 mod exclusive;
 mod frames;
+mod guest;
 mod inherited;
 pub mod link;
 pub mod links;

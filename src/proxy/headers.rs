@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, re
 use super::error::{Malformed, ProxyError};
 use super::hops;
 use crate::access::permit::Permit;
+use crate::telemetry::traces::Span;
 use crate::tokens::bearer::Bearer;
 
 /// The caller's id for its request, or ours.
@@ -125,6 +126,11 @@ impl CleanHead {
     /// True if the request asks for nothing to be changed (RFC 9110 section 9.2.1).
     pub fn is_safe(&self) -> bool {
         self.method.is_safe()
+    }
+
+    /// Names the request's span to Pleo as the one above.
+    pub fn continue_trace(&mut self, span: &Span) {
+        span.hand_on(&mut self.headers);
     }
 
     /// The request as it is sent: `Authorization` is set, never appended. The value is marked sensitive where it is made.

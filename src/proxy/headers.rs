@@ -76,7 +76,7 @@ pub fn check(head: &request::Parts) -> Result<(), ProxyError> {
     Ok(())
 }
 
-fn is_number(value: &HeaderValue) -> bool {
+pub(super) fn is_number(value: &HeaderValue) -> bool {
     !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
 }
 

@@ -129,6 +129,7 @@ fn answers_that_are_not_well_formed_are_502() {
         "content-length: 4\r\ntransfer-encoding: chunked",
         "transfer-encoding: chunked\r\ncontent-length: 4",
         "content-length: 4\r\ncontent-length: 5",
+        "content-length: 5, 5",
         "content-length: +5",
         "content-length: x",
         "content-length:",

@@ -4,11 +4,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
+use super::http2::FINE;
 use super::{ANY, request};
 use crate::harness::authority::Authority;
 use crate::harness::client::{Answer, answer};
 use crate::harness::frames::{
-    DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, RST_STREAM, fields, frame,
+    DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, RST_STREAM, WHOLE, fields, frame,
 };
 use crate::harness::gateway::{Gateway, Setup};
 use crate::harness::link::Link;
@@ -80,6 +81,14 @@ fn a_reset_is_never_the_end_of_an_answer() {
             !is_whole,
             "{reason}: a part was taken for the whole: {answer:?}"
         );
+        let mut link = Frames::to(gateway.base(), b"");
+        link.send(frame(HEADERS, WHOLE, 1, fields(&FINE))).unwrap();
+        let next = |link: &mut Frames| link.next_of(&[HEADERS, DATA, RST_STREAM]).unwrap();
+        let mut last = next(&mut link);
+        while last.kind != RST_STREAM {
+            assert_eq!(last.flags & END_STREAM, 0, "{reason}: {last:?}");
+            last = next(&mut link);
+        }
     }
     let gateway = before(|pleo, _| {
         while let Some(head) = head(pleo) {

@@ -154,7 +154,7 @@ fn loaded(gateway: &Gateway) -> String {
 #[test]
 fn a_store_that_hangs_keeps_nobody_at_the_desk() {
     let mut setup = Setup::at(&Upstream::fine().origin());
-    setup.limits = "request_timeout = \"1s\"".into();
+    setup.limits = "request_timeout = \"2s\"".into();
     let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
     let link = link(&gateway, "beta");
     let lock = database(&gateway);
@@ -180,9 +180,9 @@ fn a_wish_is_carried_out_whoever_goes_away() {
     let sandbox = Sandbox::start("15m");
     let (minted, brought) = (sandbox.mint(), sandbox.mint());
     let mut setup = Setup::with(&sandbox);
-    setup.limits = "request_timeout = \"1s\"".into();
+    setup.limits = "request_timeout = \"2s\"".into();
     let gateway = setup.start_connected(&[("acme", &minted)]);
-    sandbox.fault(&json!({"endpoint": "introspect", "count": 1, "kind": "delay", "delay": "3s"}));
+    sandbox.fault(&json!({"endpoint": "introspect", "count": 1, "kind": "delay", "delay": "5s"}));
     let target = "/v1/connections/beta/import?verify&allow_shared_company";
     let body = brought.pair.to_string();
     ask(&gateway, "POST", target, &[], body.as_bytes()).expect(503);

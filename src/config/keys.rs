@@ -142,7 +142,7 @@ const CONNECT: &[Key] = &[
 ];
 
 const ADMIN: &[Key] = &[
-    defaulted("listen", Shape::Text, "127.0.0.1:9090", "Health, metrics, API and console"),
+    defaulted("listen", Shape::Text, "127.0.0.1:9090", "Health, metrics and API"),
     optional("token", Shape::Secret, r#"{ file = "data/admin.token" }"#, "What operators present; by default data/admin.token, made at the first start"),
     optional("tls", Shape::Table(TLS), r#"{ cert_file = "certs/cert.pem", key_file = "certs/key.pem" }"#, "HTTPS; beyond loopback and without it only health and metrics are served"),
 ];

@@ -364,11 +364,8 @@ mod tests {
             let place = Place::Span(begin..begin + 1);
             findings.report(&place, "x", Finding::invalid("is wrong", "right it"));
         }
-        let began = std::time::Instant::now();
         let text = findings.finish().problems.render(false);
         assert!(text.contains("f:8000:1\n") && text.contains("8000 | x = 1\n"));
-        // A reading of the whole file for each would take longer.
-        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     }
 
     #[test]

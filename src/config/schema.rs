@@ -44,7 +44,7 @@ fn shape(shape_of: Shape) -> Value {
         Shape::Text => json!({ "type": "string" }),
         Shape::Word(words) => json!({ "type": "string", "enum": words }),
         Shape::Duration { zero: true } => {
-            json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" })
+            json!({ "type": "string", "pattern": "^(0|[0-9]+(ms|s|m|h|d))$" })
         }
         Shape::Duration { zero: false } => {
             json!({ "type": "string", "pattern": "^0*[1-9][0-9]*(ms|s|m|h|d)$" })

@@ -22,8 +22,11 @@ pub(super) const RATE: Remedy =
 pub(super) const ADDRESS: Remedy =
     "write host:port, [v6]:port, unix:/path or fd:NAME, such as \"127.0.0.1:8080\"";
 
-/// `"90s"`: one number, one unit. The error says how to write it.
+/// `"90s"`: one number, one unit, which only a zero does without. The error says how to write it.
 pub fn duration(text: &str) -> Result<Duration, Remedy> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
     let (count, unit) = number_and_unit(text).ok_or(DURATION)?;
     let millis = match unit {
         "ms" => 1,
@@ -173,6 +176,7 @@ mod tests {
     #[test]
     fn durations_have_one_number_and_one_unit() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("20d"), Ok(Duration::from_hours(480)));
         for bad in ["", "s", "90", "1h30m", "-1s", "1.5s", "3 m", "3min"] {

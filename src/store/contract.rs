@@ -30,6 +30,7 @@ pub(super) async fn run(open: impl AsyncFn(&str) -> Store) {
     the_ledger_tells_tokens_apart(&open).await;
     a_link_is_spent_once(&open).await;
     a_visit_is_taken_once(&open).await;
+    of_a_links_visits_the_last_ones_are_kept(&open).await;
     a_closed_store_is_not_available(&open).await;
 }
 
@@ -336,6 +337,27 @@ async fn a_visit_is_taken_once(open: &impl AsyncFn(&str) -> Store) {
     .await
     .unwrap();
     assert_eq!(one.take_visit(&[4; 32]).await.unwrap(), None);
+}
+
+async fn of_a_links_visits_the_last_ones_are_kept(open: &impl AsyncFn(&str) -> Store) {
+    let store = open("p").await;
+    let now = store.now().await.unwrap();
+    let visit = |link: u8, place: u8| Visit {
+        link: [link; 32],
+        tenant: tenant("visiting"),
+        verifier: Secret::new("verifier-canary"),
+        cookie: [2; 32],
+        expires_at: now + Duration::from_secs(600 + u64::from(place)),
+    };
+    store.put_visit([200; 32], visit(1, 0)).await.unwrap();
+    for place in 0..40 {
+        store.put_visit([place; 32], visit(2, place)).await.unwrap();
+    }
+    for place in 0..40 {
+        let taken = store.take_visit(&[place; 32]).await.unwrap();
+        assert_eq!(taken.is_some(), place >= 8, "{place}");
+    }
+    assert!(store.take_visit(&[200; 32]).await.unwrap().is_some());
 }
 
 async fn a_closed_store_is_not_available(open: &impl AsyncFn(&str) -> Store) {

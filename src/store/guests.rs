@@ -15,6 +15,9 @@ use crate::model::scope::ScopeSet;
 /// How long a link is remembered after its end, to be told apart from one that never was.
 pub(super) const REMEMBERED: Duration = Duration::from_hours(24);
 
+/// So many visits of one link are kept. Whoever holds it may press its button as often as they like: the oldest give way.
+pub(super) const VISITS_OF_A_LINK: u32 = 32;
+
 /// A link, by its digest.
 #[derive(Serialize, Deserialize)]
 pub(super) struct LinkRecord {

@@ -59,6 +59,7 @@ fn values() -> Vec<Value> {
         json!(""),
         json!("x"),
         json!("90s"),
+        json!("0"),
         json!("0s"),
         json!("1h30m"),
         json!("64KiB"),

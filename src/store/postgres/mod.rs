@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::news::News;
 use self::server::Server;
-use super::guests::{LinkRecord, REMEMBERED, VisitRecord};
+use super::guests::{LinkRecord, REMEMBERED, VISITS_OF_A_LINK, VisitRecord};
 use super::lines::{AuditLine, Line};
 use super::own::Unlocked;
 use super::rows::{Blob, Record, Seals, holds_alone, sealed, signed, unsealed, unsigned};
@@ -286,7 +286,10 @@ impl ConnectionStore for PostgresStore {
     }
 
     async fn put_visit(&self, state: [u8; 32], visit: Visit) -> Result<(), StoreError> {
-        let asked = json!({ "visit": VisitRecord::seal(&state, &visit, &self.seals)? });
+        let asked = json!({
+            "visit": VisitRecord::seal(&state, &visit, &self.seals)?,
+            "most": VISITS_OF_A_LINK,
+        });
         self.writing::<bool>("put_visit", asked).await.map(drop)
     }
 

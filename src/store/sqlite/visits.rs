@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::clock::Timestamp;
-use crate::store::guests::{LinkRecord, REMEMBERED, VisitRecord};
+use crate::store::guests::{LinkRecord, REMEMBERED, VISITS_OF_A_LINK, VisitRecord};
 use crate::store::rows::Seals;
 use crate::store::{ConnectLink, StoreError, Visit};
 
@@ -92,6 +92,11 @@ pub(super) fn put_visit(
             record.cookie,
             record.expires_at,
         ],
+    )?;
+    transaction.execute(
+        "delete from visits where state in (select state from visits where provider = ?1 and link = ?2 \
+         order by expires_at desc limit -1 offset ?3)",
+        params![record.provider, record.link, VISITS_OF_A_LINK],
     )?;
     Ok(())
 }

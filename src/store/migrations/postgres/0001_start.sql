@@ -267,11 +267,16 @@ begin
     return to_jsonb(found);
 end $$;
 
--- {visit}
+-- {visit, most}
 create function pleo_gateway.put_visit(change jsonb) returns jsonb language plpgsql volatile as $$
+declare
+    visit pleo_gateway.visits := jsonb_populate_record(null::pleo_gateway.visits, change->'visit');
 begin
     delete from pleo_gateway.visits where expires_at < pleo_gateway.now();
-    insert into pleo_gateway.visits select * from jsonb_populate_record(null::pleo_gateway.visits, change->'visit');
+    insert into pleo_gateway.visits values (visit.*);
+    delete from pleo_gateway.visits where state in (
+        select v.state from pleo_gateway.visits v where v.provider = visit.provider and v.link = visit.link
+            order by v.expires_at desc offset (change->>'most')::integer);
     return to_jsonb(true);
 end $$;
 

@@ -10,7 +10,8 @@ use crate::harness::program::{Output, run};
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
 use crate::harness::{BINARY, SOON};
-use crate::stand::{Dice, is_long};
+use crate::stand::dice::Dice;
+use crate::stand::is_long;
 
 fn json_of(output: &Output) -> Value {
     assert_eq!(output.code, 0, "{}", output.err);

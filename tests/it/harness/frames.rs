@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use super::SOON;
+use crate::canary;
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
@@ -99,6 +100,7 @@ impl Frames {
         let (kind, flags) = (head[3], head[4]);
         let payload = self.read.get(9..9 + length)?.to_vec();
         self.read.drain(..9 + length);
+        canary::search("a frame", &payload);
         Some(Frame {
             kind,
             flags,

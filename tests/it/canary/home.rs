@@ -1,0 +1,150 @@
+//! A test's own folder. At its end every file in it is searched, but for those that hold a secret by their nature: what is in
+//! these is looked for in all others.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tempfile::TempDir;
+
+use super::forms::{Form, forms};
+use super::found_among;
+
+/// How the name of a file ends that holds a secret by its nature: of the OAuth client, a sealing or TLS key, the operators'
+/// token, the URL of a database, pairs to import.
+const SECRET_ENDINGS: [&str; 5] = ["secret", ".key", ".token", ".url", ".jsonl"];
+
+/// What is shorter is not told from other words.
+const LEAST_SECRET: usize = 8;
+
+/// A folder. Dropped by a test that is well, it is searched; then it is removed.
+pub(crate) struct Home(TempDir);
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        allow_core_files();
+        let mut folder = tempfile::Builder::new();
+        Self(folder.prefix("pleo-test-").tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Fails if a secret was left in the folder, or a core file in it or where the tests run.
+    pub(crate) fn search(&self) {
+        let files = files(self.path());
+        let (secret, others): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|file| is_secret(file));
+        let own = secret.iter().flat_map(|file| secrets_of(file)).collect();
+        let texts = others.iter().filter_map(|file| {
+            let text = content(file)?;
+            assert!(!is_core(&text), "a core file: {}", file.display());
+            Some((file.display().to_string(), text))
+        });
+        if let Some(found) = found_among(own, texts) {
+            panic!("{found}");
+        }
+        let left = left_in_the_repository();
+        assert!(left.is_empty(), "core files: {left:?}");
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.search();
+        }
+    }
+}
+
+/// As many bytes as the machine allows, so that who would leave a core file does.
+fn allow_core_files() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let allowed = getrlimit(Resource::Core);
+        let most = Rlimit {
+            current: allowed.maximum,
+            ..allowed
+        };
+        setrlimit(Resource::Core, most).unwrap();
+    });
+}
+
+/// An ELF file that says it is the core of a process.
+fn is_core(text: &[u8]) -> bool {
+    const CORE: [u8; 2] = [4, 0];
+    text.starts_with(b"\x7fELF") && text.get(16..18) == Some(&CORE)
+}
+
+/// Where programs dump that run in the tests' own folder, and the kernel is not told otherwise.
+fn left_in_the_repository() -> Vec<PathBuf> {
+    let names = fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap().flatten();
+    let is_core = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name == "core" || name.starts_with("core.")
+    };
+    names.map(|name| name.path()).filter(is_core).collect()
+}
+
+fn is_secret(file: &Path) -> bool {
+    let name = file.to_string_lossy();
+    SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Every file in the folder; no sockets, and nothing that is gone meanwhile.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        let kind = entry.file_type();
+        match kind {
+            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
+            Ok(kind) if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What is in a file; none if a process that still runs has removed it.
+fn content(file: &Path) -> Option<Vec<u8>> {
+    match fs::read(file) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+            Some(fs::read(file).unwrap())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        read => Some(read.unwrap()),
+    }
+}
+
+/// What makes a secret file one. Pairs, and passwords in the URLs of databases, have a known stem.
+fn secrets_of(file: &Path) -> Vec<Form> {
+    let text = content(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    let words = match () {
+        () if name.ends_with(".jsonl") || name.ends_with(".url") => Vec::new(),
+        // the first line is how every key begins
+        () if text.starts_with("-----BEGIN") => text.lines().skip(2).take(1).collect(),
+        () => text
+            .split_whitespace()
+            .map(|word| word.rsplit(':').next().unwrap_or(word))
+            .collect(),
+    };
+    let words = words.into_iter().filter(|word| word.len() >= LEAST_SECRET);
+    let both = |word: &str| {
+        let raw = URL_SAFE_NO_PAD.decode(word).unwrap_or_default();
+        [word.as_bytes().to_vec(), raw]
+    };
+    let secrets = words
+        .flat_map(both)
+        .filter(|secret| secret.len() >= LEAST_SECRET);
+    secrets.flat_map(|secret| forms(&name, &secret)).collect()
+}

@@ -1,6 +1,5 @@
 //! A 401 of Pleo is judged by the generation of the token it was sent with (design.md R7).
 
-
 use bytes::Bytes;
 use http::Method;
 use serde_json::json;

@@ -2,8 +2,8 @@
 //! nothing.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::fs::{self, File};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ impl Balancer {
         let child = Command::new("/usr/sbin/haproxy")
             .args(["-db", "-f"])
             .arg(&file)
-            .stdout(Stdio::null())
+            .stdout(File::create(folder.path().join("haproxy.stdout")).unwrap())
             .spawn()
             .unwrap();
         let url = |port| format!("http://127.0.0.1:{port}");

@@ -119,7 +119,7 @@ fn a_test_that_leaves_a_secret_in_its_folder_fails() {
         assert!(said.contains("gateway.stderr"), "{said}");
     }
     let core = [b"\x7fELF".as_slice(), &[0; 12], &[4, 0], &[0; 100]].concat();
-    assert!(left(&[("core.1", &core)]).contains("a core file"));
+    assert!(left(&[("core.1", &core)]).contains("core files"));
 }
 
 #[test]
@@ -154,8 +154,6 @@ async fn no_secret_is_written_anywhere_whatever_happens() {
     use_api_key(&stand, &serving).await;
     ask_commands(&stand, &pair);
     assert_eq!(serving.operate(Method::GET, "/metrics").await.status, 200);
-    let list = serving.operate(Method::GET, "/v1/connections").await;
-    assert_eq!(list.json().as_array().unwrap().len(), 3);
     assert!(serving.stop().await.success());
     assert!(says_debug(&stand.home().join("gateway.stderr")));
     assert!(stand.home().join("data/gateway.db").exists());

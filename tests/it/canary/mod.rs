@@ -1,11 +1,13 @@
 //! Secrets that tests plant, and what the programs of a test may not say: whatever a test is about, all that is said, answered
 //! and left behind is searched. What is searched where: folders by `home`, the words of programs and answers by the harness
-//! and the stand. The forms that are looked for are in `forms`.
+//! and the stand. The forms that are looked for are in `forms`; events of this very process are `heard`.
 
 mod forms;
+mod heard;
 mod home;
 
 use std::cell::RefCell;
+use std::sync::LazyLock;
 
 use pleo_gateway::sandbox::{CLIENT_SECRET, INTEGRATED_KEY, STANDALONE_KEY};
 
@@ -29,6 +31,8 @@ const STEMS: [(&str, &str); 7] = [
 const TOLD_AFTER: [&str; 4] = ["pgw_", "/connect/", "state=", "pleo-connect="];
 /// What is made up is at least so long.
 const LEAST_MADE_UP: usize = 40;
+/// Nothing longer tells what was made up.
+const LONGEST_TELLING: usize = 64 * 1024;
 
 /// What this test looks for: the stems, and what it was told.
 struct Sought {
@@ -41,12 +45,19 @@ thread_local! {
     static SOUGHT: RefCell<Sought> = RefCell::new(Sought::new());
 }
 
+/// For those who have nothing to do with one test.
+static STEMS_NET: LazyLock<Net> = LazyLock::new(|| Net::of(stems()));
+
+fn stems() -> Vec<Form> {
+    let stems = STEMS.iter();
+    stems
+        .flat_map(|(name, stem)| forms(name, stem.as_bytes()))
+        .collect()
+}
+
 impl Sought {
     fn new() -> Self {
-        let stems = STEMS.iter();
-        let forms: Vec<_> = stems
-            .flat_map(|(name, stem)| forms(name, stem.as_bytes()))
-            .collect();
+        let forms = stems();
         Self {
             told: Vec::new(),
             net: Net::of(forms.clone()),
@@ -76,11 +87,41 @@ pub(crate) fn search(place: &str, text: impl AsRef<[u8]>) {
     if let Some(found) = found {
         panic!("{found}");
     }
-    for after in TOLD_AFTER {
-        for made_up in made_up_after(after, &String::from_utf8_lossy(text)) {
-            tell(after, made_up);
+    if text.len() <= LONGEST_TELLING {
+        tell_all_in(text);
+    }
+}
+
+fn tell_all_in(text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    for mark in TOLD_AFTER {
+        for made_up in made_up_after(mark, &text) {
+            tell(mark, made_up);
         }
     }
+}
+
+/// The same for a whole answer. A cookie that the browser has already may be set once more.
+#[track_caller]
+pub(crate) fn search_answer<'a>(
+    fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    body: &[u8],
+) {
+    let (mut cookies, mut others) = (Vec::new(), Vec::new());
+    for (name, value) in fields {
+        let kept = if name.eq_ignore_ascii_case("set-cookie") {
+            &mut cookies
+        } else {
+            &mut others
+        };
+        kept.extend_from_slice(&[name.as_bytes(), b": ", value, b"\n"].concat());
+    }
+    if let Some(found) = found_in(&STEMS_NET, "a cookie", &cookies) {
+        panic!("{found}");
+    }
+    tell_all_in(&cookies);
+    search("the head of an answer", others);
+    search("the body of an answer", body);
 }
 
 /// Fails if nobody would find this credential where it should not be.
@@ -88,7 +129,7 @@ pub(crate) fn search(place: &str, text: impl AsRef<[u8]>) {
 pub(crate) fn assert_known(credential: &[u8]) {
     let is_known = SOUGHT.with_borrow(|sought| sought.net.first_in(credential).is_some());
     let text = String::from_utf8_lossy(credential);
-    let is_made_up = credential.len() >= LEAST_MADE_UP;
+    let is_made_up = credential.is_empty() || credential.len() >= LEAST_MADE_UP;
     assert!(
         is_known || is_made_up,
         "`{text}` is a secret of no known stem: let it end with `-canary`"

@@ -154,8 +154,9 @@ pub(crate) fn curled(arguments: &[&str]) -> String {
 /// The whole answer, in which no secret stands; an error if it is cut off.
 pub(crate) fn answer(link: &mut Link, method: &str) -> io::Result<Answer> {
     let answer = whole_answer(link, method)?;
-    canary::search("the head of an answer", &answer.head.raw);
-    canary::search("the body of an answer", &answer.body);
+    let fields = answer.head.fields.iter();
+    let fields = fields.map(|(name, value)| (name.as_str(), value.as_bytes()));
+    canary::search_answer(fields, &answer.body);
     Ok(answer)
 }
 

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -78,24 +79,12 @@ pub(crate) enum Store<'a> {
     At(&'a str),
 }
 
-impl Store<'_> {
-    /// The URL, for all but `SQLite`.
-    fn url(self) -> Option<String> {
-        match self {
-            Self::Sqlite => None,
-            Self::Postgres => Some(tokio::task::block_in_place(|| {
-                let cluster = Cluster::shared();
-                cluster.url(&cluster.database())
-            })),
-            Self::At(url) => Some(url.to_owned()),
-        }
-    }
-}
-
 /// A sandbox and a folder.
 pub(crate) struct Stand {
     pub(crate) pleo: sandbox::Running,
     home: Arc<Home>,
+    /// The database that was made for it.
+    database: Option<String>,
     /// The commands so far.
     commands: AtomicUsize,
     tasks: Tasks,
@@ -130,15 +119,26 @@ impl Stand {
             ..Options::default()
         };
         let pleo = sandbox::start(options, &tasks).await.unwrap();
+        let (database, url) = match plan.store {
+            Store::Sqlite => (None, None),
+            Store::At(url) => (None, Some(url.to_owned())),
+            Store::Postgres => tokio::task::block_in_place(|| {
+                let cluster = Cluster::shared();
+                let database = cluster.database();
+                let url = cluster.url(&database);
+                (Some(database), Some(url))
+            }),
+        };
         let stand = Self {
             pleo,
             home: Arc::new(Home::new()),
+            database,
             commands: AtomicUsize::new(0),
             tasks,
         };
         stand.write_private("client.secret", CLIENT_SECRET);
         fs::write(stand.config(), stand.configuration(&plan)).unwrap();
-        if let Some(url) = plan.store.url() {
+        if let Some(url) = url {
             stand.write_private("database.url", &url);
             // With a server it is never made by itself.
             stand.run(&["keys", "new"], "").fine();
@@ -307,6 +307,9 @@ impl Stand {
 impl Drop for Stand {
     fn drop(&mut self) {
         self.tasks.stop();
+        if let Some(database) = self.database.take().filter(|_| !thread::panicking()) {
+            canary::search(&database, Cluster::shared().dump(&database));
+        }
     }
 }
 

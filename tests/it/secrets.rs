@@ -4,6 +4,7 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -19,9 +20,12 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use crate::canary::{self, Home};
+use crate::harness::client::call;
+use crate::harness::program::{Program, run};
+use crate::harness::upstream::Upstream;
 use crate::stand::caller::{Answer, Link};
 use crate::stand::serving::Serving;
-use crate::stand::{CLIENT_SECRET, KEY, Plan, READ, Stand, bundle, hex};
+use crate::stand::{CLIENT_SECRET, KEY, Plan, READ, SOON, Stand, bundle, hex};
 
 const WRONG_API_KEY: &str = "pls_wrong-canary-of-nobody";
 const WRONG_KEY: &str = "pgw_wrong-canary-of-somebody-else";
@@ -120,6 +124,35 @@ fn a_test_that_leaves_a_secret_in_its_folder_fails() {
     }
     let core = [b"\x7fELF".as_slice(), &[0; 12], &[4, 0], &[0; 100]].concat();
     assert!(left(&[("core.1", &core)]).contains("core files"));
+}
+
+#[test]
+fn a_program_or_an_answer_that_says_a_secret_fails_the_test() {
+    let said = found(|| {
+        run(Command::new("echo").arg(KEY), "", SOON);
+    });
+    assert!(said.contains("what a command said"), "{said}");
+    let said = found(|| {
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            &format!("echo fine; echo {} >&2", hex(KEY.as_bytes())),
+        ]);
+        Program::start(&mut shell).ended();
+    });
+    assert!(said.contains("what a process said"), "{said}");
+    for (head, body) in [("x-token: sandbox_refresh_1", "xx"), ("x-y: z", KEY)] {
+        let length = body.len();
+        let answer = format!("HTTP/1.1 200 OK\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+        let upstream = Upstream::answering(answer);
+        let said = found(|| {
+            call(&upstream.origin(), "GET", "/", &[], b"");
+        });
+        assert!(said.contains("of an answer"), "{said}");
+    }
+    // and nobody plants what would not be found
+    let said = found(|| canary::assert_known(b"a-word-like-any-other"));
+    assert!(said.contains("no known stem"), "{said}");
 }
 
 #[test]

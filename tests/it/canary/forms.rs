@@ -86,8 +86,8 @@ impl Net {
                 let step = &mut steps[slot(&form.letters[end - BLOCK..end])];
                 *step = (*step).min(u8::try_from(least - end).unwrap());
             }
-            let last = slot(&form.letters[least - BLOCK..least]);
-            ends.entry(last).or_default().push(place);
+            let of_window = slot(&form.letters[least - BLOCK..least]);
+            ends.entry(of_window).or_default().push(place);
         }
         Self {
             forms,

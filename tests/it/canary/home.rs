@@ -16,8 +16,10 @@ use super::forms::{Form, forms};
 use super::{found_among, heard};
 
 /// How the name of a file ends that holds a secret by its nature: of the OAuth client, a sealing or TLS key, the operators'
-/// token, the URL of a database, pairs to import.
-const SECRET_ENDINGS: [&str; 5] = ["secret", ".key", ".token", ".url", ".jsonl"];
+/// token.
+const SECRET_ENDINGS: [&str; 3] = ["secret", ".key", ".token"];
+/// The same, where the secrets have a known stem: the URL of a database, pairs to import, a configuration against the rules.
+const PLANTED_ENDINGS: [&str; 3] = [".url", ".jsonl", "-with-a-secret.toml"];
 
 /// What is shorter is not told from other words.
 const LEAST_SECRET: usize = 8;
@@ -42,7 +44,7 @@ impl Home {
         let files = files(self.path());
         let (secret, others): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| is_secret(file));
-        let own = secret.iter().flat_map(|file| secrets_of(file)).collect();
+        let own: Vec<_> = secret.iter().flat_map(|file| secrets_of(file)).collect();
         let texts = others.iter().filter_map(|file| {
             let text = content(file)?;
             Some((file.display().to_string(), text))
@@ -50,7 +52,7 @@ impl Home {
         let cores = others.iter().filter(|file| is_core(file)).cloned();
         let cores: Vec<_> = cores.chain(left_in_the_repository()).collect();
         let core = (!cores.is_empty()).then(|| format!("core files: {cores:?}"));
-        core.or_else(|| found_among(own, texts))
+        core.or_else(|| found_among(&own, texts))
             .or_else(heard::first)
     }
 }
@@ -100,9 +102,13 @@ fn left_in_the_repository() -> Vec<PathBuf> {
     names.map(|name| name.path()).filter(is_core).collect()
 }
 
-fn is_secret(file: &Path) -> bool {
+fn ends_with(file: &Path, endings: &[&str]) -> bool {
     let name = file.to_string_lossy();
-    SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending))
+    endings.iter().any(|ending| name.ends_with(ending))
+}
+
+fn is_secret(file: &Path) -> bool {
+    ends_with(file, &SECRET_ENDINGS) || ends_with(file, &PLANTED_ENDINGS)
 }
 
 /// Every file in the folder; no sockets, and nothing that is gone meanwhile.
@@ -132,13 +138,13 @@ fn content(file: &Path) -> Option<Vec<u8>> {
     }
 }
 
-/// What makes a secret file one. Pairs, and passwords in the URLs of databases, have a known stem.
+/// What makes a secret file one.
 fn secrets_of(file: &Path) -> Vec<Form> {
     let text = content(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let name = file.file_name().unwrap().to_string_lossy().into_owned();
     let words = match () {
-        () if name.ends_with(".jsonl") || name.ends_with(".url") => Vec::new(),
+        () if ends_with(file, &PLANTED_ENDINGS) => Vec::new(),
         // the first line is how every key begins
         () if text.starts_with("-----BEGIN") => text.lines().skip(2).take(1).collect(),
         () => text

@@ -137,11 +137,8 @@ pub(crate) fn assert_known(credential: &[u8]) {
 }
 
 /// The first of the secrets, these included, in one of the texts.
-fn found_among(
-    own: Vec<Form>,
-    mut texts: impl Iterator<Item = (String, Vec<u8>)>,
-) -> Option<String> {
-    let all = SOUGHT.with_borrow(|sought| [&sought.forms[..], &own].concat());
+fn found_among(own: &[Form], mut texts: impl Iterator<Item = (String, Vec<u8>)>) -> Option<String> {
+    let all = SOUGHT.with_borrow(|sought| [&sought.forms[..], own].concat());
     let net = Net::of(all);
     texts.find_map(|(place, text)| found_in(&net, &place, &text))
 }

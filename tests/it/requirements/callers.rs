@@ -182,7 +182,7 @@ fn links_that_are_shared_mix_up_nothing() {
     // Says over which link it came (one thread serves each), with whose token, and for what; and tries to set a cookie.
     let upstream = Upstream::start(|exchange| {
         exchange.body();
-        let bearer = exchange.head.field("authorization").unwrap_or_default();
+        let bearer = exchange.head.field("authorization").unwrap_or("-canary");
         let bearer = bearer.trim_end_matches("-canary");
         let cookie = exchange.head.field("cookie").unwrap_or_default();
         let told = format!(
@@ -281,13 +281,10 @@ fn keys_are_rotated_and_come_in_the_head_only() {
     assert_eq!(status(&new), 401);
     // A key in the place of its digest is refused, and not shown.
     let wrong = gateway.setup.text().replace(&both, &keys("\"new-canary\""));
-    let file = gateway.setup.folder().join("wrong.toml.secret");
+    let file = gateway.setup.folder().join("wrong-with-a-secret.toml");
     std::fs::write(&file, wrong).unwrap();
-    let refused = run(
-        Command::new(BINARY).args(["check", "-c"]).arg(file),
-        "",
-        SOON,
-    );
+    let mut check = Command::new(BINARY);
+    let refused = run(check.args(["check", "-c"]).arg(file), "", SOON);
     assert_eq!(refused.code, 78);
     assert!(
         !format!("{}{}", refused.out, refused.err).contains("canary"),

@@ -66,7 +66,8 @@ fn nothing_a_caller_may_not_say_arrives() {
             }
         }
     }
-    let twice = "cookie: canary\r\nCookie: canary\r\nx-api-key: canary\r\nX-API-KEY: canary\r\n";
+    let twice =
+        "cookie: a-canary\r\nCookie: b-canary\r\nx-api-key: a-canary\r\nX-API-KEY: b-canary\r\n";
     let outcome = scene.check(&request("GET /any/g", twice, ""), Served(""));
     assert_eq!(outcome.head().field("cookie"), None);
     assert_eq!(outcome.head().field("x-api-key"), None);

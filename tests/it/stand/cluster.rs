@@ -73,14 +73,6 @@ impl Cluster {
         self.order(&format!("sql {database} {statement}"))
     }
 
-    /// All that is in a database's tables, bytes in hexadecimal.
-    pub(crate) fn dump(&self, database: &str) -> String {
-        let statement = "set xmlbinary = hex; select schema_to_xml('public', true, false, '')";
-        let said = self.sql(database, statement);
-        assert!(!said.contains("ERROR"), "{said}");
-        said
-    }
-
     pub(crate) fn url(&self, database: &str) -> String {
         format!("{}/{database}", self.direct)
     }

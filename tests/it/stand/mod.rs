@@ -308,7 +308,10 @@ impl Drop for Stand {
     fn drop(&mut self) {
         self.tasks.stop();
         if let Some(database) = self.database.take().filter(|_| !thread::panicking()) {
-            canary::search(&database, Cluster::shared().dump(&database));
+            let all = "set xmlbinary = hex; select schema_to_xml('public', true, false, '')";
+            let said = Cluster::shared().sql(&database, all);
+            assert!(said.contains("</public>"), "{said}");
+            canary::search(&database, said);
         }
     }
 }

@@ -111,22 +111,13 @@ fn check(reply: &Response<Outgoing>, about: About<'_>) {
     );
     let hides_tenant = code == "tenant-forbidden";
     let hides_route = hides_tenant || code == "route-denied";
-    assert_eq!(
-        problem.get("tenant"),
-        about
-            .tenant
-            .filter(|_| !hides_tenant)
-            .map(Value::from)
-            .as_ref()
-    );
-    assert_eq!(
-        problem.get("route"),
-        about
-            .route
-            .filter(|_| !hides_route)
-            .map(Value::from)
-            .as_ref()
-    );
+    for (member, value, is_hidden) in [
+        ("tenant", about.tenant, hides_tenant),
+        ("route", about.route, hides_route),
+    ] {
+        let expected = value.filter(|_| !is_hidden).map(Value::from);
+        assert_eq!(problem.get(member), expected.as_ref());
+    }
     let header = reply
         .headers()
         .get("retry-after")

@@ -8,8 +8,10 @@ use arc_swap::ArcSwap;
 use tokio::task::spawn_local;
 use tokio_util::sync::CancellationToken;
 
+use super::collector::{self, TracesError};
 use super::rooms::Rooms;
 use crate::clock::SharedClock;
+use crate::config::TelemetrySettings;
 use crate::edge::{Edge, Parts};
 use crate::model::snapshot::Snapshot;
 use crate::net::client::{Client, ClientOptions};
@@ -23,6 +25,7 @@ use crate::proxy::Proxy;
 use crate::proxy::allowance::Allowance;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{Exporter, Tracer};
 use crate::tokens::Tokens;
 
 /// What every thread is given.
@@ -33,6 +36,7 @@ pub(super) struct Callers {
     pub(super) metrics: Metrics,
     pub(super) clock: SharedClock,
     pub(super) log: Mutex<AccessLog>,
+    pub(super) tracer: Option<Tracer>,
     pub(super) dialer: Arc<Dialer>,
     pub(super) origin: Arc<Origin>,
     pub(super) upstream: ClientOptions,
@@ -61,6 +65,7 @@ impl Callers {
             metrics: rooms.metrics.clone(),
             clock: rooms.clock.clone(),
             log: Mutex::new(log),
+            tracer: None,
             dialer: rooms.dialer.clone(),
             origin: Arc::new(Origin::from_url(&rooms.pleo.options().endpoints.api)?),
             upstream,
@@ -69,6 +74,15 @@ impl Callers {
             snapshot,
             stop,
         })
+    }
+
+    /// With traces, if a collector is named; and what sends them.
+    pub(super) fn traced(
+        self,
+        settings: &TelemetrySettings,
+    ) -> Result<(Self, Option<Exporter>), TracesError> {
+        let (tracer, exporter) = collector::start(settings, &self.origin)?.unzip();
+        Ok((Self { tracer, ..self }, exporter))
     }
 
     /// The limit on links to Pleo, with what metrics want to know of it.
@@ -139,6 +153,7 @@ impl Callers {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             log,
+            tracer: self.tracer.clone(),
         })
     }
 }

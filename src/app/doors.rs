@@ -8,8 +8,7 @@ use tokio::sync::Semaphore;
 use super::rooms::StartError;
 use crate::config::{Address, Environment, Settings, TlsFiles};
 use crate::model::limits::Limits;
-use crate::net::listener::Inherited;
-use crate::net::listener::{Bound, DoorAddress, DoorOptions, bind};
+use crate::net::listener::{Bound, DoorAddress, DoorOptions, Inherited, bind};
 use crate::net::peer_limit::PeerLimit;
 use crate::net::server::ServerLimits;
 use crate::net::tls::{self, ServerTls};
@@ -60,6 +59,17 @@ impl Certificates {
 }
 
 impl Opened {
+    /// Where callers, browsers and operators arrive, with the ports that were found.
+    pub(super) fn addresses(&self) -> (Vec<DoorAddress>, DoorAddress, DoorAddress) {
+        let callers = self.callers.iter().map(|door| door.address().clone());
+        let (connect, admin) = (&self.connect, &self.admin);
+        (
+            callers.collect(),
+            connect.address().clone(),
+            admin.address().clone(),
+        )
+    }
+
     pub(super) fn certificates(&self) -> Certificates {
         let desk = [&self.connect, &self.admin];
         Certificates {

@@ -4,6 +4,7 @@
 use crate::config::{
     Address, AdminSettings, ConnectSettings, CustomEndpoints, ListenSettings, LogSettings,
     PleoEnvironment, PleoSettings, ProxySettings, RefreshSettings, Settings, StoreSettings,
+    TelemetrySettings,
 };
 use crate::model::limits::Limits;
 
@@ -18,6 +19,7 @@ pub(super) struct Fixed {
     admin: AdminSettings,
     refresh: RefreshSettings,
     log: LogSettings,
+    telemetry: TelemetrySettings,
     limits: Limits,
 }
 
@@ -42,6 +44,7 @@ impl Fixed {
             admin: settings.admin.clone(),
             refresh: settings.refresh.clone(),
             log: settings.log.clone(),
+            telemetry: settings.telemetry.clone(),
             limits: of_links(&settings.snapshot.limits),
         }
     }
@@ -56,6 +59,7 @@ impl Fixed {
             refresh(&self.refresh, &new.refresh),
             limits(&self.limits, &new.limits),
             log(&self.log, &new.log),
+            telemetry(&self.telemetry, &new.telemetry),
         ];
         let owned = |names: Vec<&'static str>| names.into_iter().map(str::to_owned);
         (before.into_iter().flat_map(owned))
@@ -241,6 +245,11 @@ fn limits(old: &Limits, new: &Limits) -> Vec<&'static str> {
 
 fn log(old: &LogSettings, new: &LogSettings) -> Vec<&'static str> {
     differing!("[log]", LogSettings { format, level }, old, new)
+}
+
+/// The variables beside it are the process's own, and stay with it.
+fn telemetry(old: &TelemetrySettings, new: &TelemetrySettings) -> Vec<&'static str> {
+    named([("[telemetry] otlp_endpoint", old.traces != new.traces)])
 }
 
 fn bindings(listens: &[ListenSettings]) -> Vec<Binding> {

@@ -1,6 +1,7 @@
 //! Floor 8: builds every room once, in floor order, and takes them down again.
 
 mod callers;
+pub mod collector;
 mod descriptors;
 mod desk;
 mod doors;
@@ -26,9 +27,10 @@ use crate::connect::{self, Connect};
 use crate::drain::Tasks;
 use crate::model::snapshot::Snapshot;
 use crate::net::links::Links;
-use crate::net::listener::{Bound, DoorAddress};
+use crate::net::listener::DoorAddress;
 use crate::net::threads::Cores;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Exporter;
 use crate::telemetry::{access_log, logs};
 use crate::tokens::Tokens;
 use callers::Callers;
@@ -40,6 +42,8 @@ use rooms::{Rooms, StartError};
 
 /// What the access log still has to write when the process ends.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);
+/// What the collector of traces is still sent then.
+const LAST_SPANS_WITHIN: Duration = Duration::from_secs(3);
 /// Between a keeper that panicked and the next.
 const KEEPER_RESTS: Duration = Duration::from_secs(1);
 const LINKS_SHOWN_EVERY: Duration = Duration::from_secs(5);
@@ -63,6 +67,7 @@ pub struct Running {
     cores: Cores,
     desk: Cores,
     lines: access_log::Writer,
+    spans: Option<Exporter>,
     drain_delay: Duration,
 }
 
@@ -79,9 +84,7 @@ pub async fn start(
     let most = descriptors::links_of_callers(&settings, threads)?;
     let opened = doors::open(&settings, &environment, threads).await?;
     let certificates = opened.certificates();
-    let callers = addresses(&opened.callers);
-    let connect = opened.connect.address().clone();
-    let admin = opened.admin.address().clone();
+    let (callers, connect, admin) = opened.addresses();
 
     let rooms = Rooms::open(&settings, "gateway", tasks.clone()).await?;
     rooms.tokens.recover().await;
@@ -111,6 +114,7 @@ pub async fn start(
     let (log, lines) = access_log::start(io::stdout()).map_err(StartError::Thread)?;
     let limits = doors::server_limits(&snapshot.load().limits, most);
     let served = Callers::new(snapshot.clone(), &rooms, log, limits, stop_callers.clone())?;
+    let (served, spans) = served.traced(&settings.telemetry)?;
     let upstream = served.links();
     let cores = served
         .open(opened.callers, threads)
@@ -150,12 +154,9 @@ pub async fn start(
         cores,
         desk,
         lines,
+        spans,
         drain_delay,
     })
-}
-
-fn addresses(doors: &[Bound]) -> Vec<DoorAddress> {
-    doors.iter().map(|door| door.address().clone()).collect()
 }
 
 fn operators(
@@ -253,6 +254,12 @@ impl Running {
         self.desk.ended().await;
         self.rooms.close().await;
         self.lines.finish(LAST_LINES_WITHIN);
+        if let Some(spans) = self.spans {
+            let finish = move || spans.finish(LAST_SPANS_WITHIN);
+            if !tokio::task::spawn_blocking(finish).await.unwrap_or(false) {
+                tracing::warn!("the last traces were not sent");
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::collector::TracesError;
 use crate::admin::token::TokenError;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{
@@ -103,6 +104,9 @@ pub enum StartError {
         /// And should have.
         needed: usize,
     },
+    /// The collector of traces.
+    #[error("traces cannot be sent")]
+    Traces(#[from] TracesError),
     /// The operating system refused a thread.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
@@ -142,6 +146,7 @@ impl StartError {
             Self::AuthorizeUrl
             | Self::Tls(_)
             | Self::Url(_)
+            | Self::Traces(_)
             | Self::HighWater(HighWaterError::Database(_)) => StartKind::Configuration,
             Self::Bind(BindError::Denied(_)) | Self::AdminToken(TokenError::Loose(_)) => {
                 StartKind::Permission

@@ -187,8 +187,12 @@ const LOG: &[Key] = &[
     defaulted("access", Shape::Boolean, "true", "One line per request"),
 ];
 
-const TELEMETRY: &[Key] =
-    &[optional("otlp_endpoint", Shape::Text, r#""http://127.0.0.1:4318""#, "Reserved for traces: this version exports nothing, and says so")];
+const TELEMETRY: &[Key] = &[optional(
+    "otlp_endpoint",
+    Shape::Text,
+    r#""http://127.0.0.1:4318""#,
+    "Sends traces to an OpenTelemetry collector, by OTLP over HTTP, at /v1/traces below. OTEL_* variables are honoured",
+)];
 
 const CALLERS: &[Key] = &[
     required("name", Shape::Text, r#""erp""#, "The caller's name"),

@@ -34,7 +34,7 @@ pub use secrets::{SecretFileError, read_secret_file};
 pub use settings::{
     Address, AdminSettings, ClientAuth, ConnectSettings, CustomEndpoints, Database, ListenSettings,
     LogFormat, LogSettings, PleoEnvironment, PleoSettings, ProxySettings, RefreshSettings,
-    SecretSource, Settings, StoreSettings, TlsFiles, Uncertain,
+    SecretSource, Settings, StoreSettings, TelemetrySettings, TlsFiles, Uncertain,
 };
 pub use sources::{Environment, locate};
 pub use units::duration;

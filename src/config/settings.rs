@@ -36,6 +36,8 @@ pub struct Settings {
     pub refresh: RefreshSettings,
     /// `[log]`, but for `access`, which is in the snapshot.
     pub log: LogSettings,
+    /// `[telemetry]`.
+    pub telemetry: TelemetrySettings,
     /// What is allowed but perhaps not meant.
     pub warnings: Problems,
 }
@@ -270,4 +272,17 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
+}
+
+/// `[telemetry]`, and what OpenTelemetry's variables say beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelemetrySettings {
+    /// Where spans are sent, path included; none are made without it.
+    pub traces: Option<Url>,
+    /// How long one sending may take.
+    pub timeout: Duration,
+    /// More roots of trust for the collector, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// What we are called there.
+    pub service_name: Option<String>,
 }

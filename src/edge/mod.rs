@@ -29,6 +29,7 @@ use crate::proxy::replay::Upload;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::meters::{Answered, RequestMeters};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Tracer;
 
 /// One thread's door for callers.
 pub struct Edge {
@@ -38,6 +39,7 @@ pub struct Edge {
     metrics: Metrics,
     meters: RefCell<RequestMeters>,
     log: AccessLog,
+    tracer: Option<Tracer>,
     ids: RequestIds,
     panicked: RefCell<Option<Panicked>>,
 }
@@ -63,6 +65,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// This thread's end of the access log.
     pub log: AccessLog,
+    /// Where there is a collector of traces.
+    pub tracer: Option<Tracer>,
 }
 
 impl Edge {
@@ -75,6 +79,7 @@ impl Edge {
             meters: RefCell::new(RequestMeters::new(parts.metrics.clone())),
             metrics: parts.metrics,
             log: parts.log,
+            tracer: parts.tracer,
             ids: RequestIds::new(),
             panicked: RefCell::new(None),
         })

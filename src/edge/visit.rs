@@ -27,6 +27,7 @@ use crate::proxy::{Call, deadline};
 use crate::telemetry::access_log::Line;
 use crate::telemetry::chain::chain;
 use crate::telemetry::meters::Answered;
+use crate::telemetry::traces::Span;
 
 /// What is logged of a request that nobody waited for.
 const CALLER_GONE: &str = "caller-gone";
@@ -45,6 +46,7 @@ pub(super) struct Visit {
     pub(super) journey: Journey,
     request_id: HeaderValue,
     trace_parent: Option<HeaderValue>,
+    span: Option<Box<Span>>,
     method: Method,
     version: Version,
     expects_continue: bool,
@@ -66,11 +68,17 @@ impl Visit {
     ) -> Box<Self> {
         let came_at = edge.clock.wall();
         let others = edge.metrics.in_flight().inc();
+        let trace_parent = trace_parent(&head.headers);
+        let span = edge
+            .tracer
+            .as_ref()
+            .map(|tracer| Box::new(tracer.begin(trace_parent.as_ref(), &head.headers, came_at)));
         Box::new(Self {
             crowded: usize::try_from(others)
                 .is_ok_and(|others| others >= snapshot.limits.max_in_flight),
             request_id: edge.ids.of(&head.headers, came_at),
-            trace_parent: trace_parent(&head.headers),
+            trace_parent,
+            span,
             method: head.method.clone(),
             version: head.version,
             expects_continue: head.headers.contains_key(EXPECT),
@@ -93,6 +101,7 @@ impl Visit {
             peer,
             upload: &self.upload,
             request_id: &self.request_id,
+            span: self.span.as_deref(),
             began: self.began,
         }
     }
@@ -216,13 +225,17 @@ impl Drop for Visit {
             upstream,
             overhead,
         });
-        if !self.snapshot.access_log {
+        let (span, is_logged) = (self.span.take(), self.snapshot.access_log);
+        if span.is_none() && !is_logged {
             return;
         }
-        self.edge.log.add(&Line {
+        let own_trace = span.as_ref().map(|span| span.trace_id());
+        let line = Line {
             time: self.came_at,
             request_id: self.request_id(),
-            trace_id: self.trace_parent.as_ref().and_then(trace_id),
+            trace_id: own_trace
+                .as_deref()
+                .or_else(|| self.trace_parent.as_ref().and_then(trace_id)),
             caller: self.journey.caller().map(AsRef::as_ref),
             tenant: self.journey.tenant().map(AsRef::as_ref),
             route: route.map(|route| route.name.as_ref()),
@@ -238,6 +251,12 @@ impl Drop for Visit {
             overhead_ms: overhead,
             generation: self.journey.generation(),
             replayed: self.journey.replayed(),
-        });
+        };
+        if is_logged {
+            self.edge.log.add(&line);
+        }
+        if let Some(span) = span {
+            span.end(&line, until_head);
+        }
     }
 }

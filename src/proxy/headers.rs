@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, re
 use super::error::{Malformed, ProxyError};
 use super::hops;
 use crate::access::permit::Permit;
+use crate::telemetry::traces::Span;
 use crate::tokens::bearer::Bearer;
 
 /// The caller's id for its request, or ours.
@@ -122,6 +123,11 @@ pub fn clean(
 }
 
 impl CleanHead {
+    /// Names the request's span to Pleo as the one above.
+    pub fn continue_trace(&mut self, span: &Span) {
+        span.hand_on(&mut self.headers);
+    }
+
     /// The request as it is sent: `Authorization` is set, never appended. The value is marked sensitive where it is made.
     pub fn inject<B>(mut self, bearer: &Bearer, body: B) -> Request<B> {
         self.headers.insert(AUTHORIZATION, bearer.value().clone());

@@ -37,6 +37,7 @@ use crate::net::body::Outgoing;
 use crate::net::client::Client;
 use crate::net::peer::Peer;
 use crate::telemetry::metrics::{Metrics, ReplayReason, ScopeMode};
+use crate::telemetry::traces::Span;
 use crate::tokens::bearer::Bearer;
 use crate::tokens::{ObtainError, Rejected, Tokens};
 
@@ -60,6 +61,8 @@ pub struct Call<'a> {
     pub upload: &'a Upload,
     /// Its id, well formed.
     pub request_id: &'a HeaderValue,
+    /// Its span, where there is a collector of traces.
+    pub span: Option<&'a Span>,
     /// When it came.
     pub began: Instant,
 }
@@ -145,7 +148,10 @@ impl Proxy {
         journey: &Journey,
     ) -> Result<Response<Outgoing>, ProxyError> {
         let bearer = self.obtain(permit).await?;
-        let head = headers::clean(head, permit, call.upload.framing(), call.request_id);
+        let mut head = headers::clean(head, permit, call.upload.framing(), call.request_id);
+        if let Some(span) = call.span {
+            head.continue_trace(span);
+        }
         let spare = call.upload.can_be_sent_again().then(|| head.clone());
         let sent = head.inject(&bearer, call.upload.body().borne_by(&bearer));
         let mut answer = self.forwarder.send(sent, &bearer, journey).await?;

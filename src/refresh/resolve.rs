@@ -226,6 +226,18 @@ mod tests {
         assert_eq!(scene.row.generation, Generation(10));
     }
 
+    /// A row marked `restored` refuses `pair` until Pleo has accepted it.
+    fn brings_back_once_verified(scene: &mut Scene, pair: NewPair) {
+        let unverified = scene.take(&Event::Commit(Box::new(pair.clone())));
+        assert_eq!(unverified.unwrap_err(), Refused::Unverified);
+        let verified = NewPair {
+            verified: true,
+            ..pair
+        };
+        scene.take(&Event::Commit(Box::new(verified))).unwrap();
+        assert_eq!((scene.row.state, scene.row.reason), (State::Active, None));
+    }
+
     #[test]
     fn r14_a_newer_pair_brings_a_restored_row_back_once_pleo_accepts_it() {
         // Of the generation seen, of one that nobody has seen, and after the row was given up.
@@ -239,14 +251,7 @@ mod tests {
                 generation: Generation(generation),
                 ..scene.pair(7)
             };
-            let unverified = scene.take(&Event::Commit(Box::new(pair.clone())));
-            assert_eq!(unverified.unwrap_err(), Refused::Unverified);
-            let verified = NewPair {
-                verified: true,
-                ..pair
-            };
-            scene.take(&Event::Commit(Box::new(verified))).unwrap();
-            assert_eq!((scene.row.state, scene.row.reason), (State::Active, None));
+            brings_back_once_verified(&mut scene, pair);
             assert!(scene.row.generation > Generation(generation.max(5)));
         }
     }
@@ -290,14 +295,7 @@ mod tests {
                 generation: Generation(8),
                 ..scene.pair(7)
             };
-            let unverified = scene.take(&Event::Commit(Box::new(pair.clone())));
-            assert_eq!(unverified.unwrap_err(), Refused::Unverified);
-            let verified = NewPair {
-                verified: true,
-                ..pair
-            };
-            scene.take(&Event::Commit(Box::new(verified))).unwrap();
-            assert_eq!((scene.row.state, scene.row.reason), (State::Active, None));
+            brings_back_once_verified(&mut scene, pair);
         }
         let mut ended = Scene::new();
         ended

@@ -112,7 +112,7 @@ impl RouteMeters {
 }
 
 /// The method, if it is one of HTTP's own: a caller may make up others.
-fn method_label(method: &Method) -> &'static str {
+pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

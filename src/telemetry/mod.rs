@@ -11,3 +11,4 @@ pub mod metrics;
 mod process;
 #[cfg(test)]
 mod tests;
+pub mod traces;

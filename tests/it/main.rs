@@ -48,6 +48,7 @@ mod supply;
 mod token_endpoint;
 mod tokens;
 mod told;
+mod traces;
 mod upstream_errors;
 mod watching;
 mod way_out;

@@ -10,6 +10,7 @@ mod routes;
 mod rules;
 mod services;
 mod store;
+mod telemetry;
 
 use std::path::Path;
 
@@ -53,7 +54,7 @@ pub(super) fn settings(root: &Reader<'_>, file: &Path) -> Option<Settings> {
         services::refresh(&root.table("refresh")),
     );
     let log = services::log(&root.table("log"));
-    services::telemetry(&root.table("telemetry"));
+    let telemetry = telemetry::read(&root.table("telemetry"));
     Some(Settings {
         file: file.to_owned(),
         snapshot,
@@ -65,6 +66,7 @@ pub(super) fn settings(root: &Reader<'_>, file: &Path) -> Option<Settings> {
         admin: admin?,
         refresh,
         log,
+        telemetry,
         warnings: Problems::default(),
     })
 }

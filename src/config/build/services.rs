@@ -1,4 +1,4 @@
-//! `[proxy]`, `[admin]`, `[refresh]`, `[log]` and `[telemetry]`.
+//! `[proxy]`, `[admin]`, `[refresh]` and `[log]`.
 
 use std::num::NonZeroUsize;
 
@@ -99,25 +99,4 @@ fn filter(text: &str) -> Result<String, Remedy> {
     }
     EnvFilter::try_new(text).map_err(|_| remedy)?;
     Ok(text.to_owned())
-}
-
-/// Read, so that a file can have it, and said to do nothing: this version sends nothing to a collector.
-pub(super) fn telemetry(telemetry: &Reader<'_>) {
-    let message = "has no effect: nothing is exported to a collector";
-    let remedy = "scrape /metrics of the admin listener; trace_id of the access log joins its lines to traces";
-    if telemetry.parsed("otlp_endpoint", units::url).is_some() {
-        telemetry.warn("otlp_endpoint", message, remedy);
-    }
-    let standard = [
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    ];
-    for name in standard {
-        if telemetry
-            .variable(name)
-            .is_some_and(|text| !text.is_empty())
-        {
-            telemetry.warn_of_variable(name, message, remedy);
-        }
-    }
 }

@@ -207,19 +207,56 @@ fn what_may_not_be_meant_is_a_warning_with_its_place() {
 }
 
 #[test]
+fn traces_go_where_the_file_says_or_else_where_the_variables_say() {
+    const IN_FILE: &str = "[telemetry]\notlp_endpoint = \"https://a.example/otlp/\"";
+    const ALL: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://b.example:4318");
+    const OWN: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c.example/x");
+    for (text, variables, url) in [
+        ("", &[][..], None),
+        ("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], None),
+        ("", &[ALL], Some("http://b.example:4318/v1/traces")),
+        ("", &[ALL, OWN], Some("http://c.example/x")),
+        (
+            IN_FILE,
+            &[ALL, OWN],
+            Some("https://a.example/otlp/v1/traces"),
+        ),
+        (IN_FILE, &[("OTEL_SDK_DISABLED", "TRUE")], None),
+        (IN_FILE, &[("OTEL_TRACES_EXPORTER", "none")], None),
+    ] {
+        let settings = read_with(&format!("{SOUND}{text}"), variables).unwrap();
+        let found = settings.telemetry.traces.as_ref().map(url::Url::as_str);
+        assert_eq!(found, url, "{text} {variables:?}");
+        assert!(settings.warnings.is_empty(), "{}", settings.warnings);
+    }
+}
+
+#[test]
 fn what_has_no_effect_is_a_warning() {
     for (text, variables, key, message) in [
         (
-            "[telemetry]\notlp_endpoint = \"http://127.0.0.1:4318\"",
-            &[][..],
-            "telemetry.otlp_endpoint",
-            "nothing is exported",
+            "",
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")][..],
+            "",
+            "no traces are sent",
         ),
         (
+            "[telemetry]\notlp_endpoint = \"http://127.0.0.1:4317\"",
+            &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
             "",
-            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")],
+            "by http/protobuf all the same",
+        ),
+        (
+            "[telemetry]\notlp_endpoint = \"http://127.0.0.1:4318\"",
+            &[("OTEL_TRACES_EXPORTER", "zipkin")],
             "",
-            "nothing is exported",
+            "no traces are sent",
+        ),
+        (
+            "[telemetry]\notlp_endpoint = \"http://127.0.0.1:4318\"",
+            &[("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")],
+            "",
+            "no number of milliseconds",
         ),
         ("", &[("RUST_LOG", "loud")], "", "is no filter"),
         (

@@ -98,6 +98,7 @@ fn serving(bench: &Bench, room: &Room, bound: Bound, stop: CancellationToken) ->
             clock: Arc::new(SystemClock),
             metrics: metrics.clone(),
             log: log.lock().unwrap().clone(),
+            tracer: None,
         });
         let door = doors.lock().unwrap().remove(0);
         let (on_panic, stop) = (edge.clone(), stop.clone());

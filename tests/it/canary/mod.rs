@@ -17,7 +17,7 @@ use self::forms::{Form, Net, forms};
 
 /// One of these is in every secret that a test plants or the sandbox makes. What a test sends as a credential and has none of
 /// them fails the test (`assert_known`): nobody would notice it where it should not be.
-const STEMS: [(&str, &str); 7] = [
+const STEMS: [(&str, &str); 8] = [
     ("a secret of a test", "-canary"),
     ("an access token of the sandbox", "sandbox_access_"),
     ("a refresh token of the sandbox", "sandbox_refresh_"),
@@ -25,6 +25,7 @@ const STEMS: [(&str, &str); 7] = [
     ("the client's secret", CLIENT_SECRET),
     ("an API key of the sandbox", INTEGRATED_KEY),
     ("an API key of the sandbox", STANDALONE_KEY),
+    ("the key of the demo", "demo-key"),
 ];
 
 /// Before what programs make up and tell once: a caller's key, a link, the state and the cookie of a consent.

@@ -78,6 +78,20 @@ impl Route {
         self.methods.is_empty() || self.methods.contains(method)
     }
 
+    /// This route for the callers of another one too.
+    pub(super) fn denying_also(&self, other: &Self) -> Self {
+        let mut callers = [&self.callers[..], &other.callers].concat();
+        if self.callers.is_empty() || other.callers.is_empty() {
+            callers.clear();
+        }
+        callers.sort();
+        callers.dedup();
+        Self {
+            callers,
+            ..self.clone()
+        }
+    }
+
     /// True if the route means this caller.
     pub fn is_for(&self, caller: &CallerName) -> bool {
         self.callers.is_empty() || self.callers.binary_search(caller).is_ok()

@@ -53,7 +53,7 @@ struct Node {
 
 impl RouteTable {
     /// Builds the table. An explicit route beats the catalogue at equal shape; of catalogue routes that mean the same
-    /// the first stays.
+    /// the first stays, and what one of them denies is denied.
     pub fn build(routes: Vec<Route>) -> Result<Self, Vec<Conflict>> {
         let mut table = Self::default();
         let mut conflicts = Vec::new();
@@ -65,6 +65,15 @@ impl RouteTable {
                     second: route.name.clone(),
                     path: route.template.as_str().to_owned(),
                 }),
+                Some(denying) if route.deny => {
+                    let before = denying.clone();
+                    let both = Arc::new(before.denying_also(&route));
+                    for kept in equals.iter_mut().chain(&mut table.routes) {
+                        if Arc::ptr_eq(kept, &before) {
+                            *kept = both.clone();
+                        }
+                    }
+                }
                 Some(_) => {}
                 None => {
                     let after = equals.partition_point(|other| rank(other) <= rank(&route));

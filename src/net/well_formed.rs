@@ -1,4 +1,4 @@
-//! What h2 lets pass of malformed requests (RFC 9113 sections 8.2.1 and 8.5). Their streams are reset; nobody further up
+//! What h2 lets pass of malformed requests (RFC 9113 sections 8.2.1, 8.3.1 and 8.5). Their streams are reset; nobody further up
 //! sees them. HTTP/1.1 has no such thing: there, blanks around a value belong to no value.
 
 use h2::Reason;
@@ -9,7 +9,12 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), h2::Error> {
     if request.version() != Version::HTTP_2 {
         return Ok(());
     }
-    let nowhere = request.method() == Method::CONNECT && request.uri().authority().is_none();
+    let uri = request.uri();
+    let nowhere = if request.method() == Method::CONNECT {
+        uri.authority().is_none()
+    } else {
+        uri.path().is_empty()
+    };
     if nowhere || request.headers().values().any(has_blank_edge) {
         return Err(Reason::PROTOCOL_ERROR.into());
     }

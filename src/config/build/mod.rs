@@ -4,6 +4,7 @@
 mod browsers;
 mod callers;
 mod doors;
+mod imported;
 mod limits;
 mod pleo;
 mod routes;

@@ -11,6 +11,7 @@ use super::super::file::{Node, Value};
 use super::super::reader::Reader;
 use super::super::report::{Finding, ProblemKind};
 use super::super::units::{self, Remedy};
+use super::imported::Imported;
 use crate::model::caller::{Caller, Rate};
 use crate::model::catalogue::{self, Operation, Selection, SelectionError};
 use crate::model::ids::{CallerName, RouteName};
@@ -46,6 +47,7 @@ pub(super) fn read(root: &Reader<'_>, callers: &Callers<'_>) -> RouteTable {
     }
     let mut routes = Vec::new();
     let mut places: HashMap<RouteName, Reader<'_>> = HashMap::new();
+    let mut imported = Imported::default();
     for reader in root.tables("routes") {
         let read = route(&reader, callers);
         for route in read
@@ -61,6 +63,7 @@ pub(super) fn read(root: &Reader<'_>, callers: &Callers<'_>) -> RouteTable {
                 );
             }
         }
+        imported.add(&reader, &read);
         routes.extend(read.into_iter().map(|route| Route {
             observe: route.observe || observe,
             ..route

@@ -272,6 +272,12 @@ fn what_has_no_effect_is_a_warning() {
             "a deny route",
         ),
         (
+            "[[routes]]\ncatalogue = \"export/v3\"\ncallers = [\"local\"]\n[[routes]]\ncatalogue = \"export/*\"",
+            &[],
+            "routes[1].catalogue",
+            "for its own callers only",
+        ),
+        (
             "[[routes]]\npath = \"/a\"\nscopes = [\"exprt-jobs:read\"]",
             &[],
             "routes[0].scopes[0]",

@@ -124,6 +124,38 @@ fn an_explicit_route_beats_the_catalogue_at_equal_shape_only() {
     assert_eq!(found(&table, "POST", "/a/1"), "/a/{x}");
 }
 
+/// The operator wrote both: that the first is for some callers only takes nothing from the second.
+#[test]
+fn what_one_of_several_catalogue_entries_denies_is_denied() {
+    let denied = |callers: &[&str]| Route {
+        deny: true,
+        callers: callers.iter().map(|name| CallerName::new(*name)).collect(),
+        ..catalogue("GET", "/a/{x}")
+    };
+    for (entries, denied_to) in [
+        ([denied(&["crm"]), denied(&["erp"])], "crm erp"),
+        ([denied(&["crm"]), denied(&[])], "crm erp web"),
+        ([denied(&[]), denied(&["crm"])], "crm erp web"),
+        (
+            [denied(&["erp", "web"]), denied(&["crm", "erp"])],
+            "crm erp web",
+        ),
+    ] {
+        let everything = explicit("GET", "/{*rest}");
+        let table = RouteTable::build([&entries[..], &[everything]].concat()).unwrap();
+        assert_eq!(table.iter().count(), 2);
+        for caller in ["crm", "erp", "web"] {
+            let found = table.find(&Method::GET, "/a/1", &CallerName::new(caller));
+            let is_denied = matches!(found, Found::Denied(_));
+            assert_eq!(
+                is_denied,
+                denied_to.contains(caller),
+                "{caller} {entries:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn every_conflict_is_reported_with_both_names() {
     let conflicts = RouteTable::build(vec![

@@ -56,6 +56,7 @@ fn malformed() -> Vec<Vec<(&'static str, &'static str)>> {
         vec![METHOD, PATH, AUTHORITY, CALLER],
         vec![METHOD, SCHEME, AUTHORITY, CALLER],
         vec![METHOD, SCHEME, (":path", ""), AUTHORITY, CALLER],
+        vec![METHOD, SCHEME, ("host", "x"), CALLER],
         vec![METHOD, SCHEME, PATH, CALLER, AUTHORITY],
         vec![METHOD, SCHEME, PATH, PATH, AUTHORITY, CALLER],
         vec![METHOD, SCHEME, PATH, AUTHORITY, AUTHORITY, CALLER],

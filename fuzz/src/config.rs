@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::LazyLock;
 
-use pleo_gateway::config::{Environment, Problems, Settings, parse};
+use pleo_gateway::config::{Broken, Environment, Problems, Settings, parse};
 use tempfile::TempDir;
 
 /// In the environment and in a file, and told nowhere.
@@ -36,18 +36,19 @@ pub(crate) fn target(input: &[u8]) {
             assert!(!told.contains(CANARY));
             let anew: toml::Table = text.parse().unwrap();
             let anew = toml::to_string(&anew).unwrap();
-            let again =
-                read(&anew, &environment).unwrap_or_else(|problems| panic!("{anew}\n{problems}"));
+            let again = read(&anew, &environment)
+                .unwrap_or_else(|broken| panic!("{anew}\n{}", broken.problems));
             assert_eq!(self::told(&again), told, "{anew}");
         }
-        Err(problems) => {
-            assert!(!problems.is_empty());
-            quiet(text, &problems);
+        Err(broken) => {
+            assert!(!broken.problems.is_empty());
+            quiet(text, &broken.problems);
+            quiet(text, &broken.warnings);
         }
     }
 }
 
-fn read(text: &str, environment: &Environment) -> Result<Settings, Problems> {
+fn read(text: &str, environment: &Environment) -> Result<Settings, Broken> {
     parse(&FOLDER.path().join("gateway.toml"), text, environment)
 }
 

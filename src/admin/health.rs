@@ -10,12 +10,13 @@ use super::{Admin, Answer, text};
 const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 impl Admin {
-    /// Ready: every door open, not draining, the store answers and holds every pair. The keys were proven when the store
-    /// was opened.
+    /// Ready: every door open, not draining, the store answers and holds every pair. Configuration and keys were proven
+    /// at the start, and no reload takes what is worse.
     pub(super) async fn ready(&self, query: Option<&str>) -> Answer {
         let asked = tokio::time::timeout(STORE_ANSWERS_WITHIN, self.store.now()).await;
         let checks = [
             ("started", self.stage.has_started()),
+            ("configuration", self.stage.has_started()),
             ("not draining", !self.stage.is_draining()),
             ("store", matches!(asked, Ok(Ok(_)))),
             ("pairs stored", !self.tokens.hold_unstored()),

@@ -3,6 +3,7 @@
 
 mod connections;
 mod health;
+mod openapi;
 pub mod token;
 mod wish;
 
@@ -111,15 +112,14 @@ impl Admin {
             _ if !self.is_operator(&request) => unauthorised(),
             (&Method::POST, "/-/reload") => self.reload().await,
             (_, "/-/reload") => wrong_method("POST"),
+            (&Method::GET, "/openapi.json") => json(StatusCode::OK, &openapi::document()),
+            (_, "/openapi.json") => wrong_method("GET"),
             _ => match path.strip_prefix("/v1/connections") {
                 Some(rest) => {
                     let rest = rest.to_owned();
                     acting::on_behalf_of(WHO, self.connections(&rest, request)).await
                 }
-                None => problem(
-                    StatusCode::NOT_FOUND,
-                    "no such page; see /v1/connections, /metrics, /readyz",
-                ),
+                None => problem(StatusCode::NOT_FOUND, "no such page; see /openapi.json"),
             },
         }
     }

@@ -38,11 +38,18 @@ pub(super) async fn open(
     let names = environment.var("LISTEN_FDNAMES");
     let mut inherited = names.map_or_else(Inherited::none, Inherited::named);
     let (connect, admin) = (&settings.connect, &settings.admin);
-    Ok(Opened {
+    let opened = Opened {
         callers: bind_callers(settings, threads, &mut inherited).await?,
         connect: bind_one(&connect.listen, connect.tls.as_ref(), &mut inherited).await?,
         admin: bind_one(&admin.listen, admin.tls.as_ref(), &mut inherited).await?,
-    })
+    };
+    for socket in inherited.left() {
+        tracing::warn!(
+            socket,
+            "a socket was handed over and no door has its name: who calls there gets no answer"
+        );
+    }
+    Ok(opened)
 }
 
 /// The certificate of each door that has one.

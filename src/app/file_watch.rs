@@ -3,7 +3,7 @@
 //! (`app::reload`).
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -67,16 +67,31 @@ impl FileWatch {
 
 /// A file that cannot be read, perhaps for a moment, is as it was.
 fn look(files: &[PathBuf], before: &Seen) -> Seen {
-    let digest_of = |(place, file): (usize, &PathBuf)| match fs::read(file).map(Zeroizing::new) {
-        Ok(bytes) => Some(digest::digest(&digest::SHA256, &bytes).as_ref().to_vec()),
-        Err(_) => before.get(place).cloned().flatten(),
+    let digest_of = |(place, file): (usize, &PathBuf)| match content(file) {
+        Some(bytes) => Some(digest::digest(&digest::SHA256, &bytes).as_ref().to_vec()),
+        None => before.get(place).cloned().flatten(),
     };
     files.iter().enumerate().map(digest_of).collect()
+}
+
+/// None of a pipe: what came through it is gone, and the next reading would wait for whoever writes.
+fn content(file: &Path) -> Option<Zeroizing<Vec<u8>>> {
+    let is_file = fs::metadata(file).is_ok_and(|found| found.is_file());
+    is_file.then(|| fs::read(file).ok().map(Zeroizing::new))?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("gateway.toml");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        assert_eq!(look(&[pipe], &Seen::new()), [None]);
+    }
 
     #[tokio::test]
     async fn a_file_renamed_into_place_is_a_change_and_one_written_again_is_none() {

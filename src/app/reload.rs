@@ -189,7 +189,7 @@ impl Reload {
         let read = tokio::task::spawn_blocking(move || config::load(&file, &environment)).await;
         let settings = match read {
             Ok(Ok(settings)) => settings,
-            Ok(Err(problems)) => return Err(problems.to_string()),
+            Ok(Err(broken)) => return Err(broken.problems.to_string()),
             Err(_) => return Err("the configuration could not be read\n".to_owned()),
         };
         self.take(settings)

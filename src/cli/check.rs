@@ -7,7 +7,7 @@ use super::exit::{Exit, Failure};
 use super::print;
 use super::session::{self, exit_of, shown, warn};
 use crate::app::rooms::Rooms;
-use crate::config::{self, Environment, Settings};
+use crate::config::{self, Broken, Environment, Settings};
 use crate::drain::Tasks;
 use crate::net::origin::Origin;
 use crate::net::tls::Alpn;
@@ -17,11 +17,11 @@ pub(super) fn run(file: Option<PathBuf>, online: bool, json: bool) -> Result<(),
     let environment = Environment::of_process();
     let settings = match config::load(&config::locate(file), &environment) {
         Ok(settings) => settings,
-        Err(problems) if json => {
-            print::json(&serde_json::json!({ "problems": problems }))?;
+        Err(Broken { problems, warnings }) if json => {
+            print::json(&serde_json::json!({ "problems": problems, "warnings": warnings }))?;
             return Err(Failure::told(exit_of(&problems)));
         }
-        Err(problems) => return Err(shown(&problems)),
+        Err(broken) => return Err(shown(&broken)),
     };
     if online {
         try_out(&settings)?;

@@ -205,7 +205,7 @@ catalogue = "*"
     );
     let file = folder.join("gateway.toml");
     fs::write(&file, text).map_err(io)?;
-    config::load(&file, &Environment::default()).map_err(|problems| session::shown(&problems))
+    config::load(&file, &Environment::default()).map_err(|broken| session::shown(&broken))
 }
 
 /// What an operator does with `connections import`, or a person in the browser.

@@ -24,12 +24,17 @@ pub(super) fn run(config: Option<PathBuf>, command: &Scopes) -> Result<(), Failu
          # Pasted, it enforces: take `observe = true` out of [proxy] too. Then `plan -c NEW` shows what changes, and\n\
          # which scopes connections lack.",
         observed.lines,
-        settings.file.display()
+        one_line(&settings.file.display().to_string())
     ))?;
     for remark in &suggestion.remarks {
-        print::line(&format!("# {}", remark.replace(char::is_control, " ")))?;
+        print::line(&format!("# {}", one_line(remark)))?;
     }
     print::line(suggestion.to_string().trim_end())
+}
+
+/// What others wrote, so that it stays in its comment.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 fn read(log: &Path) -> Result<Observed, Failure> {
@@ -41,6 +46,12 @@ fn read(log: &Path) -> Result<Observed, Failure> {
             "{count} lines are not of the access log, line {first} is the first: passed over"
         )),
         _ => {}
+    }
+    if observed.beyond > 0 {
+        print::remark(&format!(
+            "{} calls are passed over: there are more kinds of them than callers and operations make",
+            observed.beyond
+        ));
     }
     if observed.lines > 0 {
         return Ok(observed);

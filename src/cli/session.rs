@@ -10,7 +10,7 @@ use super::exit::{Exit, Failure};
 use super::print;
 use crate::app::rooms::{Rooms, StartError, StartKind};
 use crate::app::signals::Signals;
-use crate::config::{self, Environment, ExitKind, Problems, Settings};
+use crate::config::{self, Broken, Environment, ExitKind, Problems, Settings};
 use crate::drain::Tasks;
 use crate::model::ids::{CompanyId, TenantName};
 use crate::model::scope::ScopeSet;
@@ -84,7 +84,7 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
 pub(super) fn load(config: Option<PathBuf>) -> Result<Settings, Failure> {
     let environment = Environment::of_process();
     let settings =
-        config::load(&config::locate(config), &environment).map_err(|problems| shown(&problems))?;
+        config::load(&config::locate(config), &environment).map_err(|broken| shown(&broken))?;
     warn(&settings.warnings);
     Ok(settings)
 }
@@ -97,9 +97,14 @@ pub(super) fn warn(problems: &Problems) {
     }
 }
 
-pub(super) fn shown(problems: &Problems) -> Failure {
-    warn(problems);
-    Failure::told(exit_of(problems))
+/// What is wrong comes last: there it is seen first.
+pub(super) fn shown(broken: &Broken) -> Failure {
+    warn(&broken.warnings);
+    if !broken.warnings.is_empty() {
+        print::remark("");
+    }
+    warn(&broken.problems);
+    Failure::told(exit_of(&broken.problems))
 }
 
 pub(super) fn exit_of(problems: &Problems) -> Exit {

@@ -28,7 +28,7 @@ use report::{Finding, Findings, Place};
 use secrets::Secrets;
 
 pub use reference::reference;
-pub use report::{ExitKind, Problem, ProblemKind, Problems};
+pub use report::{Broken, ExitKind, Problem, ProblemKind, Problems};
 pub use schema::schema;
 pub use secrets::{SecretFileError, read_secret_file};
 pub use settings::{
@@ -41,7 +41,7 @@ pub use units::duration;
 
 /// Reads the configuration: the file, with what the environment overrides, and the secrets that it names. Every problem
 /// is reported, not only the first. Blocks on the disk.
-pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Problems> {
+pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Broken> {
     match fs::read_to_string(path) {
         Ok(text) => parse(path, &text, environment),
         Err(error) => {
@@ -55,30 +55,31 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Problems
                     "name the file with -c; config/reference.toml shows every key",
                 ),
                 ErrorKind::IsADirectory => (ProblemKind::Invalid, "name the file that is in it"),
-                _ => (ProblemKind::Invalid, "make it a text file in UTF-8"),
+                ErrorKind::InvalidData => (ProblemKind::Invalid, "make it a text file in UTF-8"),
+                _ => (ProblemKind::Invalid, "name a file that can be read"),
             };
             let message = format!("cannot read the configuration: {error}");
             findings.report(&Place::File, "", Finding::new(kind, message, remedy));
-            Err(findings.finish().0)
+            Err(findings.finish())
         }
     }
 }
 
 /// Reads a configuration whose text is known; `path` is where it would be. See [`load`].
-pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Settings, Problems> {
+pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Settings, Broken> {
     let findings = Findings::new(path, text);
     let settings = file::parse(text, &findings).and_then(|mut root| {
         sources::override_keys(&mut root, environment, &findings);
         check::table(&root, keys::FILE, (&Place::File, ""), &findings);
         settings(path, &root, environment, &findings)
     });
-    let (problems, warnings) = findings.finish();
+    let found = findings.finish();
     match settings {
-        Some(settings) if problems.is_empty() => Ok(Settings {
-            warnings,
+        Some(settings) if found.problems.is_empty() => Ok(Settings {
+            warnings: found.warnings,
             ..settings
         }),
-        _ => Err(problems),
+        _ => Err(found),
     }
 }
 

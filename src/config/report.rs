@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::iter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,15 @@ pub enum ExitKind {
     Configuration,
     /// 77: nothing but permissions is wrong.
     Permission,
+}
+
+/// What was found in a configuration that cannot be used.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// What is wrong.
+    pub problems: Problems,
+    /// What is allowed beside it, but perhaps not meant.
+    pub warnings: Problems,
 }
 
 /// Everything that is wrong, in the order of the file. Holds the file's text with what may be secret blanked out.
@@ -121,14 +131,24 @@ impl Problems {
         let mut group = Group::with_title(level.primary_title(title));
         if let Some(variable) = &problem.variable {
             group = group.element(Level::NOTE.message(format!("set by the variable {variable}")));
-        } else if problem.line.is_some() {
-            let mark = AnnotationKind::Primary.span(problem.span.clone());
-            group = group.element(Snippet::source(&self.source).path(path).annotation(mark));
+        } else if let Some(line) = problem.line {
+            let (begin, text) = self.lines_of(&problem.span);
+            let span = problem.span.start - begin..problem.span.end - begin;
+            let snippet = Snippet::source(text).line_start(line).path(path);
+            group = group.element(snippet.annotation(AnnotationKind::Primary.span(span)));
         } else {
             group = group.element(Level::NOTE.message(format!("in {path}")));
         }
         group = group.element(Level::HELP.message(&problem.remedy));
         renderer.render(&[group])
+    }
+
+    /// The lines of a place, and where they begin: nobody reads the whole file for each problem.
+    fn lines_of(&self, span: &Range<usize>) -> (usize, &str) {
+        let begin = self.source[..span.start].rfind('\n').map_or(0, |n| n + 1);
+        let rest = &self.source[span.end..];
+        let end = rest.find('\n').map_or(rest.len(), |n| n + 1);
+        (begin, &self.source[begin..span.end + end])
     }
 }
 
@@ -216,15 +236,19 @@ impl Finding {
 pub(super) struct Findings {
     file: PathBuf,
     source: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
     list: RefCell<Vec<Problem>>,
     masks: RefCell<Vec<Range<usize>>>,
 }
 
 impl Findings {
     pub(super) fn new(file: &Path, source: &str) -> Self {
+        let begun = source.match_indices('\n').map(|(newline, _)| newline + 1);
         Self {
             file: file.to_owned(),
             source: source.to_owned(),
+            lines: iter::once(0).chain(begun).collect(),
             list: RefCell::default(),
             masks: RefCell::default(),
         }
@@ -258,14 +282,12 @@ impl Findings {
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {
-        let before = self.source.get(..offset).unwrap_or(&self.source);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        (line, before[line_start..].chars().count() + 1)
+        let line = self.lines.partition_point(|begin| *begin <= offset);
+        let before = self.source.get(self.lines[line - 1]..offset);
+        (line, before.unwrap_or_default().chars().count() + 1)
     }
 
-    /// The problems, and apart from them the warnings.
-    pub(super) fn finish(self) -> (Problems, Problems) {
+    pub(super) fn finish(self) -> Broken {
         let mut source = self.source;
         for span in self.masks.into_inner() {
             blank(&mut source, span);
@@ -279,7 +301,10 @@ impl Findings {
             list,
             source: source.clone(),
         };
-        (shown(list), shown(warnings))
+        Broken {
+            problems: shown(list),
+            warnings: shown(warnings),
+        }
     }
 }
 
@@ -307,12 +332,9 @@ mod tests {
         if masked {
             findings.mask(&place);
         }
-        findings.report(
-            &place,
-            "a.b",
-            Finding::invalid("is wrong", "write it right"),
-        );
-        findings.finish().0
+        let wrong = Finding::invalid("is wrong", "write it right");
+        findings.report(&place, "a.b", wrong);
+        findings.finish().problems
     }
 
     #[test]
@@ -335,14 +357,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_full_of_problems_is_shown_line_by_line() {
+        let source = "x = 1\r\n".repeat(8_000);
+        let findings = Findings::new(Path::new("f"), &source);
+        for (begin, _) in source.match_indices('x') {
+            let place = Place::Span(begin..begin + 1);
+            findings.report(&place, "x", Finding::invalid("is wrong", "right it"));
+        }
+        let began = std::time::Instant::now();
+        let text = findings.finish().problems.render(false);
+        assert!(text.contains("f:8000:1\n") && text.contains("8000 | x = 1\n"));
+        // A reading of the whole file for each would take longer.
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    }
+
+    #[test]
     fn what_is_masked_is_shown_nowhere() {
         let problems = found("key = \"hünter2\"\n", 6..16, true);
-        for text in [
-            problems.render(true),
-            problems.to_string(),
-            format!("{problems:?}"),
-            serde_json::to_string(&problems).unwrap(),
-        ] {
+        let json = serde_json::to_string(&problems).unwrap();
+        let (shown, listed) = (problems.render(true), problems.to_string());
+        for text in [shown, listed, format!("{problems:?}"), json] {
             assert!(!text.contains("nter2"), "{text}");
         }
     }
@@ -352,10 +386,13 @@ mod tests {
         let findings = Findings::new(Path::new("f"), "");
         let permission = || Finding::new(ProblemKind::Permission, "open to others", "chmod 600");
         findings.report(&Place::File, "", permission());
-        assert_eq!(findings.finish().0.exit_kind(), ExitKind::Permission);
+        assert_eq!(findings.finish().problems.exit_kind(), ExitKind::Permission);
         let findings = Findings::new(Path::new("f"), "");
         findings.report(&Place::File, "", permission());
         findings.report(&Place::File, "", Finding::invalid("wrong", "right it"));
-        assert_eq!(findings.finish().0.exit_kind(), ExitKind::Configuration);
+        assert_eq!(
+            findings.finish().problems.exit_kind(),
+            ExitKind::Configuration
+        );
     }
 }

@@ -30,6 +30,7 @@ fn read_with(text: &str, vars: &[(&str, &str)]) -> Result<Settings, Problems> {
         text,
         &environment(vars),
     )
+    .map_err(|broken| broken.problems)
 }
 
 /// A door and a caller, so that only what a test adds can be wrong.

@@ -84,7 +84,8 @@ impl AnswerBody {
             Some(Err(_)) => visit.cut_off(),
             Some(Ok(frame)) => {
                 visit.sent(frame.data_ref().map_or(0, Bytes::len));
-                if self.body.is_end_stream() {
+                // Nothing follows trailers, and nobody asks for what follows.
+                if frame.is_trailers() || self.body.is_end_stream() {
                     visit.over();
                 }
             }

@@ -41,9 +41,9 @@ const PARK_AFTER: Duration = Duration::from_secs(2);
 /// Room for a first read; most heads fit.
 const FIRST_READ: usize = 4096;
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// For a head that began and did not end. Nobody has said who they are yet, so it says nothing more.
-const TOO_SLOW: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+/// For a head that began and did not end: marked as ours (contract.md section 3). Nobody has said who they are yet, so it
+/// says nothing more.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\npleo-gateway-error: request-timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// What the links of one door on one thread have in common.
 pub(super) struct Serving<S, P> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use tokio::net::TcpSocket;
 
 pub use super::inherited::Inherited;
+use super::inherited::Unfit;
 use super::link::Link;
 use super::peer::Peer;
 use super::tls::ServerTls;
@@ -74,6 +76,16 @@ pub enum BindError {
         "{0} was not handed over by the service manager; check FileDescriptorName in the socket unit"
     )]
     NotInherited(DoorAddress),
+    /// The service manager handed over several sockets of that name.
+    #[error(
+        "{0} was handed over more than once; give each socket a unit with a FileDescriptorName of its own, and a door"
+    )]
+    InheritedTwice(DoorAddress),
+    /// What the service manager handed over does not listen.
+    #[error(
+        "{0} was handed over and is no stream socket that listens; check ListenStream and Accept=no in the socket unit"
+    )]
+    NotListening(DoorAddress),
     /// Anything else.
     #[error("{address} cannot be opened")]
     Io {
@@ -158,8 +170,12 @@ pub fn bind(
             shared(&Socket::Unix(socket), threads).map_err(failed)?
         }
         DoorAddress::Inherited(name) => {
-            let socket = inherited.take(name).map_err(failed)?;
-            let socket = socket.ok_or_else(|| BindError::NotInherited(address.clone()))?;
+            let socket = inherited.take(name).map_err(|why| match why {
+                Unfit::Absent => BindError::NotInherited(address.clone()),
+                Unfit::Several => BindError::InheritedTwice(address.clone()),
+                Unfit::Deaf => BindError::NotListening(address.clone()),
+                Unfit::Io(source) => failed(source),
+            })?;
             shared(&socket, threads).map_err(failed)?
         }
     };
@@ -222,6 +238,15 @@ fn shared(socket: &Socket, threads: usize) -> io::Result<Vec<Socket>> {
 pub(super) enum Listener {
     Tcp(tokio::net::TcpListener),
     Unix(tokio::net::UnixListener),
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
 }
 
 impl Listener {

@@ -1,6 +1,8 @@
 //! The API's door: credential, limit, operation, scopes, company; then `entities` makes the answer.
 
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use std::collections::BTreeSet;
+
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -81,12 +83,7 @@ fn admit<'a>(
 ) -> Result<Visit<'a>, Answer> {
     let Some((operation, ids)) = sandbox.routes.find(&call.method, call.uri.path()) else {
         sandbox.state().counters.unknown_routes += 1;
-        let problem = "there is no such operation";
-        return Err(Answer::api_error(
-            StatusCode::NOT_FOUND,
-            "NOT_FOUND",
-            problem,
-        ));
+        return Err(unknown(&sandbox.routes.methods(call.uri.path())));
     };
     let forbidden = |problem: &str| {
         sandbox.state().counters.forbidden += 1;
@@ -119,6 +116,27 @@ fn admit<'a>(
         query,
         body,
     })
+}
+
+/// No operation, or one of another method.
+fn unknown(methods: &BTreeSet<&str>) -> Answer {
+    if methods.is_empty() {
+        let problem = "there is no such operation";
+        return Answer::api_error(StatusCode::NOT_FOUND, "NOT_FOUND", problem);
+    }
+    let methods: Vec<&str> = methods.iter().copied().collect();
+    let methods = methods.join(", ");
+    let problem = format!("here it is: {methods}");
+    let mut answer = Answer::api_error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        &problem,
+    );
+    let allowed = HeaderValue::from_str(&methods).ok();
+    answer
+        .headers
+        .extend(allowed.map(|allowed| (ALLOW, allowed)));
+    answer
 }
 
 /// `400` for what the query says.

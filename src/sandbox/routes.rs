@@ -2,7 +2,7 @@
 //! each other.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use http::Method;
 
@@ -64,6 +64,15 @@ impl Routes {
             }
             Some((entry.operation, values))
         })
+    }
+
+    /// The methods with which the path is an operation.
+    pub(super) fn methods(&self, path: &str) -> BTreeSet<&str> {
+        let methods = self.0.keys().map(|(method, _)| method);
+        methods
+            .filter(|method| self.find(method, path).is_some())
+            .map(Method::as_str)
+            .collect()
     }
 }
 

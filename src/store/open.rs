@@ -226,7 +226,7 @@ fn remedy(error: &ServerError) -> &'static str {
 /// True if there is a store already. Makes none.
 pub async fn is_founded(database: &Database) -> Result<bool, OpenError> {
     match database {
-        Database::Sqlite(file) => Ok(file.exists()),
+        Database::Sqlite(file) => Ok(file.try_exists().map_err(PrivateError::io(file))?),
         Database::Postgres(address) => postgres::is_founded(address).await,
     }
 }

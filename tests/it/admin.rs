@@ -56,10 +56,15 @@ fn health_and_metrics_are_open_and_all_else_needs_the_token() {
     ] {
         call(&gateway.admin, "GET", open, &[], b"").expect(200);
     }
+    let verbose = call(&gateway.admin, "GET", "/readyz?verbose", &[], b"").text();
+    for check in ["configuration", "store", "keys", "not draining"] {
+        assert!(verbose.contains(&format!("[+] {check}\n")), "{verbose}");
+    }
     for closed in [
         "/v1/connections",
         "/v1/connections/acme",
         "/-/reload",
+        "/openapi.json",
         "/nothing",
     ] {
         call(&gateway.admin, "GET", closed, &[], b"").expect(401);
@@ -93,6 +98,52 @@ fn operators_see_and_end_connections_over_http() {
     gateway.get("/v3/export-jobs").refused(503, "not-connected");
     ask(&gateway, "GET", "/v1/connections/nobody").expect(404);
     sandbox.assert_no_rule_was_broken();
+}
+
+#[test]
+fn the_operators_door_describes_what_it_answers() {
+    let sandbox = Sandbox::start("15m");
+    let gateway = Setup::with(&sandbox).start_connected(&[("acme", &sandbox.mint())]);
+    let document = ask(&gateway, "GET", "/openapi.json").expect(200).json();
+    let paths = document["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap().keys();
+        methods.map(move |method| {
+            (
+                method.to_ascii_uppercase(),
+                path.replace("{tenant}", "nobody"),
+            )
+        })
+    });
+    let operations: Vec<_> = operations.collect();
+    assert_eq!(operations.len(), 15, "{operations:?}");
+    for (method, path) in operations {
+        let answer = ask(&gateway, &method, &path);
+        assert!(![401, 405, 500].contains(&answer.status), "{method} {path}");
+        assert!(!answer.text().contains("no such page"), "{method} {path}");
+    }
+    let members =
+        |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let list = ask(&gateway, "GET", "/v1/connections").json();
+    for (schema, found) in [
+        ("Connections", &list),
+        ("Connection", &list["connections"][0]),
+        (
+            "LedgerLine",
+            &ask(&gateway, "GET", "/v1/connections/acme/history").json()[0],
+        ),
+        (
+            "Link",
+            &ask(&gateway, "POST", "/v1/connections/acme/link").json(),
+        ),
+        (
+            "Problem",
+            &ask(&gateway, "GET", "/v1/connections/none").json(),
+        ),
+    ] {
+        let described = &document["components"]["schemas"][schema]["properties"];
+        assert_eq!(members(described), members(found), "{schema}");
+    }
 }
 
 #[test]

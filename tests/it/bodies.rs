@@ -4,6 +4,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use serde_json::json;
+
 use crate::harness::SOON;
 use crate::harness::client::{answer, answer_head, send};
 use crate::harness::gateway::{Gateway, KEY, Setup};
@@ -316,6 +318,14 @@ fn trailers_pass() {
     }
     let text = String::from_utf8(text).unwrap().to_ascii_lowercase();
     assert!(text.contains("x-sum: 42"), "{text}");
+    let told = gateway.program.wait_for("the call's line", |_, line| {
+        line.contains("\"bytes_out\"").then(|| line.to_owned())
+    });
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["error"], &told["bytes_out"]),
+        (&json!(null), &json!(2))
+    );
 }
 
 /// Requirement 48.

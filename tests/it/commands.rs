@@ -75,12 +75,11 @@ fn every_problem_is_reported_with_its_place_and_a_remedy() {
         "[limits]",
         "[limits]\nmax_hedders = 3\ndrain_timeout = \"soon\"",
     );
-    fs::write(
-        setup.file(),
-        text.replace("catalogue = \"*\"", "catalogue = \"vendor/*\""),
-    )
-    .unwrap();
+    let text = text.replace("catalogue = \"*\"", "catalogue = \"vendor/*\"");
+    let beside = "[refresh]\nahead = \"5m\"\n";
+    fs::write(setup.file(), format!("{text}{beside}")).unwrap();
     let words = [
+        "warning: refresh.ahead",
         "max_hedders",
         "max_headers",
         "soon",
@@ -94,6 +93,7 @@ fn every_problem_is_reported_with_its_place_and_a_remedy() {
     let report: Value = serde_json::from_str(&output.out).unwrap();
     let problems = report["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 3, "{report:#}");
+    assert_eq!(report["warnings"][0]["key"], "refresh.ahead");
     for problem in problems {
         assert!(
             problem["line"].is_u64() && problem["column"].is_u64(),

@@ -18,6 +18,7 @@ mod errors;
 mod explain;
 mod faults;
 mod forwarding;
+mod handed_over;
 mod harness;
 mod herd;
 mod house_rules;

@@ -1,14 +1,20 @@
 //! `plan` says what a reload would change: access, scopes, and what needs a restart.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::process::geteuid;
 use serde_json::{Value, json};
 
 use crate::harness::gateway::{Setup, caller};
 use crate::harness::program::{Output, run};
 use crate::harness::sandbox::Minted;
 use crate::harness::{BINARY, SOON};
+
+/// The user that owns nothing.
+const NOBODY: u32 = 65534;
 
 const ROUTES: &str = r#"
 [[routes]]
@@ -227,6 +233,41 @@ fn what_needs_a_restart_and_what_is_taken_at_once_is_told_apart() {
         assert!(taken.contains(name), "{name} in {taken}");
     }
     assert!(!taken.contains("max_uri_bytes"), "{taken}");
+}
+
+/// Who changes the configuration is not always who runs the gateway.
+#[test]
+fn whoever_may_not_read_the_store_is_told_that_grants_are_not_known() {
+    let setup = setup();
+    let closed = setup.folder().join("closed");
+    fs::create_dir_all(closed.join("data")).unwrap();
+    let text = setup
+        .text()
+        .replace("data/gateway.db", "closed/data/gateway.db");
+    fs::write(setup.file(), &text).unwrap();
+    let root = geteuid().is_root();
+    let mode = if root { 0o700 } else { 0o000 };
+    fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
+    // Another user, or one that closed the door on itself.
+    let other = setup.folder().join("plan");
+    fs::copy(BINARY, &other).unwrap();
+    let mut command = Command::new(&other);
+    if root {
+        for path in [setup.folder(), &setup.folder().join("client-secret")] {
+            chown(path, Some(NOBODY), None).unwrap();
+        }
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command.arg("plan").arg("-c").arg(setup.file());
+    let output = run(command.arg("--against").arg(setup.file()), "", SOON);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(output.code, 0, "{}", output.err);
+    assert!(
+        output.err.contains("what was granted is not known"),
+        "{}",
+        output.err
+    );
+    assert_eq!(output.out.trim(), "nothing would change");
 }
 
 #[test]

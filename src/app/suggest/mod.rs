@@ -88,7 +88,7 @@ impl Suggestion {
             .map(|call| call.caller.as_str())
             .collect();
         if known.is_disjoint(&seen) {
-            return Err(NobodyKnown(Vec::from_iter(seen).join(", ")));
+            return Err(NobodyKnown(some_of(&seen)));
         }
         let mut used = Used::default();
         let mut remarks = Vec::new();
@@ -119,6 +119,18 @@ impl Suggestion {
             remarks,
         })
     }
+}
+
+/// The first of these names, as they may stand on a terminal: the log has them from whoever wrote it.
+fn some_of(names: &BTreeSet<&str>) -> String {
+    const SHOWN: usize = 10;
+    let mut shown: Vec<String> = (names.iter().take(SHOWN))
+        .map(|name| name.escape_debug().to_string())
+        .collect();
+    if let Some(more @ 1..) = names.len().checked_sub(SHOWN) {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(", ")
 }
 
 impl<'a> Used<'a> {

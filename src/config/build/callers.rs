@@ -48,6 +48,7 @@ fn caller(reader: &Reader<'_>) -> Caller {
             Finding::new(ProblemKind::Missing, message, remedy),
         );
     }
+    wildcards(reader);
     Caller {
         name: CallerName::new(reader.parsed("name", super::name).unwrap_or_default()),
         key_digests: digests(reader),
@@ -133,14 +134,33 @@ fn hex(text: &str) -> Result<KeyDigest, String> {
 fn certificate_name(text: &str) -> Result<String, &'static str> {
     let remedy = "write the kind of name first, such as \"dns:erp.internal\" or \"uri:spiffe://…\"";
     let (kind, name) = text.split_once(':').ok_or(remedy)?;
+    let of_dns = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'*');
     match kind {
         _ if name.is_empty() => Err(remedy),
+        "dns" if !name.bytes().all(of_dns) => Err(
+            "write a host's name as certificates bear it: a-z, 0-9, '-', '_' and '.'; others as xn--…",
+        ),
+        "uri" | "email" if !name.bytes().all(|b| b.is_ascii_graphic()) => {
+            Err("write it as certificates bear it: without blanks, in ASCII")
+        }
         "dns" => Ok(format!("dns:{}", name.to_ascii_lowercase())),
         "uri" | "email" => Ok(text.to_owned()),
         "ip" => (name.parse::<IpAddr>())
             .map(|address| format!("ip:{address}"))
             .map_err(|_| "write an address, such as \"ip:192.0.2.7\""),
         _ => Err(remedy),
+    }
+}
+
+/// Who writes one perhaps means every name that it covers.
+fn wildcards(reader: &Reader<'_>) {
+    for node in reader.nodes("client_cert").unwrap_or_default() {
+        if matches!(&node.value, Value::Text(text) if text.starts_with("dns:") && text.contains('*'))
+        {
+            let message = "only a certificate that bears this very name, with its '*', is meant";
+            let remedy = "write each name";
+            reader.report_node(node, Finding::new(ProblemKind::Warning, message, remedy));
+        }
     }
 }
 

@@ -72,6 +72,7 @@ impl Case {
             &self.text(),
             &environment,
         )
+        .map_err(|broken| broken.problems)
     }
 
     /// The folder has another name each time.

@@ -88,7 +88,7 @@ fn with_file(folder: &Path, mode: u32) -> Result<(), Problems> {
     let file = folder.join("gateway.toml");
     let text = "[pleo]\nclient_secret = { file = \"client-secret\" }";
     fs::write(&file, format!("{SOUND}{text}")).unwrap();
-    let settings = load(&file, &Environment::default())?;
+    let settings = load(&file, &Environment::default()).map_err(|broken| broken.problems)?;
     assert_eq!(settings.pleo.client_secret, Secret::new("canary"));
     Ok(())
 }
@@ -135,8 +135,24 @@ fn a_credential_is_read_from_the_folder_that_systemd_names() {
 }
 
 #[test]
-fn a_missing_file_says_how_to_name_one() {
-    let problems = load(Path::new("/nowhere/gateway.toml"), &Environment::default()).unwrap_err();
+fn a_file_that_cannot_be_read_says_what_to_do() {
+    let unread = |path: &Path| {
+        let broken = load(path, &Environment::default()).unwrap_err();
+        broken.problems
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (circle, binary) = (folder.path().join("circle"), folder.path().join("binary"));
+    std::os::unix::fs::symlink(&circle, &circle).unwrap();
+    fs::write(&binary, b"version = 1 # \xff").unwrap();
+    for (path, remedy) in [
+        (folder.path(), "name the file that is in it"),
+        (&circle, "name a file that can be read"),
+        (&binary, "in UTF-8"),
+    ] {
+        let problems = unread(path);
+        assert!(problems.to_string().contains(remedy), "{problems}");
+    }
+    let problems = unread(Path::new("/nowhere/gateway.toml"));
     assert_eq!(problems.exit_kind(), ExitKind::Configuration);
     assert!(problems.render(false).contains("-c"), "{problems}");
 }

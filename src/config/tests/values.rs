@@ -1,9 +1,10 @@
 //! What settings come out: defaults, derived values, overrides by the environment.
 
+use std::path::Path;
 use std::time::Duration;
 
-use super::super::{Address, Database, PleoEnvironment, SecretSource};
-use super::{SOUND, read, read_with};
+use super::super::{Address, Database, PleoEnvironment, Problems, SecretSource, parse};
+use super::{SOUND, environment, read, read_with};
 use crate::model::limits::Limits;
 use crate::secret::Secret;
 
@@ -34,14 +35,8 @@ fn paths_are_relative_to_the_file_and_the_store_keeps_together() {
     assert_eq!(store.sealing_keys, [key]);
     let text = format!("{SOUND}[store]\nsqlite = \"/var/lib/gateway/x.db\"");
     let store = read(&text).unwrap().store;
-    assert_eq!(
-        store.salvage,
-        std::path::Path::new("/var/lib/gateway/salvage")
-    );
-    assert_eq!(
-        store.high_water,
-        std::path::Path::new("/var/lib/gateway/high-water")
-    );
+    assert_eq!(store.salvage, Path::new("/var/lib/gateway/salvage"));
+    assert_eq!(store.high_water, Path::new("/var/lib/gateway/high-water"));
 }
 
 #[test]
@@ -204,6 +199,27 @@ fn what_may_not_be_meant_is_a_warning_with_its_place() {
             .render(false)
             .contains("warning: admin.listen")
     );
+}
+
+#[test]
+fn a_wildcard_that_perhaps_means_many_certificates_is_a_warning() {
+    let text = "[[callers]]\nname = \"a\"\nclient_cert = [\"dns:*.internal\"]\ntenants = [\"t\"]";
+    let warnings = read(&format!("{SOUND}{text}")).unwrap().warnings;
+    assert!(
+        warnings.to_string().contains("this very name"),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn what_deserves_a_second_look_is_said_beside_what_is_wrong() {
+    let text = format!("{SOUND}[limits]\nx = 1\n[refresh]\nahead = \"5m\"");
+    let broken = parse(Path::new("gateway.toml"), &text, &environment(&[])).unwrap_err();
+    let keys = |problems: &Problems| -> Vec<String> {
+        problems.iter().map(|problem| problem.key.clone()).collect()
+    };
+    assert_eq!(keys(&broken.problems), ["limits.x"]);
+    assert_eq!(keys(&broken.warnings), ["refresh.ahead"]);
 }
 
 #[test]

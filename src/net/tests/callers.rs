@@ -99,7 +99,9 @@ fn a_head_that_never_ends_is_answered_408_and_closed() {
         let door = open(None, short(), nothing);
         let mut link = call(&door).await;
         link.write_all(&REQUEST[..20]).await.unwrap();
-        assert!(rest(&mut link).await.starts_with("HTTP/1.1 408 "));
+        let answer = rest(&mut link).await;
+        let told = "HTTP/1.1 408 Request Timeout\r\npleo-gateway-error: request-timeout\r\n";
+        assert!(answer.starts_with(told), "{answer}");
         let mut link = call(&door).await;
         link.write_all(b"PRI * HT").await.unwrap();
         assert_eq!(rest(&mut link).await, "");

@@ -34,6 +34,13 @@ async fn the_api_checks_credential_scopes_company_and_route() {
         403
     );
     assert_eq!(client.get("/v1/cards", access).await.status, 404);
+    let other = client.send("PATCH /v1/vendors/7", &[&bearer], "{}").await;
+    assert_eq!((other.status, other.header("allow")), (405, "GET, PUT"));
+    let introspect = client.send("POST /v1/introspect", &[&bearer], "").await;
+    assert_eq!(
+        (introspect.status, introspect.header("allow")),
+        (405, "GET")
+    );
     let search = client
         .send("POST /v1/vendors:search", &[&bearer], "{}")
         .await;

@@ -8,6 +8,7 @@ use super::{Admin, Answer, json, problem, wrong_method};
 use crate::model::connection::Connection;
 use crate::model::ids::TenantName;
 use crate::telemetry::chain::chain;
+use crate::tokens::Tokens;
 use crate::tokens::operate::OperateError;
 use crate::tokens::summary::{HistoryRow, Summary};
 
@@ -38,14 +39,21 @@ impl Admin {
         match (method, verb) {
             (&Method::GET, None) => self.shown(self.tokens.show(&tenant).await),
             (&Method::GET, Some("history")) => self.history(&tenant).await,
-            (&Method::POST, Some("refresh")) => self.shown(self.tokens.refresh(&tenant).await),
+            (&Method::POST, Some("refresh")) => {
+                self.done(|tokens| async move { tokens.refresh(&tenant).await })
+                    .await
+            }
             (&Method::POST, Some("verify")) => {
                 let snapshot = self.snapshot.load_full();
-                let pinned = snapshot.pinned_company(&tenant);
-                self.shown(self.tokens.verify(&tenant, pinned).await)
+                self.done(|tokens| async move {
+                    let pinned = snapshot.pinned_company(&tenant);
+                    tokens.verify(&tenant, pinned).await
+                })
+                .await
             }
             (&Method::POST, Some("disconnect")) => {
-                self.shown(self.tokens.disconnect(&tenant, false).await)
+                self.done(|tokens| async move { tokens.disconnect(&tenant, false).await })
+                    .await
             }
             (&Method::POST, Some("link")) => self.link(&tenant, query).await,
             (&Method::POST, Some("import")) => self.import(&tenant, query, body).await,
@@ -88,7 +96,16 @@ impl Admin {
         }
     }
 
-    pub(super) fn shown(&self, done: Result<Connection, OperateError>) -> Answer {
+    /// Does to a connection what `wish` says, to its end.
+    pub(super) async fn done<F>(&self, wish: impl FnOnce(Tokens) -> F) -> Answer
+    where
+        F: Future<Output = Result<Connection, OperateError>> + Send + 'static,
+    {
+        let done = self.carried_out(wish(self.tokens.clone())).await;
+        self.shown(done.unwrap_or(Err(OperateError::Panicked)))
+    }
+
+    fn shown(&self, done: Result<Connection, OperateError>) -> Answer {
         match done {
             Ok(row) => json(StatusCode::OK, &Summary::of(&row, &self.policy)),
             Err(error) => failed(&error),

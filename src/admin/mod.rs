@@ -19,6 +19,7 @@ use http_body_util::Full;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::drain::Tasks;
 use crate::model::snapshot::Snapshot;
 use crate::refresh::policy::Policy;
 use crate::secret::Secret;
@@ -64,6 +65,8 @@ pub struct Admin {
     pub public_url: String,
     /// To whoever reloads.
     pub reload: mpsc::Sender<ReloadWish>,
+    /// Wishes are carried out here, so that shutdown waits for them.
+    pub tasks: Tasks,
 }
 
 /// Where the process stands in its life.
@@ -122,6 +125,15 @@ impl Admin {
                 None => problem(StatusCode::NOT_FOUND, "no such page; see /openapi.json"),
             },
         }
+    }
+
+    /// Carries a wish out to its end, also if whoever has it goes away meanwhile. None: it ended in a panic.
+    async fn carried_out<T: Send + 'static>(
+        &self,
+        wish: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let wish = acting::on_behalf_of(WHO, wish);
+        self.tasks.spawn(wish).await.ok()
     }
 
     fn is_operator<B>(&self, request: &Request<B>) -> bool {

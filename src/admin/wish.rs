@@ -84,11 +84,16 @@ impl Admin {
             allow_shared_company: flags.allow_shared_company,
             who: WHO.to_owned(),
         };
-        let issued = link::issue(&self.store, &self.tokens, &self.public_url, tenant, terms).await;
-        match issued {
-            Ok(issued) => json(StatusCode::OK, &issued.to_json()),
-            Err(LinkError::Tenant(error)) => failed(&error),
-            Err(LinkError::Store(error)) => failed(&OperateError::Store(error)),
+        let (store, tokens) = (self.store.clone(), self.tokens.clone());
+        let (public_url, tenant) = (self.public_url.clone(), tenant.clone());
+        let issued = self.carried_out(async move {
+            link::issue(&store, &tokens, &public_url, &tenant, terms).await
+        });
+        match issued.await {
+            Some(Ok(issued)) => json(StatusCode::OK, &issued.to_json()),
+            Some(Err(LinkError::Tenant(error))) => failed(&error),
+            Some(Err(LinkError::Store(error))) => failed(&OperateError::Store(error)),
+            None => failed(&OperateError::Panicked),
         }
     }
 
@@ -117,7 +122,10 @@ impl Admin {
             replace: flags.replace,
             verify: flags.verify,
         };
-        self.shown(self.tokens.import(tenant, brought.bundle, &terms).await)
+        let tenant = tenant.clone();
+        let bundle = brought.bundle;
+        self.done(|tokens| async move { tokens.import(&tenant, bundle, &terms).await })
+            .await
     }
 
     pub(super) async fn set_key<B: MessageBody>(
@@ -145,7 +153,9 @@ impl Admin {
             allow_shared_company: flags.allow_shared_company,
             replace: flags.replace,
         };
-        self.shown(self.tokens.set_key(tenant, key, &terms).await)
+        let tenant = tenant.clone();
+        self.done(|tokens| async move { tokens.set_key(&tenant, key, &terms).await })
+            .await
     }
 }
 

@@ -181,6 +181,7 @@ fn operators(
         snapshot,
         public_url,
         reload,
+        tasks: rooms.tasks.clone(),
     })
 }
 

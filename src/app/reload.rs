@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +16,7 @@ use crate::clock::SharedClock;
 use crate::config::{self, Environment, ListenSettings, Settings, TlsFiles};
 use crate::model::ledger::{AuditEntry, AuditKind};
 use crate::model::snapshot::{Door, Snapshot};
-use crate::net::tls::{ServerTls, TlsError, server_config};
+use crate::net::tls::{DoorSettings, ServerTls, TlsError, door_settings};
 use crate::store::ConnectionStore;
 use crate::telemetry::audit;
 use crate::telemetry::chain::chain;
@@ -111,10 +110,10 @@ fn take_over(files: &mut Option<TlsFiles>, new: Option<&TlsFiles>) {
 fn prepared<'a>(
     certificates: &'a Certificates,
     doors: &Doors,
-) -> Result<Vec<(&'a ServerTls, Arc<ServerConfig>)>, TlsError> {
+) -> Result<Vec<(&'a ServerTls, Arc<DoorSettings>)>, TlsError> {
     (certificates.all().zip(doors.files()))
         .filter_map(|(tls, files)| tls.zip(files.as_ref()))
-        .map(|(tls, files)| Ok((tls, server_config(&tls_files(files))?)))
+        .map(|(tls, files)| Ok((tls, door_settings(&tls_files(files))?)))
         .collect()
 }
 

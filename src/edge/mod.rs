@@ -3,6 +3,7 @@
 
 mod answer_body;
 pub mod code;
+mod in_time;
 pub mod reply;
 mod request_id;
 mod visit;

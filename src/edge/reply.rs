@@ -224,7 +224,7 @@ impl Verdict {
             SendError::Overloaded => {
                 Self::new(Code::Overloaded, "All connections to Pleo are in use.").again_in(SOON)
             }
-            SendError::Broken(_) => Self::new(
+            SendError::Broken(_) | SendError::Stale(_) => Self::new(
                 Code::UpstreamInvalid,
                 "Pleo broke off before its answer. It may have acted upon the request.",
             ),

@@ -18,6 +18,9 @@ use super::body::MessageBody;
 use super::deadline::Alarm;
 use super::watch::Answering;
 
+/// So many answers that are over cost less to keep than to look for.
+const FEW: usize = 16;
+
 /// The body, with the word that the answer is over once it is dropped.
 pub(super) enum Answer<B> {
     Alone { body: B, _answering: Answering },
@@ -79,12 +82,19 @@ impl<B> GiveUp for Stream<B> {
 #[derive(Default)]
 pub(super) struct Answers {
     streams: RefCell<Vec<Weak<dyn GiveUp>>>,
+    /// Those that are over are let go of when there are so many: each keeps its memory as long as it is in here.
+    many: Cell<usize>,
     checked: Cell<Option<Instant>>,
 }
 
 impl Answers {
     fn add(&self, stream: Weak<dyn GiveUp>) {
-        self.streams.borrow_mut().push(stream);
+        let mut streams = self.streams.borrow_mut();
+        if streams.len() >= self.many.get() {
+            streams.retain(|stream| stream.strong_count() > 0);
+            self.many.set(2 * streams.len() + FEW);
+        }
+        streams.push(stream);
     }
 
     /// Gives up what has stalled for more than `limit`, looking twice within it; wakes the task for that.
@@ -157,5 +167,31 @@ impl<B: MessageBody> Body for Answer<B> {
                     .map_or_else(SizeHint::default, |(body, _)| body.size_hint())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Under;
+
+    impl GiveUp for Under {
+        fn unless_asked_within(&self, _: Duration) {}
+    }
+
+    #[test]
+    fn answers_that_are_over_are_not_kept() {
+        let answers = Answers::default();
+        let under_way: Vec<Rc<Under>> = (0..100).map(|_| Rc::new(Under)).collect();
+        for stream in &under_way {
+            answers.add(Rc::downgrade(stream) as Weak<dyn GiveUp>);
+        }
+        for _ in 0..100_000 {
+            answers.add(Rc::downgrade(&Rc::new(Under)) as Weak<dyn GiveUp>);
+            assert!(answers.streams.borrow().len() <= 2 * 101 + FEW);
+        }
+        let alive = |stream: &&Weak<dyn GiveUp>| stream.strong_count() > 0;
+        assert_eq!(answers.streams.borrow().iter().filter(alive).count(), 100);
     }
 }

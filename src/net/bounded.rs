@@ -1,5 +1,6 @@
 //! A link upstream on which only so much may come until the head of an answer: hyper bounds each head, but takes any
-//! number of interim ones, and would do nothing else on its thread while they keep coming. Not here: HTTP.
+//! number of interim ones, and would do nothing else on its thread while they keep coming. On HTTP/2 that holds for each
+//! stream (`net::unfinished`). Not here: HTTP.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -10,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::link::Link;
+use super::unfinished::Unfinished;
 
 /// Bytes that may come until there is an answer; several of the largest heads.
 const UNTIL_ANSWER: usize = 512 * 1024;
@@ -34,9 +36,21 @@ impl Patience {
         self.0.set(UNTIL_ANSWER);
     }
 
+    /// True while not a byte of the answer has come.
+    pub(super) fn is_whole(&self) -> bool {
+        self.0.get() == UNTIL_ANSWER
+    }
+
     /// Its answer is there.
     pub(super) fn end(&self) {
         self.0.set(usize::MAX);
+    }
+
+    fn took(&self, came: usize) -> Result<(), NoAnswer> {
+        if self.0.get() != usize::MAX {
+            self.0.set(self.0.get().checked_sub(came).ok_or(NoAnswer)?);
+        }
+        Ok(())
     }
 }
 
@@ -44,13 +58,41 @@ impl Patience {
 #[derive(Debug)]
 pub(super) struct Bounded {
     link: Link,
-    patience: Patience,
+    bound: Bound,
+}
+
+/// What holds what comes to its bounds.
+#[derive(Debug)]
+enum Bound {
+    OneAnswer(Patience),
+    EachStream(Unfinished),
 }
 
 impl Bounded {
-    pub(super) fn new(link: Link, patience: Patience) -> Self {
-        Self { link, patience }
+    /// One answer at a time comes on it.
+    pub(super) fn exclusive(link: Link, patience: Patience) -> Self {
+        let bound = Bound::OneAnswer(patience);
+        Self { link, bound }
     }
+
+    /// HTTP/2 comes on it.
+    pub(super) fn multiplexed(link: Link) -> Self {
+        let bound = Bound::EachStream(Unfinished::after(0));
+        Self { link, bound }
+    }
+}
+
+impl Bound {
+    fn look(&mut self, came: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::OneAnswer(patience) => patience.took(came.len()).map_err(invalid),
+            Self::EachStream(unfinished) => unfinished.look(came).map_err(invalid),
+        }
+    }
+}
+
+fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 impl AsyncRead for Bounded {
@@ -61,13 +103,7 @@ impl AsyncRead for Bounded {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.link).poll_read(cx, buffer))?;
-        let left = &self.patience.0;
-        if left.get() != usize::MAX {
-            let came = buffer.filled().len() - before;
-            let rest = left.get().checked_sub(came);
-            left.set(rest.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, NoAnswer))?);
-        }
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.bound.look(&mut buffer.filled_mut()[before..]))
     }
 }
 

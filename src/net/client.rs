@@ -24,7 +24,7 @@ use super::links::Links;
 use super::origin::Origin;
 use super::pool::{Pool, Taken};
 use super::sending::{Sending, Sent};
-use super::upstream_body::{Lease, UpstreamBody};
+use super::upstream_body::{Carrier, Lease, UpstreamBody};
 
 /// How often a request may be handed back unsent by links that died while it waited, before that is an error.
 const HANDED_BACK_AT_MOST: usize = 5;
@@ -43,7 +43,7 @@ pub struct ClientOptions {
 }
 
 /// Why there is no answer. Of [`SendError::Dial`], [`SendError::Overloaded`] and [`SendError::NotSent`] it is certain that
-/// the upstream did not act upon the request.
+/// the upstream did not act upon the request; of [`SendError::Stale`] it is likely.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// No link could be made.
@@ -55,6 +55,9 @@ pub enum SendError {
     /// The link was lost before the request left, or the peer said that it did not process it.
     #[error("the request was not sent")]
     NotSent(#[source] hyper::Error),
+    /// A link that had been idle was lost before a byte of the answer: the upstream closed it as the request was sent.
+    #[error("the upstream had closed the idle link")]
+    Stale(#[source] hyper::Error),
     /// The link was lost before the answer's head; the request, or a part of it, may have arrived.
     #[error("the upstream broke off before its answer")]
     Broken(#[source] hyper::Error),
@@ -156,7 +159,14 @@ impl<B: MessageBody> Client<B> {
         match link {
             Taken::Exclusive(link) => {
                 let answer = pin!(link.sender().try_send_request(request));
-                self.answered(answer, Lease::of(link), sending).await
+                let lease = Lease::of(Rc::clone(&link) as Rc<dyn Carrier>);
+                match self.answered(answer, lease, sending).await {
+                    Err(Unanswered::Failed(SendError::Broken(error))) if link.had_died_idle() => {
+                        self.pool.distrust_idle();
+                        Err(Unanswered::Failed(SendError::Stale(error)))
+                    }
+                    outcome => outcome,
+                }
             }
             Taken::Stream(link) => {
                 let answer = pin!(link.open().try_send_request(request));

@@ -27,6 +27,7 @@ use super::answer::Answer;
 use super::body::MessageBody;
 use super::certificate;
 use super::deadline::Alarm;
+use super::guest::Guest;
 use super::link::Link;
 use super::local::Local;
 use super::peer::{Arrival, Peer};
@@ -67,6 +68,8 @@ enum Speaks {
 /// Why hyper is no longer to be polled.
 enum End {
     Closed,
+    /// Answer and link broke off.
+    Broken,
     Parked,
     Late,
 }
@@ -80,11 +83,12 @@ where
 {
     /// Serves the link until either side is done with it.
     pub(super) async fn converse(self: Rc<Self>, link: Link, peer: Peer) {
-        let Some((mut link, peer)) = self.secured(link, peer).await else {
+        let Some((mut link, guest)) = self.secured(link, peer).await else {
             return;
         };
+        let guest = Rc::new(guest);
         if link.is_h2() {
-            return Box::pin(self.http2(link, Bytes::new(), peer)).await;
+            return Box::pin(self.http2(link, Bytes::new(), guest)).await;
         }
         let (mut read, mut wait) = (BytesMut::new(), self.limits.header_timeout);
         loop {
@@ -93,9 +97,9 @@ where
             };
             let begun = std::mem::take(&mut read).freeze();
             if let Speaks::Http2 = speaks {
-                return Box::pin(self.http2(link, begun, peer)).await;
+                return Box::pin(self.http2(link, begun, guest)).await;
             }
-            match Box::pin(self.http1(link, begun, &peer)).await {
+            match Box::pin(self.http1(link, begun, &guest)).await {
                 Some((parked, rest)) => (link, read) = (parked, BytesMut::from(rest)),
                 None => return,
             }
@@ -103,11 +107,12 @@ where
         }
     }
 
-    async fn secured(&self, link: Link, mut peer: Peer) -> Option<(Link, Arc<Peer>)> {
+    async fn secured(&self, link: Link, mut peer: Peer) -> Option<(Link, Guest)> {
         let Some(tls) = &self.tls else {
-            return Some((link, Arc::new(peer)));
+            return Some((link, Guest::bare(peer)));
         };
-        let handshake = TlsAcceptor::from(tls.current()).accept(link);
+        let settings = tls.current();
+        let handshake = TlsAcceptor::from(Arc::clone(&settings.server)).accept(link);
         let stream = match timeout(self.limits.header_timeout, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -117,10 +122,15 @@ where
             Err(_) => return None,
         };
         peer.secure = true;
-        if let Some([certificate, ..]) = stream.get_ref().1.peer_certificates() {
-            peer.certificate_names = Some(certificate::names(certificate));
-        }
-        Some((Link::Tls(Box::new(stream.into())), Arc::new(peer)))
+        let shown = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
+        let guest = match shown {
+            Some(chain) => {
+                peer.certificate_names = chain.first().map(|leaf| certificate::names(leaf));
+                Guest::with_certificate(peer, chain, Arc::clone(tls), settings)
+            }
+            None => Guest::bare(peer),
+        };
+        Some((Link::Tls(Box::new(stream.into())), guest))
     }
 
     /// Waits, with next to no memory, until it can be told what the peer speaks. None: it is gone, or too late.
@@ -161,22 +171,26 @@ where
         self: &Rc<Self>,
         link: Link,
         read: Bytes,
-        peer: &Arc<Peer>,
+        guest: &Rc<Guest>,
     ) -> Option<(Link, Bytes)> {
         let watch = Watch::new(false);
         let io = TokioIo::new(Watched::new(link, read, Rc::clone(&watch)));
-        let mut conversation = self.http1.serve_connection(io, self.service(peer, &watch));
+        let mut conversation = self.http1.serve_connection(io, self.service(guest, &watch));
         let mut stop = pin!(self.stopped());
         let (mut alarm, mut stopping) = (Alarm::default(), false);
         let end = poll_fn(|cx| {
-            if Pin::new(&mut conversation).poll(cx).is_ready() {
-                return Poll::Ready(End::Closed);
+            let ended = |ended: Result<(), hyper::Error>| match ended {
+                Err(error) if error.is_user() => End::Broken,
+                _ => End::Closed,
+            };
+            if let Poll::Ready(end) = Pin::new(&mut conversation).poll(cx) {
+                return Poll::Ready(ended(end));
             }
             if !stopping && stop.as_mut().poll(cx).is_ready() {
                 stopping = true;
                 Pin::new(&mut conversation).graceful_shutdown();
-                if Pin::new(&mut conversation).poll(cx).is_ready() {
-                    return Poll::Ready(End::Closed);
+                if let Poll::Ready(end) = Pin::new(&mut conversation).poll(cx) {
+                    return Poll::Ready(ended(end));
                 }
             }
             self.http1_timer(&watch, &mut alarm, cx)
@@ -186,6 +200,12 @@ where
         let mut link = left.io.into_inner().link;
         match end {
             End::Closed => None,
+            End::Broken => {
+                if watch.ends_with_link() {
+                    link.reset_when_dropped();
+                }
+                None
+            }
             End::Parked => Some((link, left.read_buf)),
             End::Late => {
                 let refused = link.write_all(TOO_SLOW);
@@ -223,10 +243,13 @@ where
     }
 
     /// HTTP/2 until the link is done with.
-    async fn http2(self: Rc<Self>, link: Link, read: Bytes, peer: Arc<Peer>) {
+    async fn http2(self: Rc<Self>, link: Link, read: Bytes, guest: Rc<Guest>) {
         let watch = Watch::new(true);
         let io = TokioIo::new(Watched::new(link, read, Rc::clone(&watch)));
-        let mut conversation = pin!(self.http2.serve_connection(io, self.service(&peer, &watch)));
+        let mut conversation = pin!(
+            self.http2
+                .serve_connection(io, self.service(&guest, &watch))
+        );
         let mut stop = pin!(self.stopped());
         let (mut alarm, mut sweep) = (Alarm::default(), Alarm::default());
         let (mut leaving, mut gone_by) = (false, None);
@@ -234,7 +257,8 @@ where
             if conversation.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            if !leaving && stop.as_mut().poll(cx).is_ready() {
+            let is_unwelcome = !guest.is_welcome();
+            if !leaving && (is_unwelcome || stop.as_mut().poll(cx).is_ready()) {
                 leaving = true;
                 conversation.as_mut().graceful_shutdown();
                 if conversation.as_mut().poll(cx).is_ready() {
@@ -282,7 +306,7 @@ where
 
     fn service(
         self: &Rc<Self>,
-        peer: &Arc<Peer>,
+        guest: &Rc<Guest>,
         watch: &Rc<Watch>,
     ) -> impl HttpService<
         Incoming,
@@ -290,25 +314,28 @@ where
         Error = h2::Error,
         Future = impl Future<Output = Result<Response<Answer<B>>, h2::Error>> + use<S, F, B, P>,
     > + use<S, F, B, P> {
-        let (serving, peer, watch) = (Rc::clone(self), Arc::clone(peer), Rc::clone(watch));
-        service_fn(move |request| {
-            let (serving, peer) = (Rc::clone(&serving), Arc::clone(&peer));
-            serving.answer(request, peer, watch.begin())
+        let (serving, guest, watch) = (Rc::clone(self), Rc::clone(guest), Rc::clone(watch));
+        service_fn(move |request: Request<Incoming>| {
+            let (serving, guest) = (Rc::clone(&serving), Rc::clone(&guest));
+            let answering = watch.begin(request.version());
+            serving.answer(request, guest, answering)
         })
     }
 
     async fn answer(
         self: Rc<Self>,
         request: Request<Incoming>,
-        peer: Arc<Peer>,
+        guest: Rc<Guest>,
         answering: Answering,
     ) -> Result<Response<Answer<B>>, h2::Error> {
         well_formed::check(&request)?;
+        let peer = guest.peer();
         let arrival = Arrival { request, peer };
         let served = pin!(async { (self.service)(arrival).await });
         let answer = caught(served).await;
         let mut answer = answer.unwrap_or_else(|_| (self.on_panic)());
-        if self.stopping.get() && !answering.watch().multiplexed {
+        let is_last = self.stopping.get() || !guest.is_welcome();
+        if is_last && !answering.watch().multiplexed {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(CONNECTION, close);
         }

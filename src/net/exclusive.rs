@@ -24,6 +24,8 @@ pub(super) type Sender<B> = http1::SendRequest<Sent<B>>;
 pub(super) struct Exclusive<B: MessageBody> {
     sender: RefCell<Sender<B>>,
     patience: Patience,
+    /// It has carried an answer before.
+    is_used: Cell<bool>,
     idle_since: Cell<Instant>,
     pool: Weak<Pool<B>>,
 }
@@ -36,7 +38,7 @@ impl<B: MessageBody> Exclusive<B> {
         pool: Weak<Pool<B>>,
     ) -> Result<Self, hyper::Error> {
         let patience = Patience::new();
-        let io = TokioIo::new(Bounded::new(link, patience.clone()));
+        let io = TokioIo::new(Bounded::exclusive(link, patience.clone()));
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER)
             .handshake(io)
@@ -50,6 +52,7 @@ impl<B: MessageBody> Exclusive<B> {
         Ok(Self {
             sender: RefCell::new(sender),
             patience,
+            is_used: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
             pool,
         })
@@ -74,6 +77,12 @@ impl<B: MessageBody> Exclusive<B> {
         self.sender.borrow().is_closed()
     }
 
+    /// Of a link that broke: it had been idle, and not a byte of an answer came. The upstream closed it, most likely before
+    /// the request was there.
+    pub(super) fn had_died_idle(&self) -> bool {
+        self.is_used.get() && self.patience.is_whole()
+    }
+
     pub(super) fn idle_since(&self) -> Instant {
         self.idle_since.get()
     }
@@ -86,6 +95,7 @@ impl<B: MessageBody> Exclusive<B> {
 impl<B: MessageBody> Carrier for Exclusive<B> {
     fn answered(&self) {
         self.patience.end();
+        self.is_used.set(true);
     }
 
     fn finished(self: Rc<Self>, clean: bool) {

@@ -4,23 +4,23 @@
 
 use h2::Reason;
 
-const PREFACE: usize = 24;
-const HEAD: usize = 9;
+pub(super) const PREFACE: usize = 24;
+pub(super) const HEAD: usize = 9;
 const SETTING: usize = 6;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
+pub(super) const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
+pub(super) const CONTINUATION: u8 = 9;
 
 const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
+pub(super) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
@@ -215,7 +215,7 @@ fn check_setting([i1, i0, v3, v2, v1, v0]: [u8; SETTING]) -> Result<(), Reason> 
 }
 
 /// Moves bytes over until there are `N`.
-fn filled<const N: usize>(
+pub(super) fn filled<const N: usize>(
     bytes: &mut [u8; N],
     have: &mut usize,
     rest: &mut &[u8],

@@ -28,6 +28,16 @@ impl Link {
         }
     }
 
+    /// Makes its end a reset (TCP), so that it cannot be taken for the end of what was sent. Not possible on a unix socket.
+    pub(super) fn reset_when_dropped(&self) {
+        match self {
+            // What cannot be set is not set: the link ends anyhow.
+            Self::Tcp(stream) => drop(stream.set_zero_linger()),
+            Self::Tls(stream) => stream.get_ref().0.reset_when_dropped(),
+            Self::Unix(_) => {}
+        }
+    }
+
     /// True under TLS.
     pub fn is_secure(&self) -> bool {
         matches!(self, Self::Tls(_))

@@ -14,6 +14,7 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::body::MessageBody;
+use super::bounded::Bounded;
 use super::link::Link;
 use super::local::Local;
 use super::pool::Pool;
@@ -32,7 +33,7 @@ const PING_ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const RESETS_REMEMBERED: usize = 256;
 
 pub(super) type Sender<B> = http2::SendRequest<Sent<B>>;
-type Connection<B> = http2::Connection<TokioIo<Link>, Sent<B>, Local>;
+type Connection<B> = http2::Connection<TokioIo<Bounded>, Sent<B>, Local>;
 
 /// One link; it closes once it is dropped and its last stream has ended.
 pub(super) struct Multiplexed<B: MessageBody> {
@@ -60,7 +61,7 @@ impl<B: MessageBody> Multiplexed<B> {
             .keep_alive_timeout(PING_ANSWERED_WITHIN)
             .keep_alive_while_idle(true)
             .max_concurrent_reset_streams(RESETS_REMEMBERED)
-            .handshake(TokioIo::new(link))
+            .handshake(TokioIo::new(Bounded::multiplexed(link)))
             .await?;
         let connection = Rc::new(RefCell::new(Some(connection)));
         spawn_local(run(Rc::clone(&connection), permit));

@@ -132,6 +132,12 @@ impl<B: MessageBody> Pool<B> {
         self.keep_reaping();
     }
 
+    /// Closes what is idle: one that was kept as long as these was dead.
+    pub(super) fn distrust_idle(&self) {
+        self.idle.borrow_mut().clear();
+        self.count_idle();
+    }
+
     /// There is something for one of those who wait.
     pub(super) fn tell_one(&self) {
         if self.waiting.get() > 0 {

@@ -23,8 +23,9 @@ const AHEAD: u64 = 64 * 1024;
 /// The body as hyper sends it.
 pub(super) struct Sent<B> {
     body: B,
-    /// What was read before there was a link.
+    /// What was read before there was a link, and how many bytes that is.
     ahead: VecDeque<Result<Frame<Bytes>, BoxError>>,
+    bytes_ahead: u64,
     sending: Option<Rc<Sending>>,
 }
 
@@ -58,6 +59,7 @@ impl<B: Body> Sent<B> {
             Self {
                 body,
                 ahead: VecDeque::new(),
+                bytes_ahead: 0,
                 sending: sending.clone(),
             },
             sending,
@@ -73,22 +75,26 @@ impl<B: MessageBody> Sent<B> {
                 return;
             };
             let has_failed = frame.is_err();
-            self.ahead.push_back(frame.map_err(Into::into));
+            let size = length(&frame);
+            // Of frames with nothing in them there may be any number.
+            if size != Some(0) {
+                self.bytes_ahead += size.unwrap_or(0);
+                self.ahead.push_back(frame.map_err(Into::into));
+            }
             if has_failed {
                 return;
             }
-            if self.bytes_ahead() >= AHEAD {
+            if self.bytes_ahead >= AHEAD {
                 pending::<()>().await;
             }
         }
     }
 }
 
-impl<B> Sent<B> {
-    fn bytes_ahead(&self) -> u64 {
-        let frames = self.ahead.iter().flatten().filter_map(Frame::data_ref);
-        frames.map(|bytes| bytes.len() as u64).sum()
-    }
+/// Bytes of a frame of data.
+fn length<E>(frame: &Result<Frame<Bytes>, E>) -> Option<u64> {
+    let data = frame.as_ref().ok()?.data_ref()?;
+    Some(data.len() as u64)
 }
 
 impl Sending {
@@ -151,6 +157,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
         let frame = if let Some(frame) = self.ahead.pop_front() {
+            self.bytes_ahead -= length(&frame).unwrap_or(0);
             Some(frame)
         } else {
             let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
@@ -169,7 +176,7 @@ where
 
     fn size_hint(&self) -> SizeHint {
         let rest = self.body.size_hint();
-        match (self.bytes_ahead(), rest.exact()) {
+        match (self.bytes_ahead, rest.exact()) {
             (0, _) => rest,
             (ahead, Some(rest)) => SizeHint::with_exact(ahead + rest),
             (_, None) => SizeHint::default(),

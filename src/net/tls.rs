@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -168,27 +169,17 @@ fn add(store: &mut RootCertStore, file: &Path) -> Result<(), TlsError> {
 }
 
 /// Settings for a door: HTTP/2 or HTTP/1.1 by ALPN; key and chain checked to match.
-pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn door_settings(files: &TlsFiles) -> Result<Arc<DoorSettings>, TlsError> {
     let chain = certificates(&files.cert_file)?;
     let key = PrivateKeyDer::from_pem_file(&files.key_file)
         .map_err(|source| unreadable(&files.key_file, "a private key", source))?;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .map_err(TlsError::Provider)?;
-    let builder = match &files.client_ca_file {
+    let verifier = verifier(files)?;
+    let builder = match verifier.clone() {
         None => builder.with_no_client_auth(),
-        Some(file) => {
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(only(file)?.into(), provider())
-                    .with_crls(revocations(files.client_crl_file.as_deref())?)
-                    .allow_unauthenticated()
-                    .build()
-                    .map_err(|source| TlsError::Verifier {
-                        file: files.client_crl_file.as_ref().unwrap_or(file).clone(),
-                        source,
-                    })?;
-            builder.with_client_cert_verifier(verifier)
-        }
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
     let mut config = builder
         .with_single_cert(chain, key)
@@ -198,7 +189,26 @@ pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
             source,
         })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Arc::new(DoorSettings {
+        server: Arc::new(config),
+        verifier,
+    }))
+}
+
+/// What callers' certificates are held against, where they are asked for.
+fn verifier(files: &TlsFiles) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    let Some(file) = &files.client_ca_file else {
+        return Ok(None);
+    };
+    WebPkiClientVerifier::builder_with_provider(only(file)?.into(), provider())
+        .with_crls(revocations(files.client_crl_file.as_deref())?)
+        .allow_unauthenticated()
+        .build()
+        .map(Some)
+        .map_err(|source| TlsError::Verifier {
+            file: files.client_crl_file.as_ref().unwrap_or(file).clone(),
+            source,
+        })
 }
 
 fn revocations(
@@ -245,21 +255,40 @@ fn unreadable(file: &Path, wanted: &'static str, source: pem::Error) -> TlsError
 /// A door's TLS, which a reload can replace: links made afterwards use the new settings. A ticket of the old ones is of no
 /// use with the new, so that nobody comes back by a certificate that would be refused now.
 #[derive(Debug)]
-pub struct ServerTls(ArcSwap<ServerConfig>);
+pub struct ServerTls(ArcSwap<DoorSettings>);
+
+/// Settings of a door, and what they hold callers' certificates against.
+#[derive(Debug)]
+pub struct DoorSettings {
+    pub(super) server: Arc<ServerConfig>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
 
 impl ServerTls {
     /// Reads the files and checks them.
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
-        Ok(Self(ArcSwap::new(server_config(files)?)))
+        Ok(Self(ArcSwap::new(door_settings(files)?)))
     }
 
     /// Puts other settings in the place of these.
-    pub fn put(&self, settings: Arc<ServerConfig>) {
+    pub fn put(&self, settings: Arc<DoorSettings>) {
         self.0.store(settings);
     }
 
     /// The settings for the next link.
-    pub fn current(&self) -> Arc<ServerConfig> {
+    pub(super) fn current(&self) -> Arc<DoorSettings> {
         self.0.load_full()
+    }
+}
+
+impl DoorSettings {
+    /// True if whoever showed this chain, leaf first, would be let in now.
+    pub(super) fn accept(&self, chain: &[CertificateDer<'static>]) -> bool {
+        match (&self.verifier, chain) {
+            (Some(verifier), [leaf, between @ ..]) => verifier
+                .verify_client_cert(leaf, between, UnixTime::now())
+                .is_ok(),
+            _ => false,
+        }
     }
 }

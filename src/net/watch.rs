@@ -9,12 +9,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use h2::Reason;
+use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::answer::Answers;
-use super::frames::Frames;
+use super::frames::{Frames, PREFACE};
 use super::link::Link;
+use super::unfinished::Unfinished;
 
 /// What the peer owes us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub(super) struct Watch {
     /// Since when the peer has not been taking what we write.
     blocked: Cell<Option<Instant>>,
     flushed: Cell<bool>,
+    /// HTTP/1.0: the end of the link may be the end of the answer.
+    ends_with_link: Cell<bool>,
     /// On an HTTP/2 link bytes come in all the time; they say nothing of heads.
     pub(super) multiplexed: bool,
     pub(super) answers: Answers,
@@ -52,6 +56,7 @@ impl Watch {
             owed: Cell::new(None),
             blocked: Cell::new(None),
             flushed: Cell::new(true),
+            ends_with_link: Cell::new(false),
             multiplexed,
             answers: Answers::default(),
         })
@@ -79,8 +84,14 @@ impl Watch {
         self.flushed.get()
     }
 
-    /// A request is here; it is over when what is returned is dropped.
-    pub(super) fn begin(self: &Rc<Self>) -> Answering {
+    /// True if a peer cannot tell an answer that broke off from a whole one unless the link is reset.
+    pub(super) fn ends_with_link(&self) -> bool {
+        self.ends_with_link.get()
+    }
+
+    /// A request of this version is here; it is over when what is returned is dropped.
+    pub(super) fn begin(self: &Rc<Self>, version: Version) -> Answering {
+        self.ends_with_link.set(version < Version::HTTP_11);
         self.requests.set(self.requests.get() + 1);
         self.phase.set(Phase::Busy);
         Answering(Rc::clone(self))
@@ -143,6 +154,7 @@ pub(super) struct Watched {
     watch: Rc<Watch>,
     /// Those of an HTTP/2 link.
     frames: Option<Frames>,
+    unfinished: Unfinished,
     ending: Option<Ending>,
 }
 
@@ -162,6 +174,7 @@ impl Watched {
             read,
             watch,
             frames,
+            unfinished: Unfinished::after(PREFACE),
             ending: None,
         }
     }
@@ -234,7 +247,8 @@ impl AsyncRead for Watched {
                 return self.poll_end(ending, cx);
             }
         }
-        Poll::Ready(Ok(()))
+        let followed = self.unfinished.look(&mut buffer.filled_mut()[before..]);
+        Poll::Ready(followed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)))
     }
 }
 

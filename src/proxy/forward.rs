@@ -87,6 +87,7 @@ fn failure(error: SendError) -> ProxyError {
         | SendError::Overloaded
         | SendError::NotSent(_)
         | SendError::Broken(_)
+        | SendError::Stale(_)
         | SendError::Invalid(_)
         | SendError::SwitchedProtocols
         | SendError::Timeout => ProxyError::Upstream(error),

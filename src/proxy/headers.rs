@@ -76,7 +76,7 @@ pub fn check(head: &request::Parts) -> Result<(), ProxyError> {
     Ok(())
 }
 
-fn is_number(value: &HeaderValue) -> bool {
+pub(super) fn is_number(value: &HeaderValue) -> bool {
     !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
 }
 
@@ -123,6 +123,11 @@ pub fn clean(
 }
 
 impl CleanHead {
+    /// True if the request asks for nothing to be changed (RFC 9110 section 9.2.1).
+    pub fn is_safe(&self) -> bool {
+        self.method.is_safe()
+    }
+
     /// Names the request's span to Pleo as the one above.
     pub fn continue_trace(&mut self, span: &Span) {
         span.hand_on(&mut self.headers);

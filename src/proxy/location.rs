@@ -10,7 +10,11 @@ use crate::net::origin::{Origin, Scheme};
 /// Rewrites both fields, if they are there and point at `api`.
 pub(super) fn rewrite(headers: &mut HeaderMap, api: &Origin, permit: &Permit, snapshot: &Snapshot) {
     for name in [LOCATION, CONTENT_LOCATION] {
-        let Some(value) = headers.get(&name).and_then(|value| value.to_str().ok()) else {
+        let Some(value) = headers.get(&name).map(HeaderValue::as_bytes) else {
+            continue;
+        };
+        // Not all that servers write there is ASCII.
+        let Ok(value) = std::str::from_utf8(value) else {
             continue;
         };
         let Some(place) = Place::of(value, api) else {
@@ -152,6 +156,19 @@ mod tests {
             Some(Place::Absolute("/a"))
         );
         assert_eq!(Place::of("http://[::1]/a", &v6), None);
+    }
+
+    #[test]
+    fn a_reference_that_is_not_ascii_comes_back_too() {
+        let snapshot = fixture::snapshot();
+        let permit = fixture::permit(&snapshot, "/v1/x", &[("pleo-gateway-tenant", "acme")]);
+        let mut headers = HeaderMap::new();
+        let there = HeaderValue::from_bytes("https://external.pleo.io/v1/é".as_bytes()).unwrap();
+        headers.insert(LOCATION, there);
+        let api = api("https://external.pleo.io");
+        rewrite(&mut headers, &api, &permit, &snapshot);
+        let here = "http://127.0.0.1:8080/v1/é".as_bytes();
+        assert_eq!(headers[LOCATION].as_bytes(), here);
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::model::route::Route;
 use crate::model::scope::ScopeSet;
 use crate::model::snapshot::Snapshot;
 use crate::net::body::Outgoing;
-use crate::net::client::Client;
+use crate::net::client::{Client, SendError};
 use crate::net::peer::Peer;
 use crate::telemetry::metrics::{Metrics, ReplayReason, ScopeMode};
 use crate::telemetry::traces::Span;
@@ -154,13 +154,20 @@ impl Proxy {
         }
         let spare = call.upload.can_be_sent_again().then(|| head.clone());
         let sent = head.inject(&bearer, call.upload.body().borne_by(&bearer));
-        let mut answer = self.forwarder.send(sent, &bearer, journey).await?;
+        let mut answer = match self.forwarder.send(sent, &bearer, journey).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let repeated = self.repeat(error, spare.as_ref(), call.upload, &bearer, journey);
+                Box::pin(repeated).await?
+            }
+        };
         if forward::doubts_token(&answer) {
             match Box::pin(self.tokens.rejected(permit, &bearer)).await? {
                 Rejected::HandOn => {}
                 Rejected::Replay(fresh) => {
                     drop(answer);
-                    let again = self.again(spare, call.upload, &fresh, journey);
+                    let reason = ReplayReason::Unauthorized;
+                    let again = self.again(spare, call.upload, &fresh, (reason, journey));
                     answer = Box::pin(again).await?;
                 }
             }
@@ -172,17 +179,44 @@ impl Proxy {
         Ok(self.forwarder.hand_on(answer, permit, call.snapshot))
     }
 
-    /// At most once for a request, and only if all of it is still in hand (design.md R7).
+    /// Sends once more what Pleo did not act upon, as it said itself; and what changes nothing if all that went wrong is
+    /// that Pleo had closed an idle link (requirement 45). Everything else stays with its error.
+    async fn repeat(
+        &self,
+        error: ProxyError,
+        spare: Option<&CleanHead>,
+        upload: &Upload,
+        bearer: &Bearer,
+        journey: &Journey,
+    ) -> Result<forward::Answer, ProxyError> {
+        let (reason, spare) = match &error {
+            ProxyError::Upstream(SendError::NotSent(_)) => (ReplayReason::NotProcessed, spare),
+            ProxyError::Upstream(SendError::Stale(_)) => {
+                let safe = spare.filter(|head| head.is_safe());
+                (ReplayReason::StaleLink, safe)
+            }
+            _ => return Err(error),
+        };
+        match spare.filter(|_| upload.can_be_sent_again()) {
+            Some(head) => {
+                let again = self.again(Some(head.clone()), upload, bearer, (reason, journey));
+                again.await
+            }
+            None => Err(error),
+        }
+    }
+
+    /// At most once for each reason, and only if all of the request is still in hand (design.md R7).
     async fn again(
         &self,
         spare: Option<CleanHead>,
         upload: &Upload,
         bearer: &Bearer,
-        journey: &Journey,
+        (reason, journey): (ReplayReason, &Journey),
     ) -> Result<forward::Answer, ProxyError> {
         let spare = spare.filter(|_| upload.can_be_sent_again());
         let head = spare.ok_or(ProxyError::TokenRejected)?;
-        self.metrics.replayed(ReplayReason::Unauthorized);
+        self.metrics.replayed(reason);
         journey.sent_again();
         self.forwarder
             .send(

@@ -227,6 +227,8 @@ where
         }
         let fits = usize::try_from(self.received).is_ok_and(|received| received <= self.buffer);
         match &mut self.kept {
+            // Of frames with nothing in them there may be any number.
+            Some(_) if bytes.is_empty() => {}
             Some(kept) if fits => kept.push(bytes.clone()),
             Some(_) | None => self.kept = None,
         }

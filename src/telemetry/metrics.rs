@@ -73,6 +73,10 @@ pub enum Lookup {
 pub enum ReplayReason {
     /// A 401, and a pair other than the one it was sent with is current.
     Unauthorized,
+    /// Pleo said that it did not process the request.
+    NotProcessed,
+    /// Pleo had closed the idle link that it was sent on.
+    StaleLink,
 }
 
 /// What became of a missing scope.
@@ -191,6 +195,8 @@ impl Metrics {
     pub fn replayed(&self, reason: ReplayReason) {
         let reason = match reason {
             ReplayReason::Unauthorized => "unauthorized",
+            ReplayReason::NotProcessed => "not_processed",
+            ReplayReason::StaleLink => "stale_link",
         };
         count(&self.meters().replays, &[("reason", reason.into())]);
     }

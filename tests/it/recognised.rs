@@ -2,15 +2,18 @@
 //! right, and the peer of a unix socket.
 
 use std::fs;
+use std::net::TcpStream;
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
+use rustls::{ClientConnection, StreamOwned};
 
-use crate::harness::authority::Authority;
-use crate::harness::client::{call, curled};
-use crate::harness::eventually;
+use crate::harness::authority::{Authority, Certificate};
+use crate::harness::client::{Answer, answer, call, curled, send};
 use crate::harness::gateway::{Gateway, Setup};
+use crate::harness::link::Link;
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
+use crate::harness::{SOON, eventually};
 
 /// A gateway whose one door asks for certificates of `ca.pem`; `erp` is whoever is `dns:erp.internal`.
 fn asking(authority: &Authority, upstream: &Upstream) -> Setup {
@@ -118,6 +121,63 @@ fn a_certificate_on_a_revocation_list_ends_in_the_handshake_also_once_the_list_i
     eventually("the new list to be taken", || {
         (both() == ("000".into(), "000".into())).then_some(())
     });
+}
+
+/// A link of whoever shows this certificate.
+fn link_of(gateway: &Gateway, authority: &Authority, certificate: &Certificate) -> Link {
+    let address = gateway.base().strip_prefix("https://").unwrap();
+    let config = certificate.client_of(authority);
+    let session = ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    Link::over(StreamOwned::new(session, stream))
+}
+
+/// The next answer on a link.
+fn asked(link: &mut Link) -> Answer {
+    send(link, "GET", "/v2/employees", &[], b"");
+    answer(link, "GET").unwrap()
+}
+
+/// Requirement 81: who is revoked, or whose authority is, has no more say on a link that was open before; others keep theirs.
+#[test]
+fn a_link_ends_with_what_its_certificate_stood_for() {
+    let (authority, upstream) = (Authority::new(), Upstream::fine());
+    let mut setup = asking(&authority, &upstream);
+    let (tls, with_list) = (
+        "\"ca.pem\" }",
+        "\"ca.pem\", client_crl_file = \"crl.pem\" }",
+    );
+    setup.doors = setup.doors.replace(tls, with_list);
+    let folder = setup.folder().to_owned();
+    let certificate = |serial: u64| {
+        let change = |asked: &mut CertificateParams| asked.serial_number = Some(serial.into());
+        authority.certificate_that(&["erp.internal"], change)
+    };
+    let [lost, kept] = [7, 8].map(certificate);
+    kept.write(&folder, "kept");
+    lost.write(&folder, "lost");
+    authority.write_revoked(&folder, &[]);
+    let gateway = connected(setup);
+    let [mut lost, mut kept] = [&lost, &kept].map(|own| link_of(&gateway, &authority, own));
+    for link in [&mut lost, &mut kept] {
+        asked(link).expect(200);
+    }
+    authority.write_revoked(&folder, &[7]);
+    eventually("the new list to be taken", || {
+        (shown(&gateway, "lost") == "000").then_some(())
+    });
+    asked(&mut kept).expect(200);
+    asked(&mut lost).refused(401, "caller-unknown");
+    assert!(lost.is_closed());
+    let other = Authority::new();
+    other.write(&folder);
+    other.write_revoked(&folder, &[]);
+    eventually("the other authority to be taken", || {
+        (shown(&gateway, "kept") == "000").then_some(())
+    });
+    asked(&mut kept).refused(401, "caller-unknown");
+    assert!(kept.is_closed());
 }
 
 #[test]

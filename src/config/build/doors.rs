@@ -110,7 +110,7 @@ fn certificate(reader: &Reader<'_>, files: &TlsFiles) {
         client_ca_file: files.client_ca_file.clone(),
         client_crl_file: files.client_crl_file.clone(),
     };
-    let Err(error) = tls::server_config(&tried) else {
+    let Err(error) = tls::door_settings(&tried) else {
         return;
     };
     let file = match &error {

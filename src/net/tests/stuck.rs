@@ -7,7 +7,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::net::client::SendError;
 use crate::net::dial::DialError;
-use crate::net::tls::server_config;
+use crate::net::tls::door_settings;
 
 /// What becomes of an upload of a mebibyte, and how long that takes.
 async fn outcome(upstream: &Upstream) -> (SendError, Duration) {
@@ -65,7 +65,8 @@ fn an_upstream_that_reads_no_more_is_given_up() {
         for prefer_h2 in [false, true] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let port = listener.local_addr().unwrap().port();
-            let acceptor = TlsAcceptor::from(server_config(&certificate.files()).unwrap());
+            let acceptor =
+                TlsAcceptor::from(door_settings(&certificate.files()).unwrap().server.clone());
             let stuck = spawn_local(async move {
                 let (link, _) = listener.accept().await.unwrap();
                 let mut link = acceptor.accept(link).await.unwrap();

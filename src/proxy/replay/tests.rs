@@ -80,6 +80,18 @@ async fn a_second_sending_goes_on_where_the_first_was_cut() {
 }
 
 #[tokio::test]
+async fn nothing_is_kept_of_frames_with_nothing_in_them() {
+    let empty = (0..1000).map(|_| data(""));
+    let frames = empty.chain([data("ab"), data(""), data("c")]).collect();
+    let upload = upload(frames, 100, 3);
+    for _ in 0..2 {
+        assert_eq!(upload.body().collect().await.unwrap().to_bytes(), "abc");
+        assert!(upload.can_be_sent_again());
+    }
+    assert_eq!(upload.0.unwrap().borrow().kept(), 2);
+}
+
+#[tokio::test]
 async fn a_body_over_the_buffer_streams_but_is_not_kept() {
     let upload = upload(vec![data("ab"), data("c")], 100, 2);
     assert_eq!(upload.body().collect().await.unwrap().to_bytes(), "abc");

@@ -8,9 +8,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
     KeyIdMethod, KeyPair, RevokedCertParams, date_time_ymd,
 };
+use rustls::client::WantsClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 
 use super::gateway::secret_file;
 
@@ -103,14 +104,16 @@ impl Authority {
 
     /// A client's settings: this authority is trusted and no other.
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
+        Arc::new(self.trusting().with_no_client_auth())
+    }
+
+    fn trusting(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         let mut roots = RootCertStore::empty();
         roots.add(self.own.der().clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(provider())
+        ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(config)
     }
 }
 
@@ -142,9 +145,24 @@ impl Certificate {
         }
     }
 
+    /// For a client that shows it, and trusts this authority.
+    pub(crate) fn client_of(&self, authority: &Authority) -> Arc<ClientConfig> {
+        let chain = vec![self.signed.der().clone()];
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let config = authority.trusting().with_client_auth_cert(chain, key);
+        Arc::new(config.unwrap())
+    }
+
     /// For an upstream of the test's own.
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
         self.server_with(&[])
+    }
+
+    /// The same, which agrees to speak HTTP/2 only.
+    pub(crate) fn http2_server(&self) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.server());
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Arc::new(config)
     }
 
     /// The same, which shows these authorities along with the certificate.

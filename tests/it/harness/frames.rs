@@ -1,10 +1,11 @@
-//! HTTP/2 by hand, in clear: frames as a test wrote them, and what comes back. Fields are written as literals, so that
-//! they can be anything.
+//! HTTP/2 by hand, from either end: frames as a test wrote them, and what comes back. Fields are written as literals, so
+//! that they can be anything.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use super::SOON;
+use super::link::Link;
 use crate::canary;
 
 pub(crate) const DATA: u8 = 0;
@@ -35,8 +36,8 @@ pub(crate) struct Frame {
 }
 
 /// A link, its settings exchanged.
-pub(crate) struct Frames {
-    stream: TcpStream,
+pub(crate) struct Frames<S = TcpStream> {
+    stream: S,
     read: Vec<u8>,
 }
 
@@ -57,8 +58,38 @@ impl Frames {
         link
     }
 
+    /// Ends the link; whoever still reads from it reads to its end.
+    pub(crate) fn end(&self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Another handle to the same link.
+    pub(crate) fn other(&self) -> Self {
+        Self {
+            stream: self.stream.try_clone().unwrap(),
+            read: Vec::new(),
+        }
+    }
+}
+
+impl<'l> Frames<&'l mut Link> {
+    /// The server's end of a link on which the first half of the preface was read, as if it were a head.
+    pub(crate) fn from(link: &'l mut Link) -> Self {
+        assert_eq!(link.line().unwrap(), "SM");
+        assert_eq!(link.line().unwrap(), "");
+        let mut link = Self {
+            stream: link,
+            read: Vec::new(),
+        };
+        link.send(frame(SETTINGS, 0, 0, [])).unwrap();
+        link
+    }
+}
+
+impl<S: Read + Write> Frames<S> {
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        self.stream.write_all(bytes.as_ref())?;
+        self.stream.flush()
     }
 
     /// The next frame; none once the link has ended.
@@ -78,19 +109,6 @@ impl Frames {
     /// The next frame that is one of these kinds.
     pub(crate) fn next_of(&mut self, kinds: &[u8]) -> Option<Frame> {
         std::iter::from_fn(|| self.next()).find(|frame| kinds.contains(&frame.kind))
-    }
-
-    /// Ends the link; whoever still reads from it reads to its end.
-    pub(crate) fn end(&self) {
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
-    }
-
-    /// Another handle to the same link.
-    pub(crate) fn other(&self) -> Self {
-        Self {
-            stream: self.stream.try_clone().unwrap(),
-            read: Vec::new(),
-        }
     }
 
     fn take(&mut self) -> Option<Frame> {

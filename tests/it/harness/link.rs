@@ -59,6 +59,22 @@ impl Head {
     }
 }
 
+impl Read for Link {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read(bytes)
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.get_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.get_mut().flush()
+    }
+}
+
 impl Link {
     pub(crate) fn over(stream: impl Duplex + 'static) -> Self {
         Self(BufReader::new(Box::new(stream)))

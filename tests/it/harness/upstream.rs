@@ -23,6 +23,7 @@ pub(crate) struct Exchange {
     pub(crate) link: Link,
     rest: Rest,
     seen: Arc<Mutex<Vec<Seen>>>,
+    is_first: bool,
     is_over: bool,
 }
 
@@ -140,6 +141,11 @@ impl Exchange {
         let _ = self.link.send(text);
     }
 
+    /// True if nothing was asked on this link before.
+    pub(crate) fn link_is_fresh(&self) -> bool {
+        self.is_first
+    }
+
     /// No more requests on this link: it is closed.
     pub(crate) fn close(&mut self) {
         self.is_over = true;
@@ -161,6 +167,7 @@ fn converse(
         }
         None => Link::over(stream),
     };
+    let mut is_first = true;
     while let Ok(Some(head)) = link.head() {
         let rest = head.body().unwrap_or(Rest::Nothing);
         let mut exchange = Exchange {
@@ -168,9 +175,11 @@ fn converse(
             link,
             rest,
             seen: Arc::clone(seen),
+            is_first,
             is_over: false,
         };
         act(&mut exchange);
+        is_first = false;
         if exchange.is_over {
             return;
         }

@@ -129,6 +129,7 @@ fn answers_that_are_not_well_formed_are_502() {
         "content-length: 4\r\ntransfer-encoding: chunked",
         "transfer-encoding: chunked\r\ncontent-length: 4",
         "content-length: 4\r\ncontent-length: 5",
+        "content-length: 5, 5",
         "content-length: +5",
         "content-length: x",
         "content-length:",
@@ -222,6 +223,79 @@ fn a_part_of_an_answer_is_never_the_whole() {
         assert_eq!(whole, [""; 0], "{place}: taken for a whole answer");
         assert_eq!(outcome.seen.len(), 1, "{place}: the link went on after it");
     }
+}
+
+/// Requirement 43: where only the end of the link tells the end of an answer (HTTP/1.0), one that breaks off ends with a
+/// reset.
+#[test]
+fn a_part_of_an_answer_is_never_the_whole_for_http_1_0() {
+    const CHUNK: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    const WHOLE: &str =
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let scene = answering("", &[(CHUNK, true), (WHOLE, false)]);
+    let ask = |place: usize| {
+        let mut link = Link::to(scene.gateway.base());
+        let old = format!("GET /any/{place} HTTP/1.0\r\n{}\r\n", super::fields());
+        link.send(old).unwrap();
+        answer(&mut link, "GET")
+    };
+    let error = ask(0).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(ask(1).unwrap().text(), "hello");
+}
+
+/// Requirements 45, 46: a link that Pleo closes at the moment it is used again costs no call that changes nothing; one that
+/// does change something is not sent again, nor is one that Pleo had on a fresh link.
+#[test]
+fn an_idle_link_that_pleo_closed_costs_no_safe_call() {
+    let scene = Scene::with("", |exchange| {
+        let target = exchange.head.word(1).to_owned();
+        exchange.body();
+        let is_first = exchange.link_is_fresh();
+        match target.as_str() {
+            "/any/never" => exchange.close(),
+            _ if is_first => exchange.reply(FINE),
+            _ => exchange.close(),
+        }
+    });
+    let tries = |target: &str| {
+        let seen = scene.upstream.seen();
+        seen.iter()
+            .filter(|seen| seen.head.word(1) == target)
+            .count()
+    };
+    scene.gateway.get("/any/first").expect(200);
+    scene.gateway.get("/any/again").expect(200);
+    assert_eq!(tries("/any/again"), 2);
+    scene
+        .gateway
+        .call("POST", "/any/order", b"1")
+        .refused(502, "upstream-invalid");
+    assert_eq!(tries("/any/order"), 1);
+    scene
+        .gateway
+        .get("/any/never")
+        .refused(502, "upstream-invalid");
+    assert_eq!(tries("/any/never"), 1);
+    let metrics = scene.gateway.metrics();
+    let counted = "pleo_gateway_replays_total{reason=\"stale_link\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+/// Trailers are the end of an answer: it was not broken off.
+#[test]
+fn an_answer_with_trailers_is_counted_as_whole() {
+    let scene = answering(
+        "",
+        &[(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n",
+            false,
+        )],
+    );
+    scene.send(&request("GET /any/0", "te: trailers\r\n", ""));
+    let metrics = scene.gateway.metrics();
+    let counted = "requests_total{route=\"any\",method=\"GET\",status=\"200\",error=\"\"} 2";
+    assert!(metrics.contains(counted), "{metrics}");
 }
 
 /// Requirement 52: nothing of a body is changed, nor what is said about it. Requirements 70, 71: what is for Pleo's own

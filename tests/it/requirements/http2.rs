@@ -1,6 +1,11 @@
-//! HTTP/2 at the callers' door (requirements 53 to 56, 61, 62, 64). Floods are in `floods`.
+//! HTTP/2 at the callers' door (requirements 11, 53 to 56, 61, 62, 64). Floods are in `floods`, Pleo's end in
+//! `multiplexed`.
+
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 
 use super::Scene;
+use crate::harness::SOON;
 use crate::harness::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY,
     PUSH_PROMISE, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, fields, frame,
@@ -177,6 +182,48 @@ fn a_body_is_as_long_as_it_says() {
         );
     }
     assert!(scene.upstream.seen().is_empty());
+}
+
+/// Requirement 11: an upload that its caller resets, for whatever reason, is never whole for Pleo; not even one that is
+/// answered already.
+#[test]
+fn an_upload_that_is_reset_is_never_whole() {
+    let (over, is_over) = channel();
+    let over = Mutex::new(over);
+    let scene = Scene::with("", move |exchange| {
+        if exchange.head.word(1) == "/any/early" {
+            exchange.reply("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello");
+        } else {
+            assert_eq!(exchange.some(), b"half");
+            over.lock().unwrap().send(false).unwrap();
+        }
+        let is_whole = exchange.is_whole();
+        over.lock().unwrap().send(is_whole).unwrap();
+        exchange.close();
+    });
+    for reason in [0, 2, 8] {
+        for path in ["/any/early", "/any/late"] {
+            let all = [
+                (":method", "POST"),
+                SCHEME,
+                (":path", path),
+                AUTHORITY,
+                CALLER,
+            ];
+            let mut link = Frames::to(scene.gateway.base(), b"");
+            link.send(frame(HEADERS, END_HEADERS, 1, fields(&all)))
+                .unwrap();
+            link.send(frame(DATA, 0, 1, "half")).unwrap();
+            if path == "/any/early" {
+                link.next_of(&[DATA]).unwrap();
+            } else {
+                is_over.recv_timeout(SOON).unwrap();
+            }
+            link.send(frame(RST_STREAM, 0, 1, [0, 0, 0, reason]))
+                .unwrap();
+            assert!(!is_over.recv_timeout(SOON).unwrap(), "{reason} {path}");
+        }
+    }
 }
 
 /// Requirement 65: the frames that RFC 9113 forbids end the link with the reason that it gives them.

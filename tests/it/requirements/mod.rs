@@ -5,10 +5,12 @@
 mod answers;
 mod callers;
 mod credentials;
+mod desk;
 mod floods;
 mod framing;
 mod http2;
 mod list;
+mod multiplexed;
 mod routes;
 mod semantics;
 mod targets;

@@ -45,7 +45,8 @@ impl Home {
         let (secret, others): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| is_secret(file));
         let own: Vec<_> = secret.iter().flat_map(|file| secrets_of(file)).collect();
-        let texts = others.iter().filter_map(|file| {
+        let texts = others.iter().filter(|file| !is_program(file));
+        let texts = texts.filter_map(|file| {
             let text = content(file)?;
             Some((file.display().to_string(), text))
         });
@@ -85,11 +86,20 @@ fn allow_core_files() {
     });
 }
 
-/// An ELF file that says it is the core of a process.
-fn is_core(file: &Path) -> bool {
+/// What an ELF file says it is.
+fn elf(file: &Path) -> Option<u8> {
     let mut head = [0; 18];
     let read = File::open(file).and_then(|mut file| file.read_exact(&mut head));
-    read.is_ok() && head.starts_with(b"\x7fELF") && head.ends_with(&[4, 0])
+    (read.is_ok() && head.starts_with(b"\x7fELF")).then_some(head[16])
+}
+
+fn is_core(file: &Path) -> bool {
+    elf(file) == Some(4)
+}
+
+/// A program or a library: a copy of the binary holds the sandbox's words.
+fn is_program(file: &Path) -> bool {
+    matches!(elf(file), Some(2 | 3))
 }
 
 /// Where programs dump that run in the tests' own folder, and the kernel is not told otherwise.

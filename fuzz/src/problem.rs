@@ -92,6 +92,7 @@ fn check(reply: &Response<Outgoing>, about: About<'_>) {
     for (name, value) in reply.headers() {
         let text = String::from_utf8_lossy(value.as_bytes());
         assert!(!text.contains(['\r', '\n', '\0']), "{name}: {text:?}");
+        assert!(!text.contains(INSIDE), "{name}: {text:?}");
     }
     assert_eq!(reply.headers()["x-request-id"], about.request_id);
     let closes = reply.headers().contains_key("connection");

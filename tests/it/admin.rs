@@ -68,7 +68,7 @@ fn health_and_metrics_are_open_and_all_else_needs_the_token() {
         "/nothing",
     ] {
         call(&gateway.admin, "GET", closed, &[], b"").expect(401);
-        let wrong = [("authorization", "Bearer wrong")];
+        let wrong = [("authorization", "Bearer wrong-canary")];
         call(&gateway.admin, "GET", closed, &wrong, b"").expect(401);
     }
     let file = gateway.setup.folder().join("data/admin.token");

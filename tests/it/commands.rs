@@ -351,5 +351,7 @@ fn the_sandbox_counts_to_the_limit_that_it_is_told() {
 
 #[test]
 fn the_demo_sends_one_request_through() {
-    ends(&binary(&["demo", "--once"]), 0, &["200"]);
+    let mut demo = Command::new(BINARY);
+    demo.args(["demo", "--once"]).env("RUST_LOG", "trace");
+    ends(&run(&mut demo, "", SOON), 0, &["200"]);
 }

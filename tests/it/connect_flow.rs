@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::harness::client::{Answer, call};
+use crate::harness::client::{Answer, call, call_pleo};
 use crate::harness::gateway::{Gateway, Setup};
 use crate::harness::sandbox::Sandbox;
 
@@ -59,9 +59,9 @@ fn decide(authorize: &Url, decision: &str, company: &str) -> String {
     let form = form.finish();
     let origin = authorize.origin().ascii_serialization();
     let page = format!("{}?{}", authorize.path(), authorize.query().unwrap());
-    call(&origin, "GET", &page, &[], b"").expect(200);
+    call_pleo(&origin, "GET", &page, &[], b"").expect(200);
     let headers = [("content-type", "application/x-www-form-urlencoded")];
-    let sent = call(&origin, "POST", authorize.path(), &headers, form.as_bytes()).expect(303);
+    let sent = call_pleo(&origin, "POST", authorize.path(), &headers, form.as_bytes()).expect(303);
     sent.header("location").unwrap().to_owned()
 }
 

@@ -179,7 +179,7 @@ fn without_a_key_only_own_names_are_answered_and_no_web_page_of_another_site() {
     );
     problem(get(&[("sec-fetch-site", "cross-site")]), 403, "cross-site");
     problem(
-        get(&[("authorization", "Bearer wrong")]),
+        get(&[("authorization", "Bearer wrong-canary")]),
         401,
         "caller-unknown",
     );
@@ -224,7 +224,7 @@ fn limits_of_our_own_are_429_and_a_full_gateway_503() {
         .replace("name = \"erp\"", "name = \"erp\"\nmax_in_flight = 1");
     setup.callers.push_str(&crate::harness::gateway::caller(
         "slow",
-        "slow-key",
+        "slow-canary",
         r#"["acme"]"#,
     ));
     setup.callers.push_str("rate = \"2/min\"\n");
@@ -244,9 +244,9 @@ fn limits_of_our_own_are_429_and_a_full_gateway_503() {
         ("pleo-gateway-tenant", "acme"),
     ];
 
-    get("slow-key", "/v2/employees").expect(200);
-    get("slow-key", "/v2/employees").expect(200);
-    let limited = problem(get("slow-key", "/v2/employees"), 429, "rate-limited");
+    get("slow-canary", "/v2/employees").expect(200);
+    get("slow-canary", "/v2/employees").expect(200);
+    let limited = problem(get("slow-canary", "/v2/employees"), 429, "rate-limited");
     assert!((1..=60).contains(&limited["retry_after"].as_u64().unwrap()));
 
     std::thread::scope(|threads| {

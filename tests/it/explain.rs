@@ -10,7 +10,8 @@ use crate::harness::program::{Output, run};
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
 use crate::harness::{BINARY, SOON};
-use crate::stand::{Dice, is_long};
+use crate::stand::dice::Dice;
+use crate::stand::is_long;
 
 fn json_of(output: &Output) -> Value {
     assert_eq!(output.code, 0, "{}", output.err);
@@ -23,7 +24,7 @@ fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
     let mut setup = Setup::at(&upstream.origin());
     setup
         .callers
-        .push_str(&caller("reader", "reader-key", r#"["acme"]"#));
+        .push_str(&caller("reader", "reader-canary", r#"["acme"]"#));
     setup.callers.push_str("scopes = [\"vendors:read\"]\n");
     let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
     for (name, key, tenant, method, target, is_forwarded) in [
@@ -37,7 +38,7 @@ fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
         ("office", OFFICE_KEY, "acme", "GET", "/v2/employees", true),
         (
             "reader",
-            "reader-key",
+            "reader-canary",
             "acme",
             "GET",
             "/v2/employees",
@@ -45,7 +46,7 @@ fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
         ),
         (
             "reader",
-            "reader-key",
+            "reader-canary",
             "acme",
             "POST",
             "/v1/vendors:search",
@@ -135,7 +136,7 @@ const QUERIES: [&str; 5] = [
 const CALLERS: [(&str, &str); 3] = [
     ("erp", KEY),
     ("office", OFFICE_KEY),
-    ("reader", "reader-key"),
+    ("reader", "reader-canary"),
 ];
 
 #[test]
@@ -143,7 +144,7 @@ fn long_explain_foretells_hundreds_of_random_requests_to_the_running_gateway() {
     let upstream = Upstream::fine();
     let mut setup = Setup::at(&upstream.origin());
     setup.routes = RULES.to_owned();
-    let reader = caller("reader", "reader-key", r#"["acme", "beta"]"#);
+    let reader = caller("reader", "reader-canary", r#"["acme", "beta"]"#);
     setup.callers += &reader;
     setup.callers += "scopes = [\"vendors:read\"]\n";
     let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
+use crate::canary::Home;
 use crate::harness::client::call;
 use crate::harness::gateway::{KEY, Setup};
 use crate::harness::program::{Output, Stream, run};
@@ -81,7 +82,7 @@ fn a_door_is_found_by_its_name_among_the_sockets_that_are_handed_over() {
 #[test]
 fn what_nobody_can_call_is_no_door() {
     let (one, two) = UnixStream::pair().unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Home::new();
     let path = folder.path().join("door");
     let bound = rustix::net::socket(
         rustix::net::AddressFamily::UNIX,
@@ -118,7 +119,7 @@ fn two_sockets_of_one_name_are_refused_so_that_neither_is_left_without_an_answer
 
 #[test]
 fn a_name_without_a_socket_is_none() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Home::new();
     let socket = UnixListener::bind(folder.path().join("door")).unwrap();
     let output = refused("other:callers", &[kept_open(&socket)]);
     assert!(output.err.contains("not handed over"), "{}", output.err);

@@ -147,3 +147,75 @@ fn no_test_is_ignored_and_nothing_is_left_to_do() {
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
+
+/// Whatever a test does, it does where secrets are looked for (`canary`), and its secrets are such as are found.
+#[test]
+fn every_test_works_where_secrets_are_looked_for() {
+    let tests = root().join("tests/it");
+    let rooms = ["canary", "harness", "stand", "house_rules.rs"].map(|room| tests.join(room));
+    let mut files = sources(&tests);
+    files.retain(|file| !rooms.iter().any(|room| file.starts_with(room)));
+    let mut broken = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let found = passed_by(&text).into_iter().chain(unknown_secrets(&text));
+        broken.extend(found.map(|found| format!("{}: {found}", file.display())));
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert_eq!(
+        unknown_secrets("pleo-gateway-key: x\", \"Bearer a-canary\"").len(),
+        1
+    );
+}
+
+/// What would not be searched.
+fn passed_by(text: &str) -> Vec<String> {
+    let folder = "a folder of a test is a canary::Home";
+    let said = "what is said goes to a file of a Home, or through harness::program";
+    let words = [
+        ("tempfile", folder),
+        ("tempdir", folder),
+        ("temp_dir", folder),
+        ("CARGO_BIN_EXE", said),
+        ("stdout(Stdio::null", said),
+        ("stderr(Stdio::null", said),
+    ];
+    let words = words.iter().filter(|(word, _)| text.contains(word));
+    let mut found: Vec<_> = words.map(|(word, why)| format!("{word}: {why}")).collect();
+    for started in [".spawn()", ".output()"] {
+        for (place, _) in text.match_indices(started) {
+            let command = text[..place].rsplit("Command::new(").next().unwrap();
+            if command.starts_with("BINARY") || command.starts_with("crate::harness::BINARY") {
+                found.push(format!("BINARY{started}: {said}"));
+            }
+        }
+    }
+    found
+}
+
+/// Keys and tokens, written as they are sent or imported, of which the search would not know.
+fn unknown_secrets(text: &str) -> Vec<String> {
+    let plain = text.replace("\\r\\n", " ").replace('\\', "");
+    let plain = plain.replace(": ", ":");
+    let mut found = Vec::new();
+    let marks = [
+        "_token\":\"",
+        "gateway-key:",
+        "api-key:",
+        "ization:Bearer ",
+        "\"Bearer ",
+    ];
+    for mark in marks {
+        for rest in plain.split(mark).skip(1) {
+            let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            let word = &rest[..rest.find(|c| !is_letter(c)).unwrap_or(rest.len())];
+            let is_known = word.contains("-canary") || word.starts_with("sandbox_");
+            if !word.is_empty() && !is_known {
+                found.push(format!(
+                    "{mark}{word} has no stem that is looked for, such as -canary"
+                ));
+            }
+        }
+    }
+    found
+}

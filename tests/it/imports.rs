@@ -72,10 +72,10 @@ fn input_that_cannot_be_used_is_65_and_never_repeated() {
     for bad in [
         "",
         "canary",
-        "{\"access_token\":\"canary\"}",
+        "{\"access_token\":\"an-access-canary\"}",
         "{\"refresh_token\":\"\"}",
         "[\"canary\"]",
-        "{\"refresh_token\":\"canary\",\"extra\":1}",
+        "{\"refresh_token\":\"a-refresh-canary\",\"extra\":1}",
         "{\"refresh_token\":{\"canary\":1}}",
     ] {
         let output = setup.cli(&["connections", "import", "acme"], bad);
@@ -104,7 +104,7 @@ fn good_lines_are_imported_whatever_the_others_are() {
         "{\"tenant\":\"bad\",\"refresh_token\":".to_owned(),
         String::new(),
         line("beta", &companies[1]),
-        "{\"refresh_token\":\"x\"}".to_owned(),
+        "{\"refresh_token\":\"x-canary\"}".to_owned(),
         line("gamma", &companies[2]),
     ]
     .join("\n");

@@ -21,7 +21,7 @@ async fn refreshing(stand: &Stand) -> Child {
     let id = stand.connect("acme");
     stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "2s", "commit": true}));
     let mut command = stand.command(&["connections", "refresh", "acme"]);
-    let child = command.stderr(Stdio::null()).spawn().unwrap();
+    let child = command.spawn().unwrap();
     until("the refresh is at the token endpoint", SOON, async || {
         (stand.authorisation(id)["refresh_calls"] == 1).then_some(())
     })
@@ -93,7 +93,7 @@ async fn an_uninstall_that_is_interrupted_ends_the_connection_here_too() {
     let id = stand.connect("acme");
     stand.order(&json!({"endpoint": "api", "kind": "delay", "delay": "2s", "commit": true}));
     let words = ["connections", "disconnect", "acme", "--uninstall"];
-    let mut child = stand.command(&words).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = stand.command(&words).spawn().unwrap();
     until("Pleo has forgotten the installation", SOON, async || {
         (stand.authorisation(id)["alive"] == false).then_some(())
     })

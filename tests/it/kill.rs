@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::stand::caller::Link;
+use crate::stand::dice::Dice;
 use crate::stand::serving::Serving;
-use crate::stand::{Dice, Plan, READ, SOON, Stand, is_long, until};
+use crate::stand::{Plan, READ, SOON, Stand, is_long, until};
 
 /// From the restart until a tenant works again: the deadline of an attempt (timeout + 5 s), its adoption at worst.
 const BACK_WITHIN: Duration = Duration::from_secs(20);

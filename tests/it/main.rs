@@ -8,6 +8,7 @@
 mod admin;
 mod api_keys;
 mod bodies;
+mod canary;
 mod clients;
 mod commands;
 mod connect_flow;

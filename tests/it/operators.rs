@@ -138,7 +138,7 @@ fn verify_asks_pleo_and_compares() {
     );
     let refused = setup.cli(
         &["connections", "import", "gamma", "--verify"],
-        &json!({"access_token": "x", "refresh_token": "y"}).to_string(),
+        &json!({"access_token": "x-canary", "refresh_token": "y-canary"}).to_string(),
     );
     ends(&refused, 69, &[]);
     sandbox.revoke(&minted);

@@ -71,7 +71,7 @@ fn who_gains_and_who_loses_access_is_said_by_name() {
     let new = setup.text().replace(
         "tenants = [\"acme\", \"beta\"]",
         "tenants = [\"beta\", \"gamma\"]\nscopes = [\"users:read\"]",
-    ) + &caller("crm", "crm-key", "[\"acme\"]")
+    ) + &caller("crm", "crm-canary", "[\"acme\"]")
         + "[[routes]]\nname = \"no-post\"\nmethods = [\"POST\"]\npath = \"/v1/{*rest}\"\ndeny = true\n";
     let said = json_of(&plan(&setup, &new, &["--json"]));
     let [erp, office] = [0, 1].map(|place| &said["callers"]["changed"][place]);
@@ -157,7 +157,10 @@ fn what_a_door_takes_at_once_is_named_by_its_address() {
 #[test]
 fn a_key_that_is_exchanged_is_told_by_a_part_of_its_digest() {
     let setup = setup();
-    let (old, new) = (caller("erp", "erp-key", ""), caller("erp", "other-key", ""));
+    let (old, new) = (
+        caller("erp", "erp-canary", ""),
+        caller("erp", "other-canary", ""),
+    );
     let digest = |lines: &str| lines.split('"').nth(3).unwrap().to_owned();
     let (old, new) = (digest(&old), digest(&new));
     let output = plan(&setup, &setup.text().replace(&old, &new), &[]);

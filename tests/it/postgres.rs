@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::stand::caller::Link;
 use crate::stand::cluster::Cluster;
+use crate::stand::dice::Dice;
 use crate::stand::serving::Serving;
-use crate::stand::{Dice, Plan, READ, SOON, Stand, Store, is_long, until};
+use crate::stand::{Plan, READ, SOON, Stand, Store, is_long, until};
 
 async fn stand_at(store: Store<'_>, tenants: &[&str]) -> Stand {
     Stand::new(Plan {
@@ -178,13 +179,13 @@ async fn a_database_that_cannot_be_used_is_told_with_its_remedy_and_without_its_
         }
     };
     ends(
-        "postgres//gateway:canary@h/d",
+        "postgres//gateway:wrong-canary@h/d",
         78,
         &["postgres://user:password@host"],
     );
     let mode = format!("{url}?sslmode=prefer");
     ends(&mode, 78, &["sslmode"]);
-    let wrong = url.replace(":secret@", ":canary@");
+    let wrong = url.replace(":database-canary@", ":wrong-canary@");
     ends(
         &wrong,
         78,
@@ -192,7 +193,7 @@ async fn a_database_that_cannot_be_used_is_told_with_its_remedy_and_without_its_
     );
     ends(&url.replace(&name, "nowhere"), 78, &["nowhere"]);
     ends(&format!("{url}?sslmode=require"), 78, &["TLS"]);
-    let away = "postgres://gateway:canary@127.0.0.1:1/d";
+    let away = "postgres://gateway:wrong-canary@127.0.0.1:1/d";
     ends(away, 69, &["no connection to the server", "127.0.0.1"]);
     sql(
         &name,
@@ -203,8 +204,8 @@ async fn a_database_that_cannot_be_used_is_told_with_its_remedy_and_without_its_
         &name,
         "drop table pleo_gateway.theirs; drop schema pleo_gateway",
     );
-    sql(&name, "create role visitor login password 'canary'");
-    let visitor = url.replace("gateway:secret@", "visitor:canary@");
+    sql(&name, "create role visitor login password 'visitor-canary'");
+    let visitor = url.replace("gateway:database-canary@", "visitor:visitor-canary@");
     ends(&visitor, 77, &["right to create"]);
     let list = ["connections", "list"];
     fs::write(stand.home().join("database.url"), &url).unwrap();

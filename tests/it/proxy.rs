@@ -47,31 +47,31 @@ fn a_caller_is_known_by_its_key_however_it_is_sent() {
     let gateway = before(&upstream);
     let get = |headers: &[(&str, &str)]| call(gateway.base(), "GET", "/v2/employees", headers, b"");
     for good in [
-        ("authorization", "Bearer erp-key"),
-        ("authorization", "bearer erp-key"),
-        ("authorization", "Basic YW55b25lOmVycC1rZXk="), // anyone:erp-key
-        ("authorization", "Basic ZXJwLWtleTo="),         // erp-key:
-        ("pleo-gateway-key", "erp-key"),
+        ("authorization", "Bearer erp-canary"),
+        ("authorization", "bearer erp-canary"),
+        ("authorization", "Basic YW55b25lOmVycC1jYW5hcnk="), // anyone:erp-canary
+        ("authorization", "Basic ZXJwLWNhbmFyeTo="),         // erp-canary:
+        ("pleo-gateway-key", "erp-canary"),
     ] {
         get(&[good]).expect(200);
     }
     for bad in [
         vec![],
-        vec![("authorization", "Bearer wrong")],
-        vec![("authorization", "Basic !!!")],
-        vec![("authorization", "Digest erp-key")],
+        vec![("authorization", "Bearer wrong-canary")],
+        vec![("authorization", "Basic !!!-canary")],
+        vec![("authorization", "Digest erp-canary")],
         vec![("pleo-gateway-key", "")],
         vec![
-            ("authorization", "Bearer erp-key"),
-            ("pleo-gateway-key", "wrong"),
+            ("authorization", "Bearer erp-canary"),
+            ("pleo-gateway-key", "wrong-canary"),
         ],
         vec![
-            ("authorization", "Bearer erp-key"),
+            ("authorization", "Bearer erp-canary"),
             ("pleo-gateway-key", OFFICE_KEY),
         ],
         vec![
-            ("authorization", "Bearer erp-key"),
-            ("authorization", "Bearer wrong"),
+            ("authorization", "Bearer erp-canary"),
+            ("authorization", "Bearer wrong-canary"),
         ],
     ] {
         let answer = get(&bad).refused(401, "caller-unknown");
@@ -89,7 +89,7 @@ fn the_tenant_is_found_by_each_of_its_five_sources() {
         .push_str("[[listen]]\naddress = \"127.0.0.1:0\"\ntenant = \"beta\"\n");
     setup.proxy = "tenant_host = \"{tenant}.pleo.test\"".to_owned();
     let mut beta = Minted::made_up();
-    beta.pair["access_token"] = "beta-token".into();
+    beta.pair["access_token"] = "beta-canary".into();
     beta.pair["company_id"] = "company-2".into();
     let gateway = setup.start_connected(&[("acme", &Minted::made_up()), ("beta", &beta)]);
     let key = ("pleo-gateway-key", OFFICE_KEY);
@@ -120,7 +120,7 @@ fn the_tenant_is_found_by_each_of_its_five_sources() {
         .iter()
         .filter_map(|seen| seen.head.field("authorization"))
         .collect();
-    let beta = "Bearer beta-token";
+    let beta = "Bearer beta-canary";
     assert_eq!(bearers, [beta, beta, beta, beta, "Bearer access-canary"]);
     assert!(seen.iter().all(|seen| seen.head.word(1) == "/v2/employees"));
 }
@@ -168,7 +168,7 @@ fn ambiguous_paths_are_refused() {
 fn routes_and_scopes_are_checked_before_anything_is_sent() {
     let upstream = Upstream::fine();
     let mut setup = Setup::at(&upstream.origin());
-    let reader = crate::harness::gateway::caller("reader", "reader-key", r#"["acme"]"#);
+    let reader = crate::harness::gateway::caller("reader", "reader-canary", r#"["acme"]"#);
     setup.callers.push_str(&reader);
     setup.callers.push_str("scopes = [\"vendors:read\"]\n");
     setup.routes = r#"
@@ -215,7 +215,7 @@ company = "query:company_id"
         missing.json()["missing_scopes"],
         json!(["export-jobs:write"])
     );
-    let key = [("pleo-gateway-key", "reader-key")];
+    let key = [("pleo-gateway-key", "reader-canary")];
     let above = call(gateway.base(), "POST", "/v1/vendors", &key, b"{}");
     let above = above.refused(403, "scope-forbidden");
     assert_eq!(above.json()["missing_scopes"], json!(["vendors:write"]));

@@ -193,7 +193,7 @@ fn the_user_at_the_other_end_of_a_unix_socket_is_a_credential() {
     setup.callers = caller(uid);
     let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
     call(gateway.base(), "GET", "/v2/employees", &[], b"").expect(200);
-    let wrong = [("pleo-gateway-key", "wrong")];
+    let wrong = [("pleo-gateway-key", "wrong-canary")];
     call(gateway.base(), "GET", "/v2/employees", &wrong, b"").refused(401, "caller-unknown");
     let text = gateway.setup.text().replace(&caller(uid), &caller(uid + 1));
     fs::write(gateway.setup.file(), text).unwrap();

@@ -1,7 +1,5 @@
 //! A 401 of Pleo is judged by the generation of the token it was sent with (design.md R7).
 
-use std::process::Stdio;
-
 use bytes::Bytes;
 use http::Method;
 use serde_json::json;
@@ -69,11 +67,7 @@ async fn calls_with_a_token_that_another_process_has_just_replaced_wait_for_its_
     assert_eq!(serving.get("acme", READ).await.status, 200);
     stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "700ms", "commit": true}));
     let mut command = stand.command(&["connections", "refresh", "acme"]);
-    let mut other = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut other = command.spawn().unwrap();
     until("the old token is dead", SOON, async || {
         (stand.authorisation(id)["generation"] == 1).then_some(())
     })

@@ -2,12 +2,13 @@
 //! nothing.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::fs::{self, File};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::canary::Home;
 use crate::harness::client::{answer, call, send};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::Link;
@@ -27,13 +28,13 @@ struct Balancer {
     /// Where callers come in, speaking HTTP/1.1 and HTTP/2 to the gateways.
     doors: [String; 2],
     page: String,
-    _folder: tempfile::TempDir,
+    _folder: Home,
 }
 
 impl Balancer {
     /// In front of gateways at these ports, with health at those.
     fn start(gateways: &[(u16, u16)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Home::new();
         let ports = [free_port(), free_port(), free_port()];
         let mut text = "global\n    maxconn 1000\ndefaults\n    mode http\n    timeout connect 2s\n    timeout client 30s\n    timeout server 30s\n    timeout check 1s\n".to_owned();
         let _ = write!(
@@ -55,7 +56,7 @@ impl Balancer {
         let child = Command::new("/usr/sbin/haproxy")
             .args(["-db", "-f"])
             .arg(&file)
-            .stdout(Stdio::null())
+            .stdout(File::create(folder.path().join("haproxy.stdout")).unwrap())
             .spawn()
             .unwrap();
         let url = |port| format!("http://127.0.0.1:{port}");

@@ -2,7 +2,6 @@
 //! is written to the audit that no call brings about.
 
 use std::fs;
-use std::process::Stdio;
 
 use http::Method;
 use rusqlite::Connection;
@@ -77,7 +76,7 @@ async fn a_rotation_that_is_killed_is_finished_by_the_next_and_the_old_key_can_g
     with_keys(&stand, BOTH);
     stand.run(&["keys", "new"], "").fine();
     let mut command = stand.command(&["keys", "rotate"]);
-    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let mut child = command.spawn().unwrap();
     until("some rows are sealed anew", SOON, async || {
         (sealed_by(&stand).len() == 2).then_some(())
     })

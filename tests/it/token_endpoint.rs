@@ -53,7 +53,7 @@ fn proving_nothing() -> Vec<Case> {
         no_pair("large-5mb", json!({"kind": "body", "size": 5 << 20})),
         no_pair(
             "no-access",
-            json!({"kind": "body", "body": r#"{"refresh_token":"r"}"#}),
+            json!({"kind": "body", "body": r#"{"refresh_token":"r-canary"}"#}),
         ),
         no_pair("hangs", json!({"kind": "delay", "delay": "5s"})),
         no_pair("drops", json!({"kind": "drop_before"})),

@@ -128,7 +128,7 @@ fn a_refresh_that_fails_for_now_says_when_to_come_back() {
 
 /// A Pleo that refuses the first access token, and gives a second one.
 fn changed_its_mind() -> Upstream {
-    let fresh = json!({"access_token": "second", "refresh_token": "r2", "expires_in": 900, "token_type": "Bearer"}).to_string();
+    let fresh = json!({"access_token": "second-canary", "refresh_token": "r2-canary", "expires_in": 900, "token_type": "Bearer"}).to_string();
     let length = fresh.len();
     let pair = Arc::new(format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{fresh}"

@@ -11,6 +11,8 @@ use std::thread;
 use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
 
+use crate::canary;
+
 /// Points that are tried at the same time: most of each is waiting.
 const AT_ONCE: usize = 8;
 /// Where the request to the token endpoint leaves, in the log.
@@ -68,9 +70,12 @@ pub(super) fn says(log: &Path, word: &str) -> bool {
 
 /// Runs a program to its end.
 pub(super) async fn run(mut command: Command) -> Output {
-    spawn_blocking(move || command.output().unwrap())
+    let output = spawn_blocking(move || command.output().unwrap())
         .await
-        .unwrap()
+        .unwrap();
+    canary::search("what a command said", &output.stdout);
+    canary::search("what a command said of errors", &output.stderr);
+    output
 }
 
 /// Every point of a run whose calls these are, in the long form. Else the first and last of each kind of call, and

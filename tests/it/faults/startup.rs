@@ -19,7 +19,7 @@ async fn stand() -> Stand {
     for tenant in TENANTS {
         let _ = writeln!(lines, "{}", stand.line(tenant));
     }
-    fs::write(stand.home().join("pairs"), lines).unwrap();
+    fs::write(stand.home().join("pairs.jsonl"), lines).unwrap();
     stand
 }
 
@@ -34,7 +34,7 @@ async fn killed(stand: &Stand, words: &[&str], nth: usize) -> Vec<String> {
         "gateway.toml",
         &log,
     );
-    command.stdin(File::open(stand.home().join("pairs")).unwrap());
+    command.stdin(File::open(stand.home().join("pairs.jsonl")).unwrap());
     run(command).await;
     calls(&log)
 }
@@ -75,7 +75,7 @@ fn long_an_import_that_is_killed_is_run_again() {
     let table = killed_anywhere(&words, 150, |stand| {
         let words = ["connections", "import", "--file", "-", "--replace"];
         let words = [&words[..], &["--allow-shared-company"]].concat();
-        let pairs = fs::read_to_string(stand.home().join("pairs")).unwrap();
+        let pairs = fs::read_to_string(stand.home().join("pairs.jsonl")).unwrap();
         stand.run(&words, &pairs).fine();
         for tenant in TENANTS {
             stand.run(&["connections", "refresh", tenant], "").fine();

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 
 use super::SOON;
 use super::link::Link;
+use crate::canary;
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
@@ -117,6 +118,7 @@ impl<S: Read + Write> Frames<S> {
         let (kind, flags) = (head[3], head[4]);
         let payload = self.read.get(9..9 + length)?.to_vec();
         self.read.drain(..9 + length);
+        canary::search("a frame", &payload);
         Some(Frame {
             kind,
             flags,

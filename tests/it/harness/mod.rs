@@ -2,7 +2,6 @@
 //! their own that show bytes. No test waits for time to pass: every wait is for an event and has a deadline.
 
 pub(crate) mod authority;
-pub(crate) mod canary;
 pub(crate) mod client;
 pub(crate) mod frames;
 pub(crate) mod gateway;

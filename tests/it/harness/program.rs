@@ -1,6 +1,7 @@
 //! A child process: what it says is kept line by line, a test can wait for a line, and it never outlives the test.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -9,6 +10,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{SOON, eventually};
+use crate::canary;
+
+/// What `sandbox` says on purpose: the secret of its client, which is written in its documentation.
+const SHOWN: &str = "client id `sandbox`, secret `sandbox-secret`;";
 
 /// One of the process's two streams of words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,11 +96,17 @@ impl Program {
     /// Waits for the end.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let status = eventually("the end of the process", || self.child.try_wait().unwrap());
+        self.hear_out();
+        assert!(!status.core_dumped(), "{status}: its memory was written");
+        status
+    }
+
+    /// Until it can say no more.
+    fn hear_out(&self) {
         let (said, more) = &*self.said;
         let said = said.lock().unwrap();
         let drained = more.wait_timeout_while(said, SOON, |said| said.open > 0);
         drop(drained.unwrap());
-        status
     }
 
     pub(crate) fn terminate(&mut self) -> ExitStatus {
@@ -139,6 +150,9 @@ impl Drop for Program {
         }
         if thread::panicking() {
             eprintln!("--- process {} said:\n{}", self.pid(), self.said());
+        } else {
+            self.hear_out();
+            canary::search("what a process said", self.said().replace(SHOWN, ""));
         }
     }
 }
@@ -194,6 +208,8 @@ pub(crate) fn run(command: &mut Command, stdin: &str, within: Duration) -> Outpu
     drop(done);
     guard.join().unwrap();
     let status = child.wait().unwrap();
+    canary::search("what a command said", &out);
+    canary::search("what a command said of errors", &err);
     let code = status.code();
     let code = code.unwrap_or_else(|| panic!("ended by {status}: {command:?}\n{out}\n{err}"));
     Output { code, out, err }

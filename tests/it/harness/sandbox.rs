@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::BINARY;
-use super::client::call;
+use super::client::call_pleo;
 use super::program::{Program, Stream};
 
 /// A running sandbox; it ends with the test.
@@ -70,7 +70,7 @@ impl Sandbox {
     pub(crate) fn mint_with(&self, order: &Value) -> Minted {
         let body = order.to_string();
         let target = "/_sandbox/authorisations";
-        let made = call(&self.origin, "POST", target, &[], body.as_bytes()).expect(201);
+        let made = call_pleo(&self.origin, "POST", target, &[], body.as_bytes()).expect(201);
         let pair = made.json();
         Minted {
             place: made.header("location").unwrap().to_owned(),
@@ -122,7 +122,7 @@ impl Sandbox {
         } else {
             String::new()
         };
-        call(&self.origin, method, target, &[], body.as_bytes())
+        call_pleo(&self.origin, method, target, &[], body.as_bytes())
             .expect(200)
             .json()
     }

@@ -17,9 +17,10 @@ use super::load::{Calls, Load, Tally};
 use super::relay::Mix;
 use super::site::Site;
 use crate::stand::caller::Link;
+use crate::stand::dice::Dice;
 use crate::stand::hog::Hog;
 use crate::stand::serving::Serving;
-use crate::stand::{Dice, Plan, SOON, is_long, raise_file_limit, until};
+use crate::stand::{Plan, SOON, is_long, raise_file_limit, until};
 
 /// So long that an answer does not come too late because the machine is busy: that would lose it.
 const TIMES: &str = "timeout = \"5s\"\nadoption_grace = \"5s\"\nconcurrency = 64\n";

@@ -224,7 +224,7 @@ pub(super) fn brought(answer: &[u8]) -> Option<String> {
 
 /// What requests meet that no order names.
 pub(super) struct Mix {
-    pub(super) dice: crate::stand::Dice,
+    pub(super) dice: crate::stand::dice::Dice,
     /// Of a thousand requests, how many meet one of `fates`.
     pub(super) per_mille: u64,
     pub(super) fates: Vec<Fate>,

@@ -107,7 +107,7 @@ fn three_ways(authority: &Authority, upstream: &Upstream) -> Gateway {
 
 fn beta() -> Minted {
     let mut beta = Minted::made_up();
-    beta.pair["access_token"] = "beta-token".into();
+    beta.pair["access_token"] = "beta-canary".into();
     beta.pair["company_id"] = "company-2".into();
     beta
 }
@@ -172,17 +172,18 @@ fn a_caller_has_its_tenants_and_routes_however_it_is_known() {
         .iter()
         .map(|seen| seen.head.field("authorization").unwrap());
     let (of_beta, of_acme): (Vec<&str>, Vec<&str>) =
-        bearers.partition(|bearer| *bearer == "Bearer beta-token");
+        bearers.partition(|bearer| *bearer == "Bearer beta-canary");
     assert_eq!((of_beta.len(), of_acme.len()), (1, 9));
 }
 
 /// Requirement 79: two callers for two tenants share links to Pleo, and each gets its own answers, made with its own token.
 #[test]
 fn links_that_are_shared_mix_up_nothing() {
-    // Says over which link it came (one thread serves each), with which token, and for what; and tries to set a cookie.
+    // Says over which link it came (one thread serves each), with whose token, and for what; and tries to set a cookie.
     let upstream = Upstream::start(|exchange| {
         exchange.body();
-        let bearer = exchange.head.field("authorization").unwrap_or_default();
+        let bearer = exchange.head.field("authorization").unwrap_or("-canary");
+        let bearer = bearer.trim_end_matches("-canary");
         let cookie = exchange.head.field("cookie").unwrap_or_default();
         let told = format!(
             "{:?} {bearer} {} {cookie}",
@@ -196,14 +197,14 @@ fn links_that_are_shared_mix_up_nothing() {
         ));
     });
     let mut setup = Setup::at(&upstream.origin());
-    setup.callers = caller("a", "a-key", "[\"acme\"]") + &caller("b", "b-key", "[\"beta\"]");
+    setup.callers = caller("a", "a-canary", "[\"acme\"]") + &caller("b", "b-canary", "[\"beta\"]");
     let gateway = setup.start_connected(&[("acme", &Minted::made_up()), ("beta", &beta())]);
     let asked = |key: &'static str, bearer: &'static str| {
         let gateway = &gateway;
         move || -> Vec<String> {
             let mut link = Link::to(gateway.base());
             let links = (0..150).map(|number| {
-                let target = format!("{TARGET}?{key}={number}");
+                let target = format!("{TARGET}?{bearer}={number}");
                 link.send(format!(
                     "GET {target} HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {key}\r\n\r\n"
                 ))
@@ -219,12 +220,12 @@ fn links_that_are_shared_mix_up_nothing() {
         }
     };
     let (of_a, of_b) = thread::scope(|threads| {
-        let a = threads.spawn(asked("a-key", "access-canary"));
-        let b = threads.spawn(asked("b-key", "beta-token"));
+        let a = threads.spawn(asked("a-canary", "access"));
+        let b = threads.spawn(asked("b-canary", "beta"));
         (a.join().unwrap(), b.join().unwrap())
     });
     // One after the other over the same link, if they never met before.
-    let more_of_b = asked("b-key", "beta-token")();
+    let more_of_b = asked("b-canary", "beta")();
     let shared = of_b
         .iter()
         .chain(&more_of_b)
@@ -280,13 +281,10 @@ fn keys_are_rotated_and_come_in_the_head_only() {
     assert_eq!(status(&new), 401);
     // A key in the place of its digest is refused, and not shown.
     let wrong = gateway.setup.text().replace(&both, &keys("\"new-canary\""));
-    let file = gateway.setup.folder().join("wrong.toml");
+    let file = gateway.setup.folder().join("wrong-with-a-secret.toml");
     std::fs::write(&file, wrong).unwrap();
-    let refused = run(
-        Command::new(BINARY).args(["check", "-c"]).arg(file),
-        "",
-        SOON,
-    );
+    let mut check = Command::new(BINARY);
+    let refused = run(check.args(["check", "-c"]).arg(file), "", SOON);
     assert_eq!(refused.code, 78);
     assert!(
         !format!("{}{}", refused.out, refused.err).contains("canary"),

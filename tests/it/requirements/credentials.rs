@@ -3,7 +3,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::process::Signal;
 
 use super::Fate::Served;
 use super::{Scene, request};
@@ -66,7 +66,8 @@ fn nothing_a_caller_may_not_say_arrives() {
             }
         }
     }
-    let twice = "cookie: canary\r\nCookie: canary\r\nx-api-key: canary\r\nX-API-KEY: canary\r\n";
+    let twice =
+        "cookie: a-canary\r\nCookie: b-canary\r\nx-api-key: a-canary\r\nX-API-KEY: b-canary\r\n";
     let outcome = scene.check(&request("GET /any/g", twice, ""), Served(""));
     assert_eq!(outcome.head().field("cookie"), None);
     assert_eq!(outcome.head().field("x-api-key"), None);
@@ -77,9 +78,9 @@ fn nothing_a_caller_may_not_say_arrives() {
 fn crumbs_of_cookies_do_not_arrive() {
     let scene = Scene::new();
     let crumbs = [
-        ("cookie", "a=canary"),
-        ("cookie", "b=canary"),
-        ("x-api-key", "canary"),
+        ("cookie", "a=a-canary"),
+        ("cookie", "b=b-canary"),
+        ("x-api-key", "a-canary"),
     ];
     let all = [&super::http2::FINE[..], &crumbs].concat();
     let mut link = Frames::to(scene.gateway.base(), b"");
@@ -100,12 +101,6 @@ fn crumbs_of_cookies_do_not_arrive() {
 /// user may not look into it.
 #[test]
 fn memory_leaves_no_trace() {
-    let allowed = getrlimit(Resource::Core);
-    let most = Rlimit {
-        current: allowed.maximum,
-        ..allowed
-    };
-    setrlimit(Resource::Core, most).unwrap();
     let mut scene = Scene::new();
     let folder = format!("/proc/{}", scene.gateway.program.pid());
     let limits = std::fs::read_to_string(format!("{folder}/limits")).unwrap();

@@ -137,7 +137,7 @@ fn what_is_not_allowed_costs_no_connection_and_no_token() {
     let pleo = TcpListener::bind("127.0.0.1:0").unwrap();
     pleo.set_nonblocking(true).unwrap();
     let mut setup = Setup::at(&format!("http://{}", pleo.local_addr().unwrap()));
-    setup.callers += &caller("all", "all-key", "[\"*\"]");
+    setup.callers += &caller("all", "all-canary", "[\"*\"]");
     setup.routes = "[[routes]]\nname = \"one\"\nmethods = [\"GET\"]\npath = \"/one\"\nscopes = [\"users:read\"]\n".into();
     let mut minted = Minted::made_up();
     minted.pair.as_object_mut().unwrap().remove("access_token");
@@ -152,10 +152,10 @@ fn what_is_not_allowed_costs_no_connection_and_no_token() {
         (KEY, "TRACE", "/one", "acme", 405),
         (KEY, "GET", "/one", "beta", 403),
         (KEY, "GET", "/one", "nobody", 403),
-        ("all-key", "GET", "/one", "nobody", 403),
-        ("all-key", "GET", "/two", "nobody", 403),
+        ("all-canary", "GET", "/one", "nobody", 403),
+        ("all-canary", "GET", "/two", "nobody", 403),
         (KEY, "GET", "/one?access_token=x", "acme", 400),
-        ("wrong", "GET", "/one", "acme", 401),
+        ("wrong-canary", "GET", "/one", "acme", 401),
     ] {
         let fields = [("pleo-gateway-key", key), ("pleo-gateway-tenant", tenant)];
         let answer = call(gateway.base(), method, target, &fields, b"");
@@ -216,7 +216,7 @@ fn granted_is_what_the_token_endpoint_said() {
     let upstream = Upstream::start(|exchange| {
         exchange.body();
         let pair = json!({
-            "access_token": "access-new", "refresh_token": "refresh-new",
+            "access_token": "new-access-canary", "refresh_token": "new-refresh-canary",
             "token_type": "Bearer", "expires_in": 900, "scope": "users:read",
         })
         .to_string();

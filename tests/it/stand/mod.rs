@@ -3,28 +3,32 @@
 
 pub(crate) mod caller;
 pub(crate) mod cluster;
+pub(crate) mod dice;
 pub(crate) mod hog;
 pub(crate) mod serving;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use pleo_gateway::drain::Tasks;
 use pleo_gateway::sandbox::{self, Minted, Options};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use self::cluster::Cluster;
+use crate::canary::{self, Home};
 
 /// The one caller's key.
 pub(crate) const KEY: &str = "pgw_stand-canary-caller-key-0123456789";
@@ -75,25 +79,14 @@ pub(crate) enum Store<'a> {
     At(&'a str),
 }
 
-impl Store<'_> {
-    /// The URL, for all but `SQLite`.
-    fn url(self) -> Option<String> {
-        match self {
-            Self::Sqlite => None,
-            Self::Postgres => Some(tokio::task::block_in_place(|| {
-                let cluster = Cluster::shared();
-                cluster.url(&cluster.database())
-            })),
-            Self::At(url) => Some(url.to_owned()),
-        }
-    }
-}
-
 /// A sandbox and a folder.
 pub(crate) struct Stand {
     pub(crate) pleo: sandbox::Running,
-    /// In a folder of its own, removed at the end.
-    home: TempDir,
+    home: Arc<Home>,
+    /// The database that was made for it.
+    database: Option<String>,
+    /// The commands so far.
+    commands: AtomicUsize,
     tasks: Tasks,
 }
 
@@ -126,11 +119,26 @@ impl Stand {
             ..Options::default()
         };
         let pleo = sandbox::start(options, &tasks).await.unwrap();
-        let home = tempfile::tempdir().unwrap();
-        let stand = Self { pleo, home, tasks };
+        let (database, url) = match plan.store {
+            Store::Sqlite => (None, None),
+            Store::At(url) => (None, Some(url.to_owned())),
+            Store::Postgres => tokio::task::block_in_place(|| {
+                let cluster = Cluster::shared();
+                let database = cluster.database();
+                let url = cluster.url(&database);
+                (Some(database), Some(url))
+            }),
+        };
+        let stand = Self {
+            pleo,
+            home: Arc::new(Home::new()),
+            database,
+            commands: AtomicUsize::new(0),
+            tasks,
+        };
         stand.write_private("client.secret", CLIENT_SECRET);
         fs::write(stand.config(), stand.configuration(&plan)).unwrap();
-        if let Some(url) = plan.store.url() {
+        if let Some(url) = url {
             stand.write_private("database.url", &url);
             // With a server it is never made by itself.
             stand.run(&["keys", "new"], "").fine();
@@ -191,11 +199,17 @@ impl Stand {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    /// The binary with this stand's configuration, and nothing of the environment that could change what it does.
+    /// The binary with this stand's configuration, and nothing of the environment that could change what it does. What it
+    /// says goes to files.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pleo-gateway"));
         command.args(words).arg("-c").arg(self.config());
         command.env_remove("RUST_LOG").stdin(Stdio::null());
+        let nth = self.commands.fetch_add(1, Ordering::Relaxed);
+        let file = |end: &str| File::create(self.home().join(format!("command-{nth}.{end}")));
+        command
+            .stdout(file("stdout").unwrap())
+            .stderr(file("stderr").unwrap());
         command
     }
 
@@ -213,6 +227,8 @@ impl Stand {
             let _ = pipe.write_all(stdin.as_bytes());
             drop(pipe);
             let output = child.wait_with_output().unwrap();
+            canary::search("what a command said", &output.stdout);
+            canary::search("what a command said of errors", &output.stderr);
             Ended {
                 code: output.status.code(),
                 stdout: String::from_utf8(output.stdout).unwrap(),
@@ -291,6 +307,12 @@ impl Stand {
 impl Drop for Stand {
     fn drop(&mut self) {
         self.tasks.stop();
+        if let Some(database) = self.database.take().filter(|_| !thread::panicking()) {
+            let all = "set xmlbinary = hex; select schema_to_xml('public', true, false, '')";
+            let said = Cluster::shared().sql(&database, all);
+            assert!(said.contains("</public>"), "{said}");
+            canary::search(&database, said);
+        }
     }
 }
 
@@ -365,32 +387,4 @@ pub(crate) fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();
-}
-
-/// Numbers that follow from a seed, which a failing test prints.
-pub(crate) struct Dice {
-    seed: u64,
-    state: u64,
-}
-
-impl Dice {
-    pub(crate) fn new() -> Self {
-        let mut bytes = [0; 8];
-        aws_lc_rs::rand::fill(&mut bytes).unwrap();
-        let seed = u64::from_le_bytes(bytes);
-        Self { seed, state: seed }
-    }
-
-    pub(crate) fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// The next number below `end` (`SplitMix64`).
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
 }

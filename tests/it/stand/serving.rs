@@ -2,7 +2,9 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -12,6 +14,7 @@ use serde_json::Value;
 
 use super::caller::{Answer, Link};
 use super::{SOON, Stand, until};
+use crate::canary::{self, Home};
 
 /// A `serve` process. It is killed when this is dropped.
 pub(crate) struct Serving {
@@ -19,6 +22,8 @@ pub(crate) struct Serving {
     pub(crate) callers: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) admin_token: String,
+    /// Searched once nobody writes to it any more.
+    _home: Arc<Home>,
 }
 
 impl Stand {
@@ -53,7 +58,9 @@ impl Stand {
             url.strip_prefix("http://").unwrap().parse().unwrap()
         };
         let token = fs::read_to_string(self.home().join("data/admin.token")).unwrap();
+        canary::tell("the operators' token", token.trim());
         Serving {
+            _home: Arc::clone(&self.home),
             child,
             callers: address("callers"),
             admin: address("admin"),
@@ -147,7 +154,9 @@ impl Serving {
     pub(crate) async fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         let child = &mut self.child;
-        until("the gateway ends", SOON, async || child.try_wait().unwrap()).await
+        let status = until("the gateway ends", SOON, async || child.try_wait().unwrap()).await;
+        assert!(!status.core_dumped(), "{status}: its memory was written");
+        status
     }
 }
 

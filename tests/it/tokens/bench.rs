@@ -33,12 +33,12 @@ use pleo_gateway::telemetry::metrics::Metrics;
 use pleo_gateway::tokens::operate::{Bundle, ImportTerms, OperateError};
 use pleo_gateway::tokens::{ObtainError, Parts, Tokens};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use url::Url;
 
 use super::faults::Faulty;
+use crate::canary::Home;
 
 /// The machine's clocks, moved on or put back.
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ impl Moved {
 pub(super) struct Bench {
     pub(super) sandbox: sandbox::Running,
     pub(super) clock: Arc<Moved>,
-    pub(super) folder: TempDir,
+    pub(super) folder: Home,
     pub(super) policy: Policy,
     pub(super) hold: Duration,
 }
@@ -137,7 +137,7 @@ impl Bench {
         Self {
             sandbox: sandbox::start(options, &tasks).await.unwrap(),
             clock,
-            folder: tempfile::tempdir().unwrap(),
+            folder: Home::new(),
             policy: Policy::default(),
             hold: Duration::from_millis(300),
         }

@@ -121,8 +121,16 @@ fn plain(
         let of_kind = of_kind.filter(|route| !deny || route.is_for(caller));
         of_kind.min_by_key(|route| (shape(route), route.origin == RouteOrigin::Catalogue))
     };
+    // What several entries of the catalogue deny is denied in the name of the first.
+    let first = |denied: &'_ Route| {
+        let same = |route: &&Route| {
+            let of_both = |route: &Route| (route.deny, route.origin, route.methods.clone());
+            of_both(route) == of_both(denied) && form(route) == form(denied)
+        };
+        routes.iter().find(same).map(|route| route.name.clone())
+    };
     match (best(true), best(false)) {
-        (Some(denied), _) => (true, Some(denied.name.clone())),
+        (Some(denied), _) => (true, first(denied)),
         (None, allowed) => (false, allowed.map(|route| route.name.clone())),
     }
 }

@@ -193,11 +193,11 @@ pub(super) fn strip_named(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes every field whose name is `stripped`.
+/// Removes every field whose name is `stripped`, or is no name outside of HTTP/2: h2 lets `"` pass.
 pub(super) fn strip(headers: &mut HeaderMap, stripped: fn(&str) -> bool) {
     let names: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| stripped(name.as_str()))
+        .filter(|name| stripped(name.as_str()) || name.as_str().contains('"'))
         .cloned()
         .collect();
     for name in names {

@@ -1,6 +1,6 @@
 //! Tests of what reaches Pleo of a caller's head.
 
-use super::super::fixture;
+use super::super::{answer, fixture};
 use super::*;
 
 const FOR_ACME: (&str, &str) = ("pleo-gateway-tenant", "acme");
@@ -235,6 +235,21 @@ fn only_100_continue_may_be_expected() {
         other,
         Some(ProxyError::Malformed(Malformed::Expectation))
     ));
+}
+
+#[test]
+fn a_name_that_only_http2_lets_pass_is_dropped_both_ways() {
+    let odd = HeaderName::from_lowercase(b"x\"a").unwrap();
+    let fine = HeaderName::from_static("cache-control");
+    let value = HeaderValue::from_static("no-store");
+    let all: HeaderMap = [(odd.clone(), value.clone()), (fine.clone(), value)]
+        .into_iter()
+        .collect();
+    let (mut trailers, mut answer) = (all.clone(), all);
+    clean_trailers(&mut trailers);
+    assert!(!trailers.contains_key(&odd));
+    answer::clean(&mut answer, false);
+    assert!(!answer.contains_key(&odd) && answer.contains_key(&fine));
 }
 
 #[test]

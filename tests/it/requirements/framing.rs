@@ -289,6 +289,7 @@ fn fields_are_fields() {
         "x-a",
         ": b",
         "x a: b",
+        "x\"a: b",
         "x(a): b",
         "x/a: b",
         "\"x\": b",

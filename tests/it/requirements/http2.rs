@@ -91,6 +91,7 @@ fn malformed() -> Vec<Vec<(&'static str, &'static str)>> {
         with(&[("", "1")]),
         with(&[("x a", "1")]),
         with(&[("x:a", "1")]),
+        with(&[("x\"a", "1")]),
         with(&[("x\u{0}a", "1")]),
         with(&[("x\u{e9}", "1")]),
         with(&[("x-a", "a\rb")]),

@@ -67,6 +67,10 @@ impl CanonicalPath {
         if let Some(query) = target.query() {
             query::check(query)?;
         }
+        if target.as_str() == "/" {
+            // One with nothing in it, such as was left of `#fragment`, calls itself "/" and is written as nothing.
+            return Ok(Self(PathAndQuery::from_static("/")));
+        }
         if is_canonical(target.path()) && target.as_str().starts_with('/') {
             return Ok(Self(target.clone()));
         }
@@ -252,7 +256,6 @@ mod tests {
     #[test]
     fn what_needs_no_work_is_kept_without_a_copy() {
         for text in [
-            "/",
             "/v1/vendors/a.b:archive",
             "/a/?q=%zz&b=+",
             "/~a/-_'()*!$&,=@:",
@@ -260,6 +263,15 @@ mod tests {
             let target = PathAndQuery::try_from(text).unwrap();
             let path = CanonicalPath::parse(&target).unwrap();
             assert_eq!(path.target().as_str().as_ptr(), target.as_str().as_ptr());
+        }
+    }
+
+    #[test]
+    fn a_target_with_nothing_in_it_is_written_as_the_root() {
+        for text in ["/", "#fragment"] {
+            let target = PathAndQuery::try_from(text).unwrap();
+            let path = CanonicalPath::parse(&target).unwrap();
+            assert_eq!(http::Uri::from(path.into_target()).to_string(), "/");
         }
     }
 

@@ -95,23 +95,31 @@ fn another_authority_for_callers_is_taken_without_a_restart() {
     assert_eq!(shown(&gateway, "old"), "000");
 }
 
-/// Requirement 81: what a list revokes.
-#[test]
-fn a_certificate_on_a_revocation_list_ends_in_the_handshake_also_once_the_list_is_exchanged() {
-    let (authority, upstream) = (Authority::new(), Upstream::fine());
-    let mut setup = asking(&authority, &upstream);
+/// Callers are asked for certificates that are not on the list `crl.pem`.
+fn asking_with_list(authority: &Authority, upstream: &Upstream) -> Setup {
+    let mut setup = asking(authority, upstream);
     let (tls, with_list) = (
         "\"ca.pem\" }",
         "\"ca.pem\", client_crl_file = \"crl.pem\" }",
     );
     setup.doors = setup.doors.replace(tls, with_list);
+    setup
+}
+
+/// The certificate of the caller with this serial number.
+fn numbered(authority: &Authority, serial: u64) -> Certificate {
+    let change = |asked: &mut CertificateParams| asked.serial_number = Some(serial.into());
+    authority.certificate_that(&["erp.internal"], change)
+}
+
+/// Requirement 81: what a list revokes.
+#[test]
+fn a_certificate_on_a_revocation_list_ends_in_the_handshake_also_once_the_list_is_exchanged() {
+    let (authority, upstream) = (Authority::new(), Upstream::fine());
+    let setup = asking_with_list(&authority, &upstream);
     let folder = setup.folder().to_owned();
-    let certificate = |serial: u64| {
-        let change = |asked: &mut CertificateParams| asked.serial_number = Some(serial.into());
-        authority.certificate_that(&["erp.internal"], change)
-    };
     for (serial, name) in [(7, "lost"), (8, "kept")] {
-        certificate(serial).write(&folder, name);
+        numbered(&authority, serial).write(&folder, name);
     }
     authority.write_revoked(&folder, &[7]);
     let gateway = connected(setup);
@@ -143,18 +151,9 @@ fn asked(link: &mut Link) -> Answer {
 #[test]
 fn a_link_ends_with_what_its_certificate_stood_for() {
     let (authority, upstream) = (Authority::new(), Upstream::fine());
-    let mut setup = asking(&authority, &upstream);
-    let (tls, with_list) = (
-        "\"ca.pem\" }",
-        "\"ca.pem\", client_crl_file = \"crl.pem\" }",
-    );
-    setup.doors = setup.doors.replace(tls, with_list);
+    let setup = asking_with_list(&authority, &upstream);
     let folder = setup.folder().to_owned();
-    let certificate = |serial: u64| {
-        let change = |asked: &mut CertificateParams| asked.serial_number = Some(serial.into());
-        authority.certificate_that(&["erp.internal"], change)
-    };
-    let [lost, kept] = [7, 8].map(certificate);
+    let [lost, kept] = [7, 8].map(|serial| numbered(&authority, serial));
     kept.write(&folder, "kept");
     lost.write(&folder, "lost");
     authority.write_revoked(&folder, &[]);

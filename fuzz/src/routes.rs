@@ -116,22 +116,24 @@ fn plain(
             .filter(means)
             .filter(|route| fits(route.template.as_str(), path))
     };
+    // What several entries of the catalogue deny is denied in the place and the name of the first.
+    let place = |route: &Route| {
+        let of_both = |route: &Route| (route.deny, route.origin, route.methods.clone());
+        let same = |other: &Route| of_both(other) == of_both(route) && form(other) == form(route);
+        routes.iter().position(same)
+    };
     let best = |deny: bool| {
         let of_kind = fitting().filter(move |route| route.deny == deny);
         let of_kind = of_kind.filter(|route| !deny || route.is_for(caller));
-        of_kind.min_by_key(|route| (shape(route), route.origin == RouteOrigin::Catalogue))
-    };
-    // What several entries of the catalogue deny is denied in the name of the first.
-    let first = |denied: &'_ Route| {
-        let same = |route: &&Route| {
-            let of_both = |route: &Route| (route.deny, route.origin, route.methods.clone());
-            of_both(route) == of_both(denied) && form(route) == form(denied)
-        };
-        routes.iter().find(same).map(|route| route.name.clone())
+        let best = of_kind.min_by_key(|route| {
+            let from_catalogue = route.origin == RouteOrigin::Catalogue;
+            (shape(route), from_catalogue, place(route))
+        });
+        best.and_then(place).map(|place| routes[place].name.clone())
     };
     match (best(true), best(false)) {
-        (Some(denied), _) => (true, first(denied)),
-        (None, allowed) => (false, allowed.map(|route| route.name.clone())),
+        (Some(denied), _) => (true, Some(denied)),
+        (None, allowed) => (false, allowed),
     }
 }
 

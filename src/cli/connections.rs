@@ -256,7 +256,7 @@ impl From<OperateError> for Failure {
     fn from(error: OperateError) -> Self {
         let exit = match &error {
             OperateError::NotConnected(_)
-            | OperateError::ReauthorizationRequired
+            | OperateError::ReauthorizationRequired(_)
             | OperateError::KeyRejected(_)
             | OperateError::Refused
             | OperateError::NotInstalled(_)

@@ -1,6 +1,7 @@
 //! Making a connect link: the one thing that an operator hands to whoever may consent. What the link shows is not here
 //! (`start`).
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,17 @@ use crate::store::{ConnectLink, ConnectionStore, StoreError};
 use crate::telemetry::audit;
 use crate::tokens::Tokens;
 use crate::tokens::operate::OperateError;
+
+/// How long a link may be good.
+const LIFE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(365 * 24);
+
+/// What `life` has to be for a link, where it is not.
+pub fn check_life(life: Duration) -> Result<Duration, &'static str> {
+    let is_fit = LIFE.contains(&life);
+    is_fit
+        .then_some(life)
+        .ok_or("a link is good for 1s to 365d")
+}
 
 /// What a link is to be good for.
 #[derive(Clone, Debug, PartialEq)]

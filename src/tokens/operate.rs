@@ -63,9 +63,10 @@ impl Tokens {
         let company = identity
             .as_ref()
             .and_then(|i| i.company.clone())
-            .or(bundle.company);
-        if let (Some(expected), Some(got)) = (&terms.expected_company, &company)
-            && expected != got
+            .or_else(|| bundle.company.clone());
+        let mut expected = terms.expected_company.iter().chain(&bundle.company);
+        if let Some(got) = &company
+            && let Some(expected) = expected.find(|expected| *expected != got)
         {
             return Err(OperateError::WrongCompany {
                 expected: expected.clone(),
@@ -119,7 +120,17 @@ impl Tokens {
                 house.reject_key(&row).await;
                 return Err(OperateError::KeyRejected(tenant.clone()));
             }
-            Some(Probe::Refused) => return Err(OperateError::Refused),
+            Some(Probe::Refused) => {
+                let now = house.store.now().await.map_err(OperateError::Store)?;
+                let alive = row.access().is_some_and(|access| now < access.expires_at);
+                // Of a token that has died, or may have been replaced, that tells nothing about the authorisation.
+                let tells = alive && row.state == State::Active;
+                return Err(if tells {
+                    OperateError::Refused
+                } else {
+                    house.undone(&row)
+                });
+            }
             Some(Probe::Silent(cause)) => return Err(OperateError::Silent(cause)),
             None => return Err(house.undone(&row)),
         };

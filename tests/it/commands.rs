@@ -50,6 +50,12 @@ fn a_command_line_that_makes_no_sense_is_64() {
     ends(&binary(&["connections", "import"]), 64, &[]);
     ends(&binary(&["connections", "show", "Not A Tenant"]), 64, &[]);
     ends(&binary(&["sandbox", "--access-ttl", "soon"]), 64, &["soon"]);
+    for life in ["0s", "366d", "99999999d"] {
+        let link = ["connections", "link", "acme", "--expires", life];
+        ends(&binary(&link), 64, &["1s to 365d"]);
+    }
+    let undecided = binary(&["connections", "resolve", "acme"]);
+    ends(&undecided, 64, &["--retry|--give-up"]);
     ends(&binary(&["--help"]), 0, &["connections"]);
     ends(&binary(&["--version"]), 0, &["pleo-gateway"]);
 }

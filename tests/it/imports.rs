@@ -109,12 +109,13 @@ fn good_lines_are_imported_whatever_the_others_are() {
     ]
     .join("\n");
     let file = setup.folder().join("pairs.jsonl");
-    fs::write(&file, &lines).unwrap();
+    let no_text = b"{\"tenant\":\"delta\",\"refresh_token\":\"\xff\"}\n".as_slice();
+    fs::write(&file, [no_text, lines.as_bytes()].concat()).unwrap();
     let file = file.display().to_string();
     ends(
         &setup.cli(&["connections", "import", "--file", &file], ""),
         65,
-        &["line 2", "line 5", "3 imported", "2 failed"],
+        &["line 1", "line 3", "line 6", "3 imported", "3 failed"],
     );
     let list = json_of(&setup.cli(&["connections", "list", "--json"], ""));
     let tenants: Vec<_> = list
@@ -125,10 +126,20 @@ fn good_lines_are_imported_whatever_the_others_are() {
         .collect();
     assert_eq!(tenants, ["acme", "beta", "gamma"]);
     let again = setup.cli(
-        &["connections", "import", "--file", "-", "--replace"],
+        &[
+            "connections",
+            "import",
+            "--file",
+            "-",
+            "--replace",
+            "--json",
+        ],
         &lines,
     );
-    ends(&again, 65, &["3 imported"]);
+    ends(&again, 65, &[]);
+    let report: Value = serde_json::from_str(&again.out).unwrap();
+    assert_eq!([&report["imported"], &report["failed"]], [3, 2]);
+    assert_eq!(report["failures"][1]["line"], 5);
     ends(
         &setup.cli(&["connections", "import", "--file", "/nonexistent/x"], ""),
         74,
@@ -153,6 +164,13 @@ fn a_company_that_is_pinned_is_the_only_one_accepted() {
         &[&companies[0], &companies[1]],
     );
     let right = sandbox.mint_with(&json!({"company": companies[1]}));
+    let mut said_wrong = right.pair.clone();
+    said_wrong["company_id"] = companies[2].as_str().into();
+    for (tenant, how) in [("acme", "--replace"), ("beta", "--verify")] {
+        let import = ["connections", "import", tenant, how];
+        let wrong = setup.cli(&import, &said_wrong.to_string());
+        ends(&wrong, 65, &[&companies[1], &companies[2]]);
+    }
     setup.import("acme", &right);
 }
 

@@ -27,6 +27,7 @@ const LINK_LASTS: Duration = Duration::from_hours(1);
 
 /// The flags of the commands.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the query")]
 struct Flags {
     allow_shared_company: bool,
     replace: bool,
@@ -62,7 +63,7 @@ impl Flags {
             match name.as_ref() {
                 "expires_in" => {
                     let seconds = value.parse::<u32>().map_err(|_| unclear())?;
-                    flags.expires_in = Some(link::check_life(Duration::from_secs(seconds.into()))?);
+                    flags.expires_in = Some(link::life(Duration::from_secs(seconds.into()))?);
                 }
                 "replace" => flags.replace = switch.ok_or_else(unclear)?,
                 "verify" => flags.verify = switch.ok_or_else(unclear)?,

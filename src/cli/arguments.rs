@@ -167,16 +167,17 @@ pub(super) struct One {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true)))]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line"
 )]
 pub(super) struct ImportOptions {
     /// The tenant's name; the tokens come as JSON on standard input
-    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    #[arg(group = "what")]
     pub(super) tenant: Option<String>,
     /// JSON Lines with a `tenant` each; `-` is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "what")]
     pub(super) file: Option<PathBuf>,
     /// Replace an active connection
     #[arg(long)]
@@ -284,7 +285,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn link_life(text: &str) -> Result<Duration, String> {
-    link::check_life(duration(text)?).map_err(str::to_owned)
+    link::life(duration(text)?).map_err(str::to_owned)
 }
 
 #[cfg(test)]

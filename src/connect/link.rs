@@ -1,7 +1,6 @@
 //! Making a connect link: the one thing that an operator hands to whoever may consent. What the link shows is not here
 //! (`start`).
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +14,15 @@ use crate::telemetry::audit;
 use crate::tokens::Tokens;
 use crate::tokens::operate::OperateError;
 
-/// How long a link may be good.
-const LIFE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(365 * 24);
+/// How long a link may be good, so that its end can be written.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
 
-/// What `life` has to be for a link, where it is not.
-pub fn check_life(life: Duration) -> Result<Duration, &'static str> {
-    let is_fit = LIFE.contains(&life);
-    is_fit
-        .then_some(life)
-        .ok_or("a link is good for 1s to 365d")
+/// The life of a link, or what to do about one that is too long.
+pub fn life(life: Duration) -> Result<Duration, &'static str> {
+    if life <= LONGEST {
+        return Ok(life);
+    }
+    Err("a link is good for 365d at most")
 }
 
 /// What a link is to be good for.

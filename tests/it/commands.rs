@@ -1,8 +1,10 @@
 //! Commands end with the exit codes that the contract promises, say what is wrong and what to do, and change nothing when
 //! they refuse.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -140,7 +142,7 @@ fn a_good_configuration_is_fine() {
 #[test]
 fn a_variable_of_the_environment_goes_before_the_file() {
     let setup = written();
-    let check = |name: &str, value: &str| {
+    let check_with = |name: &str, value: &OsStr| {
         let mut command = Command::new(BINARY);
         command
             .args(["check", "-c"])
@@ -148,6 +150,7 @@ fn a_variable_of_the_environment_goes_before_the_file() {
             .env(name, value);
         run(&mut command, "", SOON)
     };
+    let check = |name: &str, value: &str| check_with(name, value.as_ref());
     ends(&check("PLEO_GATEWAY_REFRESH__HOLD", "4s"), 0, &[]);
     ends(
         &check("PLEO_GATEWAY_REFRESH__HOLD", "long"),
@@ -160,6 +163,20 @@ fn a_variable_of_the_environment_goes_before_the_file() {
         &["did you mean PLEO_GATEWAY_REFRESH__HOLD?"],
     );
     ends(&check("PLEO_GATEWAY_PORT", "tcp://10.0.0.1:80"), 0, &[]);
+    let no_text = OsStr::from_bytes(b"\xff");
+    let words = ["PLEO_GATEWAY_REFRESH__HOLD", "write it in UTF-8"];
+    ends(
+        &check_with("PLEO_GATEWAY_REFRESH__HOLD", no_text),
+        78,
+        &words,
+    );
+    let text = fs::read_to_string(setup.file()).unwrap();
+    let named = "client_secret = { env = \"PLEO_SECRET\" }";
+    let text = text.replace("client_secret  = { file = \"client-secret\" }", named);
+    assert!(text.contains(named));
+    fs::write(setup.file(), text).unwrap();
+    let words = ["PLEO_SECRET is not UTF-8"];
+    ends(&check_with("PLEO_SECRET", no_text), 78, &words);
 }
 
 /// Requirement 118.

@@ -109,7 +109,7 @@ fn good_lines_are_imported_whatever_the_others_are() {
     ]
     .join("\n");
     let file = setup.folder().join("pairs.jsonl");
-    let no_text = b"{\"tenant\":\"delta\",\"refresh_token\":\"\xff\"}\n".as_slice();
+    let no_text = b"{\"tenant\":\"delta\",\"refresh_token\":\"a-canary\xff\"}\n".as_slice();
     fs::write(&file, [no_text, lines.as_bytes()].concat()).unwrap();
     let file = file.display().to_string();
     ends(

@@ -312,6 +312,13 @@ fn a_port_in_use_is_69_and_named() {
 }
 
 #[test]
+fn a_link_that_asks_for_nothing_is_made_with_a_warning() {
+    let setup = written();
+    let lonely = setup.cli(&["connections", "link", "lonely"], "");
+    ends(&lonely, 0, &["/connect/", "no scope", "[[tenants]]"]);
+}
+
+#[test]
 fn a_callers_key_is_told_once_with_lines_to_paste() {
     let output = binary(&["callers", "new", "erp", "--json"]);
     ends(&output, 0, &[]);

@@ -20,17 +20,25 @@ use crate::access::admit_as;
 use crate::access::denial::Denied;
 use crate::access::grant::{self, granted};
 use crate::access::permit::Permit;
+use crate::edge::code::Code;
+use crate::edge::reply::Verdict;
 use crate::model::caller::{Caller, Rate};
 use crate::model::connection::{Connection, CredentialKind, State};
 use crate::model::scope::ScopeSet;
 use crate::model::snapshot::Snapshot;
+use crate::proxy::error::ProxyError;
 use crate::telemetry::chain::chain;
 use crate::tokens::operate::OperateError;
+use crate::tokens::{ObtainError, not_granted};
+
+const REFUSED: &str = "refused";
 
 /// What is told, in the order in which it is decided.
 #[derive(Debug, Default, Serialize)]
 struct Explained {
     verdict: &'static str,
+    /// What `Pleo-Gateway-Error` would say.
+    error: Option<&'static str>,
     why: Option<String>,
     door: String,
     /// The tenant to which the door pins.
@@ -101,7 +109,7 @@ async fn through(
     let snapshot = session.snapshot();
     let permit = match admit_as(caller, snapshot, head, entrance.door) {
         Ok(permit) => permit,
-        Err(denied) => return Ok(refused(caller, &denied)),
+        Err(denied) => return Ok(refused(caller, denied)),
     };
     let row = match session.tokens().show(permit.tenant()).await {
         Ok(row) => Some(row),
@@ -175,16 +183,17 @@ fn method(text: &str) -> Result<Method, Failure> {
 /// Of a caller who has nothing to show that the door would look at.
 fn unknown(caller: &Caller) -> Explained {
     Explained {
-        verdict: "refused",
+        verdict: REFUSED,
+        error: Some(Code::CallerUnknown.as_str()),
         why: Some("this caller cannot show who it is at this door".to_owned()),
         caller: caller.name.to_string(),
         ..Explained::default()
     }
 }
 
-fn refused(caller: &Caller, denied: &Denied) -> Explained {
-    Explained {
-        verdict: "refused",
+fn refused(caller: &Caller, denied: Denied) -> Explained {
+    let told = Explained {
+        verdict: REFUSED,
         why: Some(chain(&denied.denial)),
         caller: caller.name.to_string(),
         tenant: denied.tenant.as_ref().map(ToString::to_string),
@@ -192,14 +201,26 @@ fn refused(caller: &Caller, denied: &Denied) -> Explained {
         template: (denied.route.as_ref()).map(|route| route.template.as_str().to_owned()),
         scopes_ceiling: caller.ceiling.clone(),
         ..Explained::default()
+    };
+    Explained {
+        error: Some(code(&denied.into())),
+        ..told
     }
+}
+
+fn code(error: &ProxyError) -> &'static str {
+    Verdict::on(error).code().as_str()
 }
 
 fn judged(snapshot: &Snapshot, permit: &Permit, row: Option<&Connection>) -> Explained {
     let route = permit.route();
-    let (verdict, why) = verdict(permit, row);
+    let (verdict, error, why) = match hindrance(permit, row) {
+        Some((error, why)) => (REFUSED, Some(code(&ProxyError::NoBearer(error))), Some(why)),
+        None => ("forwarded", None, observed(permit, row)),
+    };
     Explained {
         verdict,
+        error,
         why,
         caller: permit.caller().name.to_string(),
         tenant: Some(permit.tenant().to_string()),
@@ -231,29 +252,38 @@ fn limited(snapshot: &Snapshot, permit: &Permit) -> Limited {
     }
 }
 
-fn verdict(permit: &Permit, row: Option<&Connection>) -> (&'static str, Option<String>) {
+/// Why the call would get no bearer: as the caller is told, and as the operator is.
+fn hindrance(permit: &Permit, row: Option<&Connection>) -> Option<(ObtainError, String)> {
     let Some(row) = row else {
-        return ("refused", Some("the tenant has no connection".to_owned()));
+        let error = if permit.is_known() {
+            ObtainError::NotConnected { state: None }
+        } else {
+            ObtainError::TenantUnknown
+        };
+        let why = error.to_string();
+        return Some((error, why));
     };
-    match row.state {
-        State::Active | State::Refreshing | State::Uncertain => {}
-        State::Pending | State::Disconnected | State::ReauthorizationRequired => {
-            let state = row.state.as_str();
-            return (
-                "refused",
-                Some(format!("the tenant's connection is {state}")),
-            );
+    let error = match row.state {
+        State::Active | State::Refreshing | State::Uncertain => {
+            let denial = granted(permit, row.scopes.as_ref(), row.company.as_ref()).err()?;
+            let why = denial.to_string();
+            return Some((not_granted(denial, row.state), why));
         }
-    }
-    if let Err(denial) = granted(permit, row.scopes.as_ref(), row.company.as_ref()) {
-        return ("refused", Some(denial.to_string()));
-    }
-    let observed =
-        grant::missing(permit, row.scopes.as_ref()).or_else(|| permit.observed().cloned());
-    (
-        "forwarded",
-        observed.map(|scopes| format!("observed only, not enforced: {scopes}")),
-    )
+        State::Pending | State::Disconnected => ObtainError::NotConnected {
+            state: Some(row.state),
+        },
+        State::ReauthorizationRequired => {
+            ObtainError::ReauthorizationRequired { reason: row.reason }
+        }
+    };
+    let why = format!("the tenant's connection is {}", row.state.as_str());
+    Some((error, why))
+}
+
+fn observed(permit: &Permit, row: Option<&Connection>) -> Option<String> {
+    let of_grant = row.and_then(|row| grant::missing(permit, row.scopes.as_ref()));
+    let observed = of_grant.or_else(|| permit.observed().cloned());
+    observed.map(|scopes| format!("observed only, not enforced: {scopes}"))
 }
 
 fn tell(explained: &Explained) -> Result<(), Failure> {
@@ -264,6 +294,7 @@ fn tell(explained: &Explained) -> Result<(), Failure> {
     let scopes = |set: &Option<ScopeSet>| set.as_ref().map(ToString::to_string);
     let lines = [
         ("verdict", Some(explained.verdict.to_owned())),
+        ("error", explained.error.map(str::to_owned)),
         ("why", explained.why.clone()),
         ("door", Some(door)),
         ("caller", Some(explained.caller.clone())),

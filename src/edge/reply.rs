@@ -91,6 +91,11 @@ impl Verdict {
         }
     }
 
+    /// The code that the caller reads.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
     fn missing(mut self, scopes: &ScopeSet) -> Self {
         self.missing_scopes = Some(scopes.clone());
         self

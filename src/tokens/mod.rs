@@ -373,11 +373,15 @@ fn knows_enough(entry: &Entry, permit: &Permit) -> bool {
 }
 
 fn check(permit: &Permit, entry: &Entry) -> Result<(), ObtainError> {
-    granted(permit, entry.scopes.as_ref(), entry.company.as_ref()).map_err(|denial| match denial {
+    granted(permit, entry.scopes.as_ref(), entry.company.as_ref())
+        .map_err(|denial| not_granted(denial, entry.state))
+}
+
+/// What it means for a call that its connection, in this state, was not granted what it needs.
+pub fn not_granted(denial: GrantDenial, state: State) -> ObtainError {
+    match denial {
         GrantDenial::MissingScopes(scopes) => ObtainError::ScopeMissing(scopes),
         GrantDenial::WrongCompany => ObtainError::WrongCompany,
-        GrantDenial::ForeignCompany => ObtainError::NotConnected {
-            state: Some(entry.state),
-        },
-    })
+        GrantDenial::ForeignCompany => ObtainError::NotConnected { state: Some(state) },
+    }
 }

@@ -165,7 +165,7 @@ fn explain_and_the_proxy_decide_alike() {
         let asked = head(method, target, &[("pleo-gateway-tenant", tenant)]);
         let explained = match admit_as(&caller, snapshot, &asked, &snapshot.doors[0]) {
             Ok(permit) => judged(snapshot, &permit, row.as_ref()),
-            Err(denied) => super::refused(&caller, &denied),
+            Err(denied) => super::refused(&caller, denied),
         };
         let fields = [("pleo-gateway-tenant", tenant), ("pleo-gateway-key", name)];
         let expected = is_forwarded(snapshot, &head(method, target, &fields), row.as_ref());

@@ -233,19 +233,19 @@ const ROUTES: &[Key] = &[
 ];
 
 const fn required(name: &'static str, shape: Shape, example: &'static str, about: &'static str) -> Key {
-    Key { name, shape, required: true, default: None, example, shown: true, about }
+    Key { required: true, example, ..section(name, shape, about) }
 }
 
 const fn optional(name: &'static str, shape: Shape, example: &'static str, about: &'static str) -> Key {
-    Key { name, shape, required: false, default: None, example, shown: false, about }
+    Key { example, shown: false, ..section(name, shape, about) }
 }
 
 const fn shown(name: &'static str, shape: Shape, example: &'static str, about: &'static str) -> Key {
-    Key { name, shape, required: false, default: None, example, shown: true, about }
+    Key { example, ..section(name, shape, about) }
 }
 
 const fn defaulted(name: &'static str, shape: Shape, default: &'static str, about: &'static str) -> Key {
-    Key { name, shape, required: false, default: Some(default), example: "", shown: true, about }
+    Key { default: Some(default), ..section(name, shape, about) }
 }
 
 const fn section(name: &'static str, shape: Shape, about: &'static str) -> Key {

@@ -171,7 +171,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
     }
 }
 
-fn length(frame: &Frame<Bytes>) -> u64 {
+/// Bytes of data in a frame; none in trailers.
+pub fn length(frame: &Frame<Bytes>) -> u64 {
     frame.data_ref().map_or(0, |bytes| bytes.len() as u64)
 }
 

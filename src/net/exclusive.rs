@@ -70,9 +70,7 @@ impl<B: MessageBody> Exclusive<B> {
             .await
             .is_ok()
     }
-}
 
-impl<B: MessageBody> Exclusive<B> {
     pub(super) fn is_closed(&self) -> bool {
         self.sender.borrow().is_closed()
     }

@@ -86,9 +86,7 @@ impl<B: MessageBody> Multiplexed<B> {
             .as_ref()
             .is_some_and(|connection| self.streams.get() < connection.current_max_send_streams())
     }
-}
 
-impl<B: MessageBody> Multiplexed<B> {
     pub(super) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::headers::{Framing, clean_trailers};
 use crate::net::BoxError;
-use crate::net::body::{IdleTimeout, Stalled};
+use crate::net::body::{IdleTimeout, Stalled, length};
 use crate::tokens::bearer::{Bearer, Sending};
 
 /// What is read of a body that nobody wants, so that the link can be used again. Bytes, and time.
@@ -306,7 +306,7 @@ where
             this.sending = None;
         }
         if let (Some(left), Some(Ok(frame))) = (&mut this.left, &frame) {
-            *left = left.saturating_sub(frame.data_ref().map_or(0, |bytes| bytes.len() as u64));
+            *left = left.saturating_sub(length(frame));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

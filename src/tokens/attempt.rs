@@ -107,18 +107,10 @@ impl House {
             return Ok(());
         }
         let accepted = match self.ask_introspection(&row).await {
-            Some(Probe::Accepted(identity)) => {
-                let event = Event::Learn {
-                    epoch: row.epoch,
-                    generation: row.generation,
-                    company: identity.company,
-                    scopes: identity.scopes,
-                };
-                match self.apply(&row.tenant, &event).await {
-                    Ok(_) | Err(ChangeError::Refused(_) | ChangeError::CompanyTaken(_)) => true,
-                    Err(error) => return Err(error),
-                }
-            }
+            Some(Probe::Accepted(identity)) => match self.note_identity(&row, identity).await {
+                Ok(_) | Err(ChangeError::Refused(_) | ChangeError::CompanyTaken(_)) => true,
+                Err(error) => return Err(error),
+            },
             Some(Probe::Refused) => false,
             Some(Probe::Silent(_)) | None => return Ok(()),
         };

@@ -124,16 +124,8 @@ impl Tokens {
             None => return Err(house.undone(&row)),
         };
         compare(&row, pinned, &identity)?;
-        let learn = Event::Learn {
-            epoch: row.epoch,
-            generation: row.generation,
-            company: identity.company,
-            scopes: identity.scopes,
-        };
-        house
-            .apply(tenant, &learn)
-            .await
-            .map_err(|error| failed(tenant, error))
+        let noted = house.note_identity(&row, identity).await;
+        noted.map_err(|error| failed(tenant, error))
     }
 
     /// Forces one refresh, under the same protocol as every other.

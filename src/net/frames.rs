@@ -228,12 +228,14 @@ pub(super) fn filled<const N: usize>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-        let length = u8::try_from(payload.len()).unwrap();
-        let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
+    pub(in crate::net) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
         frame.extend(payload);
         frame
     }
@@ -348,7 +350,7 @@ mod tests {
     #[test]
     fn who_resets_more_than_it_leaves_to_their_end_is_told_to_calm_down() {
         let (open, reset) = (HEADERS, frame(RST_STREAM, 0, 1, &[0; 4]));
-        let exchange = |frames: &mut Frames, stream: u8, resets: bool| {
+        let exchange = |frames: &mut Frames, stream: u32, resets: bool| {
             frames.look(&frame(open, 5, stream, &[0x82]))?;
             if resets { frames.look(&reset) } else { Ok(()) }
         };

@@ -138,16 +138,8 @@ fn payload(length: usize) -> Place {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frames::tests::frame;
     use super::*;
-
-    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        frame
-    }
 
     /// `bytes` as h2 gets to see them, in pieces of this size.
     fn seen(bytes: &[u8], size: usize) -> Vec<u8> {

@@ -6,17 +6,12 @@ use serde_json::{Value, json};
 
 use crate::harness::client::call;
 use crate::harness::gateway::{Gateway, KEY, OFFICE_KEY, Setup, caller};
-use crate::harness::program::{Output, run};
+use crate::harness::program::run;
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
 use crate::harness::{BINARY, SOON};
 use crate::stand::dice::Dice;
 use crate::stand::is_long;
-
-fn json_of(output: &Output) -> Value {
-    assert_eq!(output.code, 0, "{}", output.err);
-    serde_json::from_str(&output.out).unwrap()
-}
 
 #[test]
 fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
@@ -57,7 +52,7 @@ fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
             "explain", "--caller", name, "--tenant", tenant, "--json", method, target,
         ];
         let before = upstream.seen().len();
-        let explained = json_of(&gateway.cli(&asked, ""));
+        let explained = gateway.cli(&asked, "").json();
         assert_eq!(upstream.seen().len(), before, "explain sent something");
         let verdict = if is_forwarded { "forwarded" } else { "refused" };
         assert_eq!(explained["verdict"], verdict, "{asked:?}: {explained:#}");
@@ -80,7 +75,7 @@ fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
         "GET",
         "/v2/employees",
     ];
-    let explained = json_of(&gateway.cli(&asked, ""));
+    let explained = gateway.cli(&asked, "").json();
     assert_eq!(explained["verdict"], "refused", "{explained:#}");
 }
 
@@ -165,7 +160,7 @@ fn long_explain_foretells_hundreds_of_random_requests_to_the_running_gateway() {
             fields.push(("pleo-gateway-tenant", tenant));
         }
         asked.extend([method, &path]);
-        let explained = json_of(&gateway.cli(&asked, ""));
+        let explained = gateway.cli(&asked, "").json();
         let before = upstream.seen().len();
         let answer = call(gateway.base(), method, &path, &fields, b"");
         let sent = upstream.seen().len() - before;
@@ -256,7 +251,7 @@ fn explain_looks_through_the_door_that_serves_the_caller_and_the_tenant() {
         (&["local", "--door", &open], path, &open, None, no),
     ] {
         let asked = [&["explain", "--json", "--caller"], asked, &["GET", target]].concat();
-        let explained = json_of(&gateway.cli(&asked, ""));
+        let explained = gateway.cli(&asked, "").json();
         let told = (&explained["door"], explained["tenant"].as_str());
         assert_eq!(told, (&json!(door), tenant), "{asked:?}: {explained:#}");
         assert_eq!(explained["verdict"], verdict, "{asked:?}: {explained:#}");

@@ -189,7 +189,7 @@ async fn salvage_brings_the_newest_pair_into_an_old_database_that_never_heard_of
     let stand = Stand::new(Plan::default()).await;
     let id = stand.connect("acme");
     let copy = back_up(&stand);
-    let (serving, hog) = pair_in_hand(&stand, id).await;
+    let (serving, hog) = pair_in_hand(&stand).await;
     serving.kill();
     hog.let_go();
     put_back(&stand, &copy);

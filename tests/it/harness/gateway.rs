@@ -78,6 +78,13 @@ impl Setup {
         Self::at(&sandbox.origin)
     }
 
+    /// The same, its file written.
+    pub(crate) fn written(sandbox: &Sandbox) -> Self {
+        let setup = Self::with(sandbox);
+        setup.write();
+        setup
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -243,9 +250,8 @@ impl Gateway {
 
     /// `connections list --json`, the row of one tenant.
     pub(crate) fn connection(&self, tenant: &str) -> Value {
-        let output = self.cli(&["connections", "show", tenant, "--json"], "");
-        assert_eq!(output.code, 0, "{}", output.err);
-        serde_json::from_str(&output.out).unwrap()
+        self.cli(&["connections", "show", tenant, "--json"], "")
+            .json()
     }
 
     /// Reads the metrics.

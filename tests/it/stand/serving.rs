@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::caller::{Answer, Link};
 use super::{SOON, Stand, until};
@@ -98,6 +99,26 @@ impl Serving {
             .header("authorization", format!("Bearer {}", self.admin_token))
             .body(Full::default())
             .unwrap()
+    }
+
+    /// A refresh of acme that Pleo has applied and answers only after `delay`; whoever asked for it, and what it will be
+    /// answered with.
+    pub(crate) async fn refresh_applied(
+        &self,
+        stand: &Stand,
+        delay: &str,
+    ) -> JoinSet<Result<u16, hyper::Error>> {
+        stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": delay, "commit": true}));
+        let mut link = Link::open(self.admin).await;
+        let request = self.request(Method::POST, "/v1/connections/acme/refresh");
+        let before = stand.count("refreshes");
+        let mut asking = JoinSet::new();
+        asking.spawn(async move { link.request(request).await.map(|answer| answer.status) });
+        until("the refresh is applied", SOON, async || {
+            (stand.count("refreshes") > before).then_some(())
+        })
+        .await;
+        asking
     }
 
     /// A tenant's connection, by the operators' door.

@@ -107,6 +107,9 @@ impl Secrets<'_> {
     }
 
     fn variable(&self, name: &str) -> Result<SecretSource, Finding> {
+        if self.environment.is_unreadable(name) {
+            return Err(missing(format!("the variable {name} is not UTF-8")));
+        }
         let text = (self.environment.var(name))
             .ok_or_else(|| missing(format!("the variable {name} is not set")))?;
         trimmed(text.to_owned())

@@ -35,6 +35,11 @@ impl Environment {
         environment
     }
 
+    /// True if a variable is there whose value is no text.
+    pub(super) fn is_unreadable(&self, name: &str) -> bool {
+        self.unreadable.iter().any(|variable| variable == name)
+    }
+
     /// A variable's value.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(String::as_str)

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::os::unix;
 use std::path::Path;
 use std::time::Duration;
 
@@ -74,9 +75,10 @@ pub(super) fn rate(text: &str) -> Result<Rate, Remedy> {
 /// A listener's address; a unix socket's path is relative to `base`.
 pub(super) fn address(text: &str, base: &Path) -> Result<Address, Remedy> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return match path {
-            "" => Err(ADDRESS),
-            path => Ok(Address::Unix(base.join(path))),
+        let path = base.join((!path.is_empty()).then_some(path).ok_or(ADDRESS)?);
+        return match unix::net::SocketAddr::from_pathname(&path) {
+            Ok(_) => Ok(Address::Unix(path)),
+            Err(_) => Err("write a shorter path: the whole of it may have 107 bytes"),
         };
     }
     if let Some(name) = text.strip_prefix("fd:") {
@@ -221,6 +223,14 @@ mod tests {
         ] {
             assert_eq!(address(bad, base), Err(ADDRESS), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_path_of_a_socket_is_one_that_clients_can_connect_to() {
+        let base = Path::new("/x");
+        let of = |length: usize| address(&format!("unix:{}", "s".repeat(length)), base);
+        assert!(of(104).is_ok());
+        assert!(of(105).unwrap_err().starts_with("write a shorter path"));
     }
 
     #[test]

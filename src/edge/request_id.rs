@@ -78,9 +78,12 @@ fn is_well_formed(id: &[u8]) -> bool {
     (1..=LONGEST).contains(&id.len()) && id.iter().all(fits)
 }
 
-/// The `traceparent`, if it is one (W3C Trace Context section 3.2).
+/// The `traceparent`, if there is one and it is one (W3C Trace Context section 3.2); several are none.
 pub(super) fn trace_parent(headers: &HeaderMap) -> Option<HeaderValue> {
-    let value = headers.get("traceparent")?;
+    let mut values = headers.get_all("traceparent").iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
     let text = value.as_bytes();
     let hex = |range: std::ops::Range<usize>| {
         text[range]
@@ -159,7 +162,9 @@ mod tests {
             "traceparent",
             &[&format!("00-{id}-00f067aa0ba902b7-01")],
         ));
-        assert_eq!(trace_id(&parent.unwrap()), Some(id));
+        assert_eq!(trace_id(parent.as_ref().unwrap()), Some(id));
+        let twice = [parent.as_ref().unwrap().to_str().unwrap(); 2];
+        assert_eq!(trace_parent(&with("traceparent", &twice)), None);
         for bad in [
             "",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",

@@ -54,6 +54,20 @@ impl Patience {
     }
 }
 
+/// Bytes that have come on a link. Its clones are one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard(Rc<Cell<u64>>);
+
+impl Heard {
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.get()
+    }
+
+    fn more(&self, came: usize) {
+        self.0.set(self.0.get() + came as u64);
+    }
+}
+
 /// The link itself.
 #[derive(Debug)]
 pub(super) struct Bounded {
@@ -65,7 +79,7 @@ pub(super) struct Bounded {
 #[derive(Debug)]
 enum Bound {
     OneAnswer(Patience),
-    EachStream(Unfinished),
+    EachStream(Unfinished, Heard),
 }
 
 impl Bounded {
@@ -76,8 +90,8 @@ impl Bounded {
     }
 
     /// HTTP/2 comes on it.
-    pub(super) fn multiplexed(link: Link) -> Self {
-        let bound = Bound::EachStream(Unfinished::after(0));
+    pub(super) fn multiplexed(link: Link, heard: Heard) -> Self {
+        let bound = Bound::EachStream(Unfinished::after(0), heard);
         Self { link, bound }
     }
 }
@@ -86,7 +100,10 @@ impl Bound {
     fn look(&mut self, came: &mut [u8]) -> io::Result<()> {
         match self {
             Self::OneAnswer(patience) => patience.took(came.len()).map_err(invalid),
-            Self::EachStream(unfinished) => unfinished.look(came).map_err(invalid),
+            Self::EachStream(unfinished, heard) => {
+                heard.more(came.len());
+                unfinished.look(came).map_err(invalid)
+            }
         }
     }
 }

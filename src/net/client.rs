@@ -156,22 +156,29 @@ impl<B: MessageBody> Client<B> {
         request: Request<Sent<B>>,
         sending: Option<&Rc<Sending>>,
     ) -> Result<Response<UpstreamBody>, Unanswered<B>> {
-        match link {
+        let (outcome, had_died) = match link {
             Taken::Exclusive(link) => {
                 let answer = pin!(link.sender().try_send_request(request));
                 let lease = Lease::of(Rc::clone(&link) as Rc<dyn Carrier>);
-                match self.answered(answer, lease, sending).await {
-                    Err(Unanswered::Failed(SendError::Broken(error))) if link.had_died_idle() => {
-                        self.pool.distrust_idle();
-                        Err(Unanswered::Failed(SendError::Stale(error)))
-                    }
-                    outcome => outcome,
-                }
+                let outcome = self.answered(answer, lease, sending).await;
+                let had_died = broke(&outcome) && link.had_died_idle();
+                (outcome, had_died)
             }
             Taken::Stream(link) => {
+                let heard = link.heard();
                 let answer = pin!(link.open().try_send_request(request));
-                self.answered(answer, Lease::of(link), sending).await
+                let lease = Lease::of(Rc::clone(&link) as Rc<dyn Carrier>);
+                let outcome = self.answered(answer, lease, sending).await;
+                let had_died = broke(&outcome) && link.had_died(heard);
+                (outcome, had_died)
             }
+        };
+        match outcome {
+            Err(Unanswered::Failed(SendError::Broken(error))) if had_died => {
+                self.pool.distrust_idle();
+                Err(Unanswered::Failed(SendError::Stale(error)))
+            }
+            outcome => outcome,
         }
     }
 
@@ -243,10 +250,23 @@ fn failure(error: hyper::Error, sending: Option<&Rc<Sending>>) -> SendError {
     SendError::Broken(error)
 }
 
+/// True if the whole link was lost, and not a stream of it only.
+fn broke<T, B: MessageBody>(outcome: &Result<T, Unanswered<B>>) -> bool {
+    match outcome {
+        Err(Unanswered::Failed(SendError::Broken(error))) => {
+            !http2_error(error).is_some_and(h2::Error::is_reset)
+        }
+        _ => false,
+    }
+}
+
+fn http2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref())
+}
+
 /// HTTP/2 says so outright: a refused stream, or one above the last that a graceful GOAWAY admits (RFC 9113, 8.7).
 fn peer_did_not_process(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
-    cause.is_some_and(|error: &h2::Error| {
+    http2_error(error).is_some_and(|error| {
         let reason = error.reason();
         error.is_remote()
             && ((error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM))

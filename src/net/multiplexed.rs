@@ -14,7 +14,7 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::body::MessageBody;
-use super::bounded::Bounded;
+use super::bounded::{Bounded, Heard};
 use super::link::Link;
 use super::local::Local;
 use super::pool::Pool;
@@ -40,6 +40,11 @@ pub(super) struct Multiplexed<B: MessageBody> {
     sender: Sender<B>,
     /// Asked how many streams the peer allows; gone when the link has ended.
     connection: Rc<RefCell<Option<Connection<B>>>>,
+    heard: Heard,
+    /// It has carried an answer before.
+    is_used: Cell<bool>,
+    /// A request was told that it broke; hyper may say so only later.
+    is_broken: Cell<bool>,
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
     pool: Weak<Pool<B>>,
@@ -52,6 +57,7 @@ impl<B: MessageBody> Multiplexed<B> {
         permit: OwnedSemaphorePermit,
         pool: Weak<Pool<B>>,
     ) -> Result<Self, hyper::Error> {
+        let heard = Heard::default();
         let (sender, connection) = http2::Builder::new(Local)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -61,13 +67,16 @@ impl<B: MessageBody> Multiplexed<B> {
             .keep_alive_timeout(PING_ANSWERED_WITHIN)
             .keep_alive_while_idle(true)
             .max_concurrent_reset_streams(RESETS_REMEMBERED)
-            .handshake(TokioIo::new(Bounded::multiplexed(link)))
+            .handshake(TokioIo::new(Bounded::multiplexed(link, heard.clone())))
             .await?;
         let connection = Rc::new(RefCell::new(Some(connection)));
         spawn_local(run(Rc::clone(&connection), permit));
         Ok(Self {
             sender,
             connection,
+            heard,
+            is_used: Cell::new(false),
+            is_broken: Cell::new(false),
             streams: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             pool,
@@ -88,7 +97,19 @@ impl<B: MessageBody> Multiplexed<B> {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.is_broken.get() || self.sender.is_closed()
+    }
+
+    /// What has come by now; nothing, if there was no answer among it.
+    pub(super) fn heard(&self) -> Option<u64> {
+        self.is_used.get().then(|| self.heard.bytes())
+    }
+
+    /// The whole link broke under a request that began after so much had come. True if it had been used before, and not a
+    /// byte came since then: the upstream had closed it, most likely before the request was there.
+    pub(super) fn had_died(&self, heard: Option<u64>) -> bool {
+        self.is_broken.set(true);
+        heard == Some(self.heard.bytes())
     }
 
     /// Since when it carries nothing.
@@ -114,6 +135,10 @@ async fn run<B: MessageBody>(
 }
 
 impl<B: MessageBody> Carrier for Multiplexed<B> {
+    fn answered(&self) {
+        self.is_used.set(true);
+    }
+
     fn finished(self: Rc<Self>, _: bool) {
         self.streams.set(self.streams.get() - 1);
         if self.streams.get() == 0 {

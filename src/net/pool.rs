@@ -135,6 +135,9 @@ impl<B: MessageBody> Pool<B> {
     /// Closes what is idle: one that was kept as long as these was dead.
     pub(super) fn distrust_idle(&self) {
         self.idle.borrow_mut().clear();
+        let mut streams = self.streams.borrow_mut();
+        streams.retain(|link| link.idle_since().is_none());
+        drop(streams);
         self.count_idle();
     }
 

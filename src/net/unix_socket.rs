@@ -1,15 +1,18 @@
 //! Making a unix socket at a path: never with wider permissions than asked for, and never in place of one that somebody
 //! still answers on.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 
 /// Listens at `path` with `mode`. A socket file that nobody answers on is replaced; anything else there is an error:
-/// `AddrInUse` if it is in use, `AlreadyExists` if it is no socket.
+/// `AddrInUse` if it is in use, `AlreadyExists` if it is no socket, `InvalidInput` if
+/// no client could connect to it: an address is 107 bytes at most.
 pub(super) fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    SocketAddr::from_pathname(path)?;
     check_free(path)?;
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -18,7 +21,9 @@ pub(super) fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     // Made in a folder that only we can enter, and moved into place when its mode is right.
     let folder = tempfile::Builder::new().prefix(".").tempdir_in(folder)?;
     let hidden = folder.path().join("s");
-    let listener = UnixListener::bind(&hidden)?;
+    // By its descriptor: its path is longer than the one asked for, perhaps too long for an address.
+    let opened = File::open(folder.path())?;
+    let listener = UnixListener::bind(format!("/proc/self/fd/{}/s", opened.as_raw_fd()))?;
     fs::set_permissions(&hidden, Permissions::from_mode(mode))?;
     fs::rename(&hidden, path)?;
     Ok(listener)
@@ -60,6 +65,17 @@ mod tests {
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o666);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_longest_path_that_can_be_connected_to_can_be_listened_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let rest = 107 - folder.path().as_os_str().len() - 1;
+        let path = folder.path().join("x".repeat(rest));
+        let _listener = listen(&path, 0o600).unwrap();
+        UnixStream::connect(&path).unwrap();
+        let longer = listen(&path.with_extension("y"), 0o600);
+        assert_eq!(longer.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Commands end with the exit codes that the contract promises, say what is wrong and what to do, and change nothing when
 //! they refuse.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -122,7 +124,7 @@ fn a_good_configuration_is_fine() {
 #[test]
 fn a_variable_of_the_environment_goes_before_the_file() {
     let setup = written();
-    let check = |name: &str, value: &str| {
+    let check_with = |name: &str, value: &OsStr| {
         let mut command = Command::new(BINARY);
         command
             .args(["check", "-c"])
@@ -130,11 +132,21 @@ fn a_variable_of_the_environment_goes_before_the_file() {
             .env(name, value);
         run(&mut command, "", SOON)
     };
+    let check = |name: &str, value: &str| check_with(name, value.as_ref());
     check("PLEO_GATEWAY_REFRESH__HOLD", "4s").ends(0, &[]);
     check("PLEO_GATEWAY_REFRESH__HOLD", "long").ends(78, &["PLEO_GATEWAY_REFRESH__HOLD"]);
     check("PLEO_GATEWAY_REFRESH__HOLDS", "4s")
         .ends(78, &["did you mean PLEO_GATEWAY_REFRESH__HOLD?"]);
     check("PLEO_GATEWAY_PORT", "tcp://10.0.0.1:80").ends(0, &[]);
+    let no_text = OsStr::from_bytes(b"\xff");
+    check_with("PLEO_GATEWAY_REFRESH__HOLD", no_text)
+        .ends(78, &["PLEO_GATEWAY_REFRESH__HOLD", "write it in UTF-8"]);
+    let text = fs::read_to_string(setup.file()).unwrap();
+    let named = "client_secret = { env = \"PLEO_SECRET\" }";
+    let text = text.replace("client_secret  = { file = \"client-secret\" }", named);
+    assert!(text.contains(named));
+    fs::write(setup.file(), text).unwrap();
+    check_with("PLEO_SECRET", no_text).ends(78, &["PLEO_SECRET is not UTF-8"]);
 }
 
 /// Requirement 118.

@@ -4,6 +4,7 @@ use super::*;
 use crate::net::client::SendError;
 use crate::net::dial::DialError;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 pub(super) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -246,6 +247,42 @@ fn a_shared_link_that_the_peer_closed_is_replaced() {
             assert_eq!(text(answer).await, body);
             until("the peer closes it", || links.open() == 0).await;
         }
+    });
+}
+
+/// Requirement 45, as for HTTP/1.1 links.
+#[test]
+fn a_shared_link_that_dies_under_a_request_is_told_from_a_failing_upstream() {
+    on_a_core(async {
+        let certificate = Certificate::new();
+        let tls = ServerTls::load(&certificate.files()).unwrap();
+        let (listener, plain) = listen().await;
+        let port = plain.url.rsplit_once(':').unwrap().1.parse().unwrap();
+        let upstream = Upstream {
+            prefer_h2: true,
+            ..Upstream::secure(port, &certificate)
+        };
+        spawn_local(async move {
+            // Of the first link the second request breaks it, of the second link the first.
+            for answers in [1, 0, 1] {
+                let (link, _) = listener.accept().await.unwrap();
+                let acceptor = TlsAcceptor::from(Arc::clone(&tls.current().server));
+                let link = acceptor.accept(link).await.unwrap();
+                let mut link = h2::server::handshake(link).await.unwrap();
+                for _ in 0..answers {
+                    let (_, mut respond) = link.accept().await.unwrap().unwrap();
+                    respond.send_response(Response::new(()), true).unwrap();
+                }
+                link.accept().await.unwrap().unwrap();
+            }
+        });
+        let (client, _) = upstream.client();
+        client.send(get()).await.unwrap();
+        let outcome = client.send(get()).await;
+        assert!(matches!(outcome, Err(SendError::Stale(_))), "{outcome:?}");
+        let outcome = client.send(get()).await;
+        assert!(matches!(outcome, Err(SendError::Broken(_))), "{outcome:?}");
+        client.send(get()).await.unwrap();
     });
 }
 

@@ -1,4 +1,4 @@
-//! Time: the wall clock for what must survive a restart, and a clock that counts suspend for lives and deadlines
+//! Time: the wall clock for whatever must survive a restart, and a clock that counts suspend for lifetimes and deadlines
 //! (design.md R10). The only file that reads a clock; pure code takes `now`.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Tasks that shutdown waits for, and the word that tells them to stop. The only place that spawns.
+//! Tasks that shutdown waits for, and the way they are told to stop. The only place that spawns.
 
 use std::future::Future;
 use std::time::Duration;

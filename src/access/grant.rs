@@ -1,5 +1,5 @@
-//! What needs the connection: does the tenant's consent cover the route, and does the request name the right company?
-//! Asked by `tokens` before it hands out a bearer, and by `explain`.
+//! The checks that need the connection: does the tenant's consent cover the route, and does the request name the right
+//! company? Asked by `tokens` before it hands out a bearer, and by `explain`.
 
 use super::permit::Permit;
 use crate::model::ids::CompanyId;

@@ -1,5 +1,5 @@
-//! As what a request addresses us: its one Host (RFC 9112 section 3.2, RFC 9113 section 8.3.1). Whether that is a name of
-//! ours is not here (`site`).
+//! The name by which a request addresses us: its one Host (RFC 9112 section 3.2, RFC 9113 section 8.3.1). Whether that name
+//! is ours is not here (`site`).
 
 use std::net::Ipv6Addr;
 

@@ -1,5 +1,5 @@
-//! Who calls: by key, client certificate, unix peer, or `anonymous` (contract.md section 3.1). Keys are compared by their
-//! digests, so that how long it takes says nothing about a key.
+//! Who is calling: by key, client certificate, unix peer, or `anonymous` (contract.md section 3.1). Keys are compared by
+//! their digests, so that timing says nothing about a key.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A head within `[limits]`. HTTP/1.1 heads are also bounded while they are read; that is not here.
+//! Whether a head is within `[limits]`. HTTP/1.1 heads are also bounded while they are read; that is not here.
 
 use http::request::Parts;
 

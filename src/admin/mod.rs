@@ -1,5 +1,5 @@
-//! Floor 7: the operators' door: health, metrics, connections, reload (contract.md section 5). Needs no answer from Pleo
-//! to say how the gateway is; never shows a secret.
+//! Floor 7: the operators' door: health, metrics, connections, reload (contract.md section 5). Reporting health needs no
+//! answer from Pleo; a secret is never shown.
 
 mod connections;
 mod health;

@@ -1,4 +1,4 @@
-//! The admin token's file: made at the first start, mode 0600.
+//! The admin token's file: created at the first start, mode 0600.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};

@@ -1,5 +1,5 @@
-//! What operators ask for with a body: to link, to import, to set a key. The body is what the command reads from standard
-//! input, the query holds the command's flags by their names (contract.md sections 4 and 5).
+//! Operators' requests that have a body: to link, to import, to set a key. The body is what the command reads from standard
+//! input; the query holds the command's flags by their names (contract.md sections 4 and 5).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The way to the collector of traces: a link for each sending, on the gateway's own runtime, since OpenTelemetry's SDK
-//! sends from a thread that has none. What is sent is not here (`telemetry::traces`).
+//! The way to the trace collector: a link for each export, on the gateway's own runtime, since OpenTelemetry's SDK exports
+//! from a thread that has none. What is exported is not here (`telemetry::traces`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! How many files the process may have open, and for whom they are. Callers get what the others leave: operators, browsers,
-//! the store and the links to Pleo never find all of them taken. Not here: what accepting does when there are none.
+//! How many files the process may have open, and who gets them. Callers get what the others leave, so that operators,
+//! browsers, the store and the links to Pleo never run out. Not here: how accepting behaves when there are none.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 

@@ -1,6 +1,5 @@
-//! Notices that files have changed, however they were changed: written over, renamed into place, or by the swap of a
-//! folder's symlink, as Kubernetes does it. It looks at what is in them, once a second. What follows is not here
-//! (`app::reload`).
+//! Notices changed files, however they changed: overwritten, renamed into place, or by the swap of a folder's symlink, as
+//! Kubernetes does it. It looks at their contents once a second. What follows is not here (`app::reload`).
 
 use std::fs;
 use std::path::{Path, PathBuf};

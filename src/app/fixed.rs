@@ -1,5 +1,5 @@
-//! What was built once at the start and stays as it is until the next: what a reload cannot change, and by which name
-//! that is said. `reload` and `plan` ask the same question here.
+//! What is built once at the start and stays until the next one: what a reload cannot change, and the name by which that is
+//! reported. `reload` and `plan` ask the same question here.
 
 use crate::config::{
     Address, AdminSettings, ConnectSettings, CustomEndpoints, ListenSettings, LogSettings,

@@ -1,5 +1,6 @@
 //! Reading the configuration again: all or nothing. A bad file is reported and the old configuration stays; requests under
-//! way keep the snapshot they began with. What needs a restart is said by name (`fixed`), and everything else is taken.
+//! way keep the snapshot they began with. What needs a restart is reported by name (`fixed`), and everything else takes
+//! effect.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,4 @@
-//! The rooms that every command shares: store, Pleo, tokens; built in floor order, closed in the opposite one. Doors are
-//! not here.
+//! The rooms that every command shares: store, Pleo, tokens; built in floor order, closed in reverse. Doors are not here.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the operating system asks of the process: drain, end at once, reload; of a command, to end.
+//! What the operating system asks of the gateway: drain, end at once, reload; and of a command: end.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! `explain`: what would happen to a request, and why. The verdict is that of the code that serves requests; nothing is
+//! `explain`: what would happen to a request, and why. The verdict comes from the code that serves requests; nothing is
 //! sent.
 
 mod door;

@@ -1,5 +1,5 @@
-//! What is read while a command runs: on a thread of its own, so that signals are heard meanwhile, and into room for all
-//! of it, so that growing leaves no copies behind. What it means is not here.
+//! What is read while a command runs: on a thread of its own, so that signals are heard meanwhile, and into room for all of
+//! it, so that growing leaves no copies behind. What it means is not here.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};

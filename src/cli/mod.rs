@@ -1,4 +1,4 @@
-//! Floor 9: one file per command; thin: prints what lower rooms compute.
+//! Floor 9: one file per command, thin: they print what lower rooms compute.
 
 mod arguments;
 mod ask;

@@ -1,5 +1,4 @@
-//! The file's text as a tree of values, each with its place and its key. What keys there may be is not here (`keys`,
-//! `check`).
+//! The file's text as a tree of values, each with its place and its key. Which keys exist is not here (`keys`, `check`).
 
 use std::collections::BTreeMap;
 use std::ops::Range;

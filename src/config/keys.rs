@@ -1,5 +1,6 @@
-//! The exact shape of the file: every key with its type, its default and what it says. The check, the environment's
-//! overrides, the JSON Schema and `config/reference.toml` all follow this table; what the values mean together is not here (`build`).
+//! The exact shape of the file: every key with its type, its default and its description. The check, the environment's
+//! overrides, the JSON Schema and `config/reference.toml` all follow this table; what values mean together is not here
+//! (`build`).
 
 /// One key.
 pub(super) struct Key {

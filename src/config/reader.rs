@@ -1,5 +1,5 @@
-//! Typed reading of one table: values in their notation, defaults from the table of keys, problems reported where they
-//! are. Unknown keys and wrong types are `check`'s; a value it refused reads here as if it were not written.
+//! Typed reading of one table: values in their notation, defaults from the table of keys, problems reported where they are.
+//! Unknown keys and wrong types are left to `check`; a value it refused reads here as if it were absent.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

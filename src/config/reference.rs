@@ -1,4 +1,4 @@
-//! `config/reference.toml`: the table of keys in the file's own notation, with what each key says.
+//! `config/reference.toml`: the table of keys in the file's own notation, with each key's description.
 
 use std::fmt::Write as _;
 

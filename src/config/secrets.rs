@@ -1,5 +1,4 @@
-//! Where secrets are, and fetching them: files, variables, systemd's credentials. Which keys are secrets is not here
-//! (`keys`).
+//! Where secrets are, and fetching them: files, variables, systemd credentials. Which keys are secrets is not here (`keys`).
 
 use std::fs::{self, Metadata};
 use std::io;

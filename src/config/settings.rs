@@ -1,4 +1,4 @@
-//! The configuration as the program uses it: checked, complete, with every default in place. How it is read is not here.
+//! The configuration as the program uses it: checked, complete, with every default filled in. How it is read is not here.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

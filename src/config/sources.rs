@@ -1,5 +1,5 @@
-//! The only reader of the environment: overrides of keys, places of secrets, where the file is. What the values mean is
-//! not here (`build`).
+//! The only reader of the environment: overrides of keys, places of secrets, the file's path. What the values mean is not
+//! here (`build`).
 
 use std::collections::BTreeMap;
 use std::fmt;

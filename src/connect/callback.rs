@@ -1,6 +1,6 @@
-//! A browser comes back from Pleo: everything is checked before the code is used, the code is used once, and what it
-//! brought is stored before it is served (contract.md section 4). The work is a task of its own: a browser that goes away
-//! changes nothing.
+//! A browser returns from Pleo: everything is checked before the code is used, the code is used once, and what it brought is
+//! stored before it is served (contract.md section 4). The work is a task of its own: a browser that goes away changes
+//! nothing.
 
 use http::HeaderMap;
 

@@ -1,5 +1,5 @@
-//! Everything that can go wrong on a browser's way, and what its page says: what happened, and what to do next. No word of
-//! Pleo's or of another tenant's is shown. When each is due is decided where it happens (`start`, `callback`).
+//! Everything that can go wrong on a browser's journey, and what its page says: what happened, and what to do next. Neither
+//! Pleo's words nor anything of another tenant is shown. When each is due is decided where it happens (`start`, `callback`).
 
 use http::StatusCode;
 

@@ -1,5 +1,5 @@
-//! The pages and the headers that go with them: nothing is cached, framed, sniffed or run, and no address leaks. Not here:
-//! which page is due.
+//! The pages and the headers that go with them: nothing is cached, framed, sniffed or executed, and no address leaks. Not
+//! here: which page is due.
 
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};

@@ -1,5 +1,5 @@
-//! Random words that are good for one thing: a link's secret part, a `state`, a browser's cookie. Only their digests are
-//! stored. Not here: what each is good for.
+//! Random words that are good for one thing each: a link's secret part, a `state`, a browser's cookie. Only their digests
+//! are stored. Not here: what each is good for.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;

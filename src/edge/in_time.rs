@@ -1,5 +1,6 @@
-//! The time for the whole of a request, held against the body of its answer. What is all here by then is handed on whole,
-//! however late the caller takes the rest; anything else breaks off. Not here: how much time there is (`proxy::deadline`).
+//! The time limit of a whole request, applied to the body of its answer. What has arrived in full by then is passed on in
+//! full, however late the caller takes the rest; anything else breaks off. Not here: how much time there is
+//! (`proxy::deadline`).
 
 use std::future::Future;
 use std::pin::Pin;

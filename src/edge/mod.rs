@@ -1,5 +1,5 @@
-//! Floor 7: the callers' door, on one thread: a request gets its id and its snapshot, goes through the proxy, is
-//! answered, counted and logged. Listening is not here (`net::server`), nor what happens on the way (`proxy`).
+//! Floor 7: the callers' door, on one thread: a request gets its id and its snapshot, goes through the proxy, and is
+//! answered, counted and logged. Listening is not here (`net::server`), nor is what happens on the way (`proxy`).
 
 mod answer_body;
 pub mod code;

@@ -1,5 +1,6 @@
 //! The only place where an error becomes a response: `application/problem+json` (RFC 9457), with a code that programs can
-//! rely on and nothing of our inside. Every match is exhaustive: a new error gets its status here, by somebody's decision.
+//! rely on and nothing of our internals. Every match is exhaustive, so that somebody has to decide the status of a new
+//! error.
 
 use std::borrow::Cow;
 use std::time::Duration;

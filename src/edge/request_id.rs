@@ -1,4 +1,4 @@
-//! A request's id: the caller's if it is well formed, else a new UUID of version 7. And the trace it belongs to.
+//! A request's id: the caller's own if it is well formed, otherwise a new UUID of version 7. Also the trace it belongs to.
 
 use std::cell::{Cell, RefCell};
 

@@ -1,5 +1,5 @@
-//! One request's visit, from its head to the end of its answer: what is counted and logged about it, once, whichever way
-//! it ends: also when the caller goes away, and when we panic.
+//! One request's visit, from its head to the end of its answer: what is counted and logged about it, exactly once however it
+//! ends, even if the caller goes away or we panic.
 
 use std::rc::Rc;
 use std::sync::Arc;

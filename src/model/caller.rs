@@ -1,4 +1,4 @@
-//! A caller, as the configuration describes it. How one is recognised is not here (`access::identify`).
+//! A caller as the configuration describes it. How callers are recognised is not here (`access::identify`).
 
 use std::num::NonZeroU32;
 

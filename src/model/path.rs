@@ -1,5 +1,5 @@
-//! The one canonical parse of a request's target: what is matched is what is sent (contract.md section 3.3). Which route
-//! a path means is not here (`model::route_table`).
+//! The one canonical parse of a request target: what is matched is what is sent (contract.md section 3.3). Which route a
+//! path means is not here (`model::route_table`).
 
 use http::uri::PathAndQuery;
 

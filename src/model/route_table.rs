@@ -1,5 +1,5 @@
-//! Which route a call means (contract.md section 2): a trie of segments, so that finding takes as long with a thousand
-//! routes as with one, and allocates nothing. What paths are matched is not here (`model::path`).
+//! Finding the route of a call (contract.md section 2): a trie of segments, so that a lookup among a thousand routes takes
+//! no longer than with one, and allocates nothing. Parsing paths is not here (`model::path`).
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! One generation of the configuration, immutable: a request reads one snapshot from its first byte to its last.
+//! One immutable generation of the configuration: a request reads the same snapshot from its first byte to its last.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Which addresses are out on the internet: the check that keeps a name from leading us into our own network. Not here:
-//! names and dialling.
+//! Which addresses belong to the public internet: the check that keeps a name from leading us into our own network. Not
+//! here: names and dialling.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,6 +1,6 @@
-//! The body of an answer on its way to a caller. On an HTTP/1.1 link a caller who does not read blocks the link, which is
-//! noticed there; on an HTTP/2 link it blocks one stream, whose body then nobody asks for any more: it is given up here,
-//! so that it does not hold its upstream link for as long as the caller likes.
+//! The body of an answer on its way to a caller. A caller who stops reading blocks an HTTP/1.1 link, where that is noticed;
+//! on an HTTP/2 link it blocks one stream, whose body nobody polls any more. Such a body is given up here, so that it does
+//! not hold its upstream link for as long as the caller likes.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

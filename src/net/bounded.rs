@@ -1,6 +1,6 @@
-//! A link upstream on which only so much may come until the head of an answer: hyper bounds each head, but takes any
-//! number of interim ones, and would do nothing else on its thread while they keep coming. On HTTP/2 that holds for each
-//! stream (`net::unfinished`). Not here: HTTP.
+//! A bound on what an upstream link may deliver before the head of an answer: hyper bounds each head, but accepts any number
+//! of interim ones, and would do nothing else on its thread while they keep coming. On HTTP/2 the bound is per stream
+//! (`net::unfinished`). Not here: HTTP.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};

@@ -1,4 +1,4 @@
-//! The names in a certificate that TLS has already verified. Reads just as much DER as it takes to find the subject
+//! The names in a certificate that TLS has already verified. Reads only as much DER as it takes to find the subject
 //! alternative names; verifies nothing.
 
 use std::net::IpAddr;

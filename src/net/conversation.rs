@@ -1,5 +1,5 @@
-//! One caller's link, from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and how long everything may take. Between
-//! requests an HTTP/1.1 link is soon parked: hyper and its buffers are let go of until the next byte. Not here: accepting.
+//! One caller's link, from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and how long each step may take. Between
+//! requests an HTTP/1.1 link is soon parked: hyper and its buffers are dropped until the next byte. Not here: accepting.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

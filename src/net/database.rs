@@ -1,5 +1,5 @@
-//! TLS settings for dialling a database: the server is always verified, its name unless told otherwise. Not here: sockets,
-//! and whether TLS is used at all.
+//! TLS settings for dialling a database: the server is always verified, and so is its name unless told otherwise. Not here:
+//! sockets, and whether TLS is used at all.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! The frames that come in on an HTTP/2 link, looked at on their way to h2: lengths and settings that it would take, or
-//! refuse under another name than RFC 9113 gives them, and peers that do little but reset streams. Not here: what is in
-//! a frame otherwise, which is h2's.
+//! Incoming HTTP/2 frames, inspected on their way to h2: lengths and settings that h2 would accept, or would refuse with
+//! another error than RFC 9113 asks for, and peers that do little but reset streams. Not here: everything else about a
+//! frame, which is h2's.
 
 use h2::Reason;
 

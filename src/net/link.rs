@@ -1,4 +1,4 @@
-//! One network connection, in clear or under TLS, either way round. Not here: who is at the other end.
+//! One network connection, plaintext or TLS, in either direction. Not here: who is at the other end.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! The limit on upstream links, shared by all threads, with what metrics want to know of it. Not here: the links.
+//! The limit on upstream links, shared by all threads, with the counts that metrics report. Not here: the links.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

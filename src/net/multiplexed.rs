@@ -1,4 +1,4 @@
-//! An HTTP/2 link upstream: it carries many requests at once, up to the peer's limit.
+//! An upstream HTTP/2 link: it carries many requests at once, up to the peer's limit.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};

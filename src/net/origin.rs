@@ -1,5 +1,5 @@
-//! Where requests go: scheme, host and port, with everything a request needs of them ready-made. Not here: paths and
-//! queries, nor whether the host may be dialled (see `net::address`).
+//! Where requests go: scheme, host and port, with everything a request needs of them prepared in advance. Not here: paths
+//! and queries, and whether the host may be dialled (`net::address`).
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! How many links one address may have open, over all threads. Not here: the limit on all links.
+//! How many links one address may have open, across all threads. Not here: the limit on all links.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

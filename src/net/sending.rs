@@ -1,5 +1,5 @@
-//! A request body on its way up, watched: when it last moved, whether all of it is gone, and whether it was the caller
-//! who broke it off. While it waits for a link it may be read ahead. Not here: limits on it (see `net::body`).
+//! A request body on its way upstream, observed: when it last moved, whether all of it is gone, and whether it was the
+//! caller who broke it off. It may be read ahead while it waits for a link. Not here: limits on it (`net::body`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -1,7 +1,7 @@
-//! The messages that the peer of an HTTP/2 link has begun and not ended, either way round. hyper takes a reset with
-//! `NO_ERROR` for the end of a body, and any number of interim answers: here such a reset gets another reason on its way to
-//! h2, so that a part is never taken for the whole, and fields without an end come to one. Not here: frames that are wrong
-//! in themselves (`net::frames`).
+//! Messages that the peer of an HTTP/2 link has begun and not ended, in either direction. hyper takes a reset with
+//! `NO_ERROR` for the end of a body, and accepts any number of interim answers. Here such a reset gets another reason on its
+//! way to h2, so that a part is never taken for the whole, and endless fields come to an end. Not here: frames that are
+//! wrong in themselves (`net::frames`).
 
 use std::collections::BTreeMap;
 

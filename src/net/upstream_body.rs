@@ -1,5 +1,5 @@
-//! The body of an upstream's answer. It holds its link: the link is free again when the body has ended cleanly, and is
-//! given up when the body is dropped before.
+//! The body of an upstream's answer. It holds its link, which is free again once the body has ended cleanly, and is given up
+//! if the body is dropped before.
 
 use std::fmt;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! What a caller's link is doing, so that its one timer knows how long that may take. Reading and writing keep it up to
-//! date; nothing here sleeps. Not here: HTTP.
+//! What a caller's link is doing, so that its one timer knows how long that may take. Reads and writes keep it up to date;
+//! nothing here sleeps. Not here: HTTP.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};

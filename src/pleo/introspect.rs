@@ -1,5 +1,5 @@
-//! "Who am I" at Pleo's API: company, scopes, and whether a credential lives. The oracle of design.md R5 speaks here, so
-//! only what Pleo itself says for certain counts; all else is silence. What follows from it is not decided here.
+//! "Who am I" at Pleo's API: the company, the scopes, and whether a credential is alive. This is the oracle of design.md R5,
+//! so only what Pleo itself says for certain counts; everything else is silence. What follows from it is not decided here.
 
 use std::future::ready;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! How often and how many at once: the rates of callers, tenants and routes, their calls at once, and what Pleo said about
-//! coming too often. Counted for the whole process; where nothing is limited, nothing is locked.
+//! How often, and how many at once: the rate limits of callers, tenants and routes, their limits on concurrent calls, and
+//! what Pleo said about calling too often. Counted for the whole process; where nothing is limited, nothing is locked.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! The head of Pleo's answer on its way to the caller: untouched but for what concerns the link to Pleo, what would set
+//! The head of Pleo's answer on its way to the caller: unchanged except for what concerns the link to Pleo, what would set
 //! state at the caller for Pleo's host, and what could be taken for ours (contract.md section 3.7). `Location` is in
 //! `proxy::location`.
 

@@ -1,5 +1,5 @@
-//! Why a request could not be served: one variant for each decision that the reply has to make. Texts, codes and statuses
-//! are not here (`edge::reply`).
+//! Why a request could not be served: one variant for each decision the reply has to make. Texts, codes and statuses are not
+//! here (`edge::reply`).
 
 use std::time::Duration;
 

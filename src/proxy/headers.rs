@@ -1,6 +1,6 @@
-//! The head that goes to Pleo. [`clean`] takes off whatever a caller may not send there, [`CleanHead::inject`] is the only
-//! place that puts a credential on: first strip, then inject, so that no `Connection` trick removes what we add
-//! (requirement 35). Answers' heads are not here (`proxy::answer`).
+//! The head that goes to Pleo. [`clean`] removes whatever a caller may not send there; [`CleanHead::inject`] is the only
+//! place that adds a credential. First strip, then inject, so that no `Connection` trick removes what we add (requirement
+//! 35). Heads of answers are not here (`proxy::answer`).
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! What is known of a request so far: written by the proxy on the way, read for the log, the metrics and the replies,
-//! also when the caller went away half-way.
+//! What is known of a request so far: written by the proxy along the way, and read for the log, the metrics and the replies,
+//! even if the caller went away half-way.
 
 use std::cell::{Cell, OnceCell};
 use std::time::Duration;

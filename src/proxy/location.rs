@@ -1,4 +1,4 @@
-//! `Location` and `Content-Location` that point at Pleo's API are made to point at us, in the way the tenant was named.
+//! `Location` and `Content-Location` that point at Pleo's API are rewritten to point at us, in the way the tenant was named.
 
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, HeaderValue, Uri};

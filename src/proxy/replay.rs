@@ -1,6 +1,6 @@
-//! A caller's body on its way to Pleo: streamed, counted, held against its limits, and kept as far as the replay buffer
-//! goes, so that the request can be sent a second time (design.md R7). Nothing is read before Pleo's link asks for it:
-//! that is what makes hyper say `100 Continue`.
+//! A caller's body on its way to Pleo: streamed, counted, held to its limits, and kept as far as the replay buffer goes, so
+//! that the request can be sent a second time (design.md R7). Nothing is read before the link to Pleo asks for it: that is
+//! what makes hyper say `100 Continue`.
 
 use std::cell::RefCell;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Writing down the intent (R1), and the rules for presenting a refresh token again (R4, R5).
+//! Recording the intent (R1), and the rules for presenting a refresh token again (R4, R5).
 
 use std::time::Duration;
 

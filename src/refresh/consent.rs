@@ -1,4 +1,4 @@
-//! Epochs (R13): consents, imports and the end of a connection; and what introspection tells about one.
+//! Epochs (R13): consents, imports and the end of a connection; and what introspection says about one.
 
 use super::close::can_have_been_applied;
 use super::{Import, Moment, Refused, Step};

@@ -1,4 +1,4 @@
-//! `/_sandbox/`: what a test or a person orders of the sandbox itself. Pleo has nothing like it.
+//! `/_sandbox/`: what a test or a person orders from the sandbox itself. Pleo has nothing like it.
 
 use http::{Method, StatusCode};
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Connect links and the browsers under way with them, as they lie in their tables. Who may use them is not decided here
+//! Connect links and the browsers under way with them, as they are in their tables. Who may use them is not decided here
 //! (`connect`), nor are they kept here (`sqlite`, `postgres`).
 
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! The high-water mark (design.md R14): the newest pair of every tenant that this machine has seen, in a file outside the
 //! database. What follows for a row below its mark is not decided here (`refresh`, `tokens`).
 //!
-//! A line per mark, with a check sum, only ever appended, by however many processes; the highest line of a tenant counts.
-//! A line begins with its line feed, so that one that was cut off spoils no other. The file is written anew, under a lock
-//! of its own and by a rename, when it is opened untidy or has grown; who appends holds the lock shared, and never waits
-//! for it. A mark is in the file as soon as it is raised, and on the disk with the next [`HighWater::settle`].
+//! One line per mark, with a checksum, appended by any number of processes; a tenant's highest line counts. A line begins
+//! with its line feed, so that a truncated one spoils no other. The file is rewritten, under a lock of its own and by a
+//! rename, when it is untidy at opening or has grown; appending takes that lock shared, and never waits for it. A mark is in
+//! the file as soon as it is raised, and on disk with the next [`HighWater::settle`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions, TryLockError};

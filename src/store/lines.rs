@@ -1,5 +1,5 @@
-//! Lines of the ledger and the audit as they lie in their tables. Their words are not made here (`tokens`, `connect`),
-//! nor are they kept here (`sqlite`, `postgres`).
+//! Entries of the ledger and the audit as they are in their tables. Their words are not made here (`tokens`, `connect`), nor
+//! are they kept here (`sqlite`, `postgres`).
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

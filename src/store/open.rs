@@ -1,5 +1,5 @@
-//! Opening the store: keys, tables, and this process among its owners on this machine. How a database is unlocked is not
-//! here (`sqlite`, `postgres`), nor what is done with it then.
+//! Opening the store: keys, tables, and this process's place among its owners on this machine. How a database is unlocked is
+//! not here (`sqlite`, `postgres`), nor what is done with it then.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

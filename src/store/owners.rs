@@ -1,5 +1,6 @@
-//! Which processes of this machine live (design.md R2, "known dead"). Each holds a lock on a file of its own for as long
-//! as it lives, frozen or not; the kernel frees the lock when it ends. What follows from a death is not here (`refresh`).
+//! Which processes of this machine are alive (design.md R2, "known dead"). Each holds a lock on a file of its own for as
+//! long as it lives, frozen or not; the kernel releases the lock when it ends. What follows from a death is not here
+//! (`refresh`).
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};

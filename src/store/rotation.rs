@@ -1,5 +1,5 @@
-//! A rotation of sealing keys: everything that another key sealed is sealed anew under the first. Place by place, so that
-//! it can end anywhere and be run again. How one place is sealed anew is not here (`reseal`, `salvage`).
+//! Rotating the sealing keys: everything that another key sealed is sealed anew under the first, place by place, so that it
+//! can be interrupted anywhere and run again. How one place is done is not here (`reseal`, `salvage`).
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! A connection as a row of its table, sealed and opened. How a database keeps its columns is not here (`sqlite`,
 //! `postgres`).
 //!
-//! Tokens are sealed one by one, so that the rest stays legible to an operator; one more seal is over the whole row, so
-//! that nothing of it can be changed by another hand.
+//! Tokens are sealed one by one, so that an operator can still read the rest; one more seal covers the whole row, so that no
+//! other hand can change any of it.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::de::{DeserializeOwned, Error as _};

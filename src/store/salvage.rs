@@ -1,4 +1,4 @@
-//! Salvage (design.md R1, R6): a pair whose commit failed, sealed in a file of this machine until it is committed or
+//! Salvage (design.md R1, R6): a pair whose commit failed, sealed in a file on this machine until it is committed or
 //! superseded. When that is so is not decided here (`tokens`).
 
 use std::fs::{self, File};

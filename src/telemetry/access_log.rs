@@ -1,5 +1,5 @@
-//! The access log: one JSON line per request (contract.md section 7). No query strings, no header values, no bodies. A
-//! thread of its own writes; a request never waits for it: what does not fit is dropped and counted.
+//! The access log: one JSON line per request (contract.md section 7), without query strings, header values or bodies. A
+//! thread of its own writes it and no request waits for it: lines that do not fit are dropped and counted.
 
 use std::cell::RefCell;
 use std::io::{self, Write};

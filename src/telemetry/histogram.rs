@@ -1,4 +1,4 @@
-//! A histogram of durations that takes no lock: requests on all threads observe into it. prometheus-client's own locks.
+//! A lock-free histogram of durations, since requests on all threads observe into it: prometheus-client's own locks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,5 @@
-//! Our own log: where it goes and in which form. What is worth a line is decided where it happens; the access log is not
-//! here (`telemetry::access_log`).
+//! Our own log: where it goes and what it looks like. What is worth a line is decided where it happens; the access log is
+//! not here (`telemetry::access_log`).
 
 use std::io::{self, Write};
 

@@ -1,5 +1,5 @@
-//! Every metric: name, labels and help (contract.md section 6). No label can grow without bound: never a path, never a
-//! caller's text. Counters are registered without `_total`, which the encoder adds.
+//! Every metric: name, labels and help text (contract.md section 6). No label is unbounded: never a path, never text that a
+//! caller chose. Counters are registered without `_total`, which the encoder adds.
 
 use std::borrow::Cow;
 use std::sync::Arc;

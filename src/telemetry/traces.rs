@@ -1,6 +1,5 @@
-//! Traces: for each request a span of ours and, below it, one of the time that Pleo had it. OpenTelemetry's SDK decides
-//! which are kept, gathers them and encodes them; how they reach the collector is its client's affair, given from above.
-//! What is told is what the access log tells.
+//! Traces: one span per request and, below it, one for the time Pleo took. OpenTelemetry's SDK samples, batches and encodes
+//! them; how they reach the collector is up to the client passed in from above. They tell no more than the access log.
 
 use std::cell::OnceCell;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! API keys that operators bring (contract.md section 4, `set-key`): what passes for one, and how one comes into use:
-//! tried first, stored only if Pleo accepts it for the right company.
+//! API keys that operators bring (contract.md section 4, `set-key`): what passes for one, and how one comes into use: tried
+//! first, and stored only if Pleo accepts it for the right company.
 
 use super::tend::PROBE_LIMIT;
 use super::undone::{OperateError, failed};

@@ -1,4 +1,4 @@
-//! One attempt to refresh, from the intent to its outcome (design.md R1–R4). Carried out by a flight, never by a call.
+//! One attempt to refresh, from its intent to its outcome (design.md R1–R4). Carried out by a flight, never by a call.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};

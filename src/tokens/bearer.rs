@@ -1,4 +1,4 @@
-//! A ready-made credential for one call. Only this room makes one. It knows how many requests are being sent with it, so
+//! A ready-made credential for one call; only this room makes one. It knows how many requests are being sent with it, so
 //! that a refresh can let them go first (design.md R8).
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Putting a consent's pair into use: durable first, then compared, then served (contract.md section 4, design.md R13).
+//! Putting a consent's pair into use: first made durable, then compared, then served (contract.md section 4, design.md R13).
 
 use std::time::Duration;
 

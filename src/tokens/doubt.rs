@@ -1,4 +1,4 @@
-//! What follows from a jump between the clocks (design.md R10): a token whose life is not certain any more is shown to
+//! What follows when the clocks jump apart (design.md R10): a token whose remaining life is no longer certain is shown to
 //! Pleo before it is used. How jumps are noticed is not here (`jumps`).
 
 use std::sync::Arc;

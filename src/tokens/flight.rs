@@ -1,5 +1,5 @@
-//! One task per key, shared by all who wait for it; whoever asks may go away (design.md R9). What the task does is not
-//! here.
+//! One task per key, shared by everyone who waits for it; whoever asked may go away (design.md R9). What the task does is
+//! not here.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Floor 5: fresh bearers. The only writer of connections: every change is a step of `refresh`, carried out here.
-//! Who may ask is decided before (`access`); how Pleo is asked is `pleo`.
+//! Floor 5: fresh bearers. The only writer of connections: every change is a step of `refresh`, carried out here. Who may
+//! ask is decided earlier (`access`); how Pleo is asked is in `pleo`.
 
 pub mod acting;
 pub mod api_key;

@@ -1,4 +1,4 @@
-//! What operators do to connections (contract.md section 4): the same from the command line and the admin door.
+//! What operators do to connections (contract.md section 4), the same from the command line and at the admin door.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Rows that were put back from a backup (design.md R14): declared where they are read, and brought back by a newer pair
-//! that this process still holds. What Pleo says of them is asked elsewhere (`tend`).
+//! Rows restored from a backup (design.md R14): declared so where they are read, and brought back by a newer pair that this
+//! process still holds. What Pleo says of them is asked elsewhere (`tend`).
 
 use std::sync::PoisonError;
 

@@ -1,4 +1,4 @@
-//! What a flight does: everything that a tenant's row asks for now, until it rests.
+//! What a flight does: everything that a tenant's row asks for now, until the row rests.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Waiting for a token: in a queue of bounded length, for a flight to land, or for a hold to end (design.md R8, R11).
+//! Waiting for a token: in a bounded queue, for a flight to land, or for a hold to end (design.md R8, R11).
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;

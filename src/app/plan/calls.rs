@@ -1,5 +1,5 @@
-//! What a caller may call: every method and template of either configuration is asked of a table with a path made from
-//! the template. Which route answers is the table's to say, not guessed here.
+//! What a caller may call: for every method and template of either configuration, a table is asked about a path made from
+//! the template. Which route answers is up to the table, not guessed here.
 
 use std::collections::BTreeSet;
 

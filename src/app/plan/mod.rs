@@ -1,6 +1,6 @@
-//! What a reload would change: two configurations, compared by what callers may do with them. Both are asked the same
-//! questions by the code that serves requests, so that a `deny` route or a narrower template counts as it does there.
-//! How it is shown is not here (`cli::plan`), nor what connections were granted: whoever has them says so.
+//! What a reload would change: two configurations, compared by what callers may do under each. Both are asked the same
+//! questions by the code that serves requests, so that a `deny` route or a narrower template counts as it does there. How
+//! the result is shown is not here (`cli::plan`), nor what connections were granted: that is passed in.
 
 mod calls;
 mod routes;

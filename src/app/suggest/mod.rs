@@ -1,5 +1,5 @@
-//! What callers need, from what was observed of them: the smallest ceilings and routes, as tables for the file. How the
-//! tables are made is in `tables`, how the log is read in `observed`; nothing is written.
+//! What callers need, judging by what was observed: the smallest ceilings and routes, as tables for the file. How the tables
+//! are made is in `tables`, how the log is read in `observed`; nothing is written.
 
 mod observed;
 mod tables;

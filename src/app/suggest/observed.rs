@@ -1,5 +1,5 @@
-//! What the access log shows of calls, counted by what the configuration and the catalogue name: it grows with these, not
-//! with the log.
+//! What the access log shows of calls, counted by names from the configuration and the catalogue, so that it grows with
+//! these and not with the log.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _};

@@ -1,5 +1,5 @@
-//! From the checked tree to `Settings`: one file per part, each reporting what is wrong in it; `rules` holds what
-//! concerns several. How values are written is not here (`units`, `reader`).
+//! From the checked tree to `Settings`: one file per part, each reporting what is wrong in it; `rules` holds what spans
+//! several. How values are written is not here (`units`, `reader`).
 
 mod browsers;
 mod callers;

@@ -1,4 +1,4 @@
-//! `[pleo]`: whose API, and who we are there. Where browsers are sent back to is `browsers`'s.
+//! `[pleo]`: whose API, and who we are there. Where browsers are sent back to is in `browsers`.
 
 use url::Url;
 

@@ -1,4 +1,4 @@
-//! `[telemetry]`, and OpenTelemetry's own variables for the sending of traces. Those about sampling, batches, headers and
+//! `[telemetry]`, and OpenTelemetry's own variables about sending traces. Those about sampling, batching, headers and
 //! resources are read where they are used, by OpenTelemetry's SDK.
 
 use std::path::PathBuf;

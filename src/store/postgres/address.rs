@@ -1,5 +1,5 @@
-//! Where the server is and how it is spoken to: a `postgres://` URL or a list of `key=value`, as libpq has them. Nothing
-//! is dialled here, and no message shows any of the text: it holds a password.
+//! Where the server is and how to talk to it: a `postgres://` URL or a list of `key=value`, as libpq takes them. Nothing is
+//! dialled here, and no message shows any of the text, since it holds a password.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
 //! Connections in a `PostgreSQL` database that replicas share. Every question is one call of a function that the migration
-//! made; what those do is in `migrations/postgres`. How a row is sealed is not here (`rows`).
+//! created; what those do is in `migrations/postgres`. How a row is sealed is not here (`rows`).
 
 mod address;
 mod news;

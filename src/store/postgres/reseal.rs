@@ -1,5 +1,5 @@
-//! Sealing under the first key what another one sealed in `PostgreSQL`, place by place. What changes between looking and
-//! writing is looked at again. In which order, and what is said of it, is not here (`rotation`).
+//! Sealing anew under the first key what another one sealed in `PostgreSQL`, place by place. A place that changes between
+//! reading and writing is read again. The order, and what is reported, is not here (`rotation`).
 
 use serde::Deserialize;
 use serde_json::json;

@@ -1,6 +1,6 @@
-//! The tables' versions in `PostgreSQL`, and where the store's own secrets lie. What those are is not here (`own`).
+//! The version of the tables in `PostgreSQL`, and where the store's own secrets are. What those are is not here (`own`).
 //!
-//! Each step is one transaction in one message that first makes sure that nobody was quicker; then all is looked at anew.
+//! Each step is one transaction in one message that first makes sure that nobody was quicker; then everything is read again.
 
 use std::fmt::Write as _;
 

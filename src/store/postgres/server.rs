@@ -1,5 +1,5 @@
-//! Questions to the server, each one message there and one back, in a transaction of its own that the server ends by
-//! itself: a client that stops at any moment holds nothing open. What is asked is not here.
+//! Questions to the server: one message there, one back, each in a transaction of its own that the server ends by itself, so
+//! that a client that stops at any moment leaves nothing open. What is asked is not here.
 
 use std::future::Future;
 use std::sync::Arc;

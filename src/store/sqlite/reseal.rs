@@ -1,5 +1,5 @@
-//! Sealing under the first key what another one sealed in `SQLite`, place by place: one transaction each, so that an end in
-//! the middle loses nothing. In which order, and what is said of it, is not here (`rotation`).
+//! Sealing anew under the first key what another one sealed in `SQLite`, place by place: one transaction each, so that an
+//! interruption loses nothing. The order, and what is reported, is not here (`rotation`).
 
 use rusqlite::Transaction;
 

@@ -1,5 +1,5 @@
-//! The tables' versions in `SQLite`, and where the store's own secrets lie. What those are is not here (`own`), nor what
-//! the tables hold (`columns`).
+//! The version of the tables in `SQLite`, and where the store's own secrets are. What those are is not here (`own`), nor
+//! what the tables hold (`columns`).
 
 use std::path::Path;
 

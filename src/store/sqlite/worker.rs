@@ -1,5 +1,5 @@
-//! A thread that owns one `SQLite` handle and does what it is asked, one after the other. After trouble the handle is
-//! dropped and made anew: it is not trusted. What is asked is not here (`sqlite`).
+//! A thread that owns one `SQLite` handle and does what it is asked, one thing at a time. After trouble the handle is not
+//! trusted: it is dropped and opened anew. What is asked is not here (`sqlite`).
 
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

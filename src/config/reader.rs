@@ -135,11 +135,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One text in some notation. What may be a password (`@` of a URL) is not shown.
-    pub(super) fn parse_node<T>(
-        &self,
-        node: &Node,
-        parse: impl Fn(&str) -> Result<T, Remedy>,
-    ) -> Option<T> {
+    fn parse_node<T>(&self, node: &Node, parse: impl Fn(&str) -> Result<T, Remedy>) -> Option<T> {
         let Value::Text(text) = &node.value else {
             return None;
         };

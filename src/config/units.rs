@@ -16,9 +16,9 @@ pub(super) type Remedy = &'static str;
 
 pub(super) const DURATION: Remedy =
     "write a whole number and one unit, ms, s, m, h or d, such as \"90s\", \"3m\" or \"20d\"";
-pub(super) const SIZE: Remedy =
+const SIZE: Remedy =
     "write a whole number and B, KiB, MiB or GiB, such as \"64KiB\", or a plain number of bytes";
-pub(super) const RATE: Remedy =
+const RATE: Remedy =
     "write a number above zero and a unit, such as \"300/min\", \"5/s\" or \"1000/h\"";
 pub(super) const ADDRESS: Remedy =
     "write host:port, [v6]:port, unix:/path or fd:NAME, such as \"127.0.0.1:8080\"";

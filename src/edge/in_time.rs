@@ -29,7 +29,7 @@ pub(super) struct InTime<B> {
 /// The time for the whole of the request is over.
 #[derive(Debug, thiserror::Error)]
 #[error("the time for this request is over")]
-pub(super) struct OutOfTime;
+struct OutOfTime;
 
 impl<B: MessageBody> InTime<B> {
     /// `None` is off.

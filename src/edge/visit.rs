@@ -34,7 +34,7 @@ const CALLER_GONE: &str = "caller-gone";
 /// What is logged of an answer that broke off at Pleo.
 const CUT_OFF: &str = "answer-cut-off";
 /// Ends the link after an answer.
-pub(super) const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 /// As nginx has it: no answer was sent.
 const NO_ANSWER: u16 = 499;
 

@@ -21,7 +21,7 @@ pub enum Link {
 
 impl Link {
     /// True if TLS is on and HTTP/2 was agreed upon (ALPN).
-    pub fn is_h2(&self) -> bool {
+    pub(super) fn is_h2(&self) -> bool {
         match self {
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
             Self::Tcp(_) | Self::Unix(_) => false,

@@ -101,7 +101,8 @@ impl Origin {
         &self.authority
     }
 
-    pub(super) fn uri_scheme(&self) -> http::uri::Scheme {
+    /// `http` or `https`.
+    pub fn uri_scheme(&self) -> http::uri::Scheme {
         match self.scheme {
             Scheme::Http => http::uri::Scheme::HTTP,
             Scheme::Https => http::uri::Scheme::HTTPS,
@@ -109,7 +110,7 @@ impl Origin {
     }
 
     /// Who the certificate must name.
-    pub fn server_name(&self) -> &ServerName<'static> {
+    pub(super) fn server_name(&self) -> &ServerName<'static> {
         &self.server_name
     }
 

@@ -54,13 +54,8 @@ pub enum Framing {
 /// Refuses what has two readings or came back to us, before anybody is asked who calls.
 pub fn check(head: &request::Parts) -> Result<(), ProxyError> {
     let headers = &head.headers;
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
-        // hyper takes any list that ends with `chunked`, and drops a length beside it.
-        let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if !chunked || codings.next().is_some() || headers.contains_key(CONTENT_LENGTH) {
-            return Err(Malformed::Framing.into());
-        }
+    if has_odd_coding(headers) {
+        return Err(Malformed::Framing.into());
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if lengths.next().is_some_and(|length| !is_number(length)) || lengths.next().is_some() {
@@ -74,6 +69,17 @@ pub fn check(head: &request::Parts) -> Result<(), ProxyError> {
         return Err(ProxyError::Loop);
     }
     Ok(())
+}
+
+/// True if there is a transfer coding other than one plain `chunked` without a length: hyper takes any list that ends
+/// with `chunked`, and drops a length beside it.
+pub(super) fn has_odd_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.next().is_some_and(|coding| {
+        !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+            || codings.next().is_some()
+            || headers.contains_key(CONTENT_LENGTH)
+    })
 }
 
 pub(super) fn is_number(value: &HeaderValue) -> bool {
@@ -124,12 +130,12 @@ pub fn clean(
 
 impl CleanHead {
     /// True if the request asks for nothing to be changed (RFC 9110 section 9.2.1).
-    pub fn is_safe(&self) -> bool {
+    pub(super) fn is_safe(&self) -> bool {
         self.method.is_safe()
     }
 
     /// Names the request's span to Pleo as the one above.
-    pub fn continue_trace(&mut self, span: &Span) {
+    pub(super) fn continue_trace(&mut self, span: &Span) {
         span.hand_on(&mut self.headers);
     }
 

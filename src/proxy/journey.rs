@@ -39,26 +39,26 @@ pub(super) enum Stage {
 impl Journey {
     /// Who calls, once that is established.
     pub fn caller(&self) -> Option<&CallerName> {
-        let named = self.denied.get().and_then(|denied| denied.caller.as_ref());
-        self.permit
-            .get()
-            .map_or(named, |permit| Some(&permit.caller().name))
+        match self.permit.get() {
+            Some(permit) => Some(&permit.caller().name),
+            None => self.denied.get()?.caller.as_ref(),
+        }
     }
 
     /// On whose behalf, once that is established.
     pub fn tenant(&self) -> Option<&TenantName> {
-        let named = self.denied.get().and_then(|denied| denied.tenant.as_ref());
-        self.permit
-            .get()
-            .map_or(named, |permit| Some(permit.tenant()))
+        match self.permit.get() {
+            Some(permit) => Some(permit.tenant()),
+            None => self.denied.get()?.tenant.as_ref(),
+        }
     }
 
     /// By which route, once one is found.
     pub fn route(&self) -> Option<&Route> {
-        let named = self.denied.get().and_then(|denied| denied.route.as_deref());
-        self.permit
-            .get()
-            .map_or(named, |permit| Some(permit.route()))
+        match self.permit.get() {
+            Some(permit) => Some(permit.route()),
+            None => self.denied.get()?.route.as_deref(),
+        }
     }
 
     /// Which of Pleo's operations the request, of this method, means; once its path was looked at.

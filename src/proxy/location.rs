@@ -52,7 +52,7 @@ impl<'v> Place<'v> {
     /// None if it points elsewhere, or is relative to the path it came from.
     fn of(value: &'v str, api: &Origin) -> Option<Self> {
         let hosted = match value.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(scheme_of(api)) => rest,
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(api.uri_scheme().as_str()) => rest,
             Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => return None,
             _ => match value.strip_prefix("//") {
                 Some(rest) => rest,
@@ -62,13 +62,6 @@ impl<'v> Place<'v> {
         let end = hosted.find(['/', '?', '#', '\\']).unwrap_or(hosted.len());
         let (authority, rest) = hosted.split_at(end);
         names(authority, api).then_some(Self::Absolute(rest))
-    }
-}
-
-fn scheme_of(api: &Origin) -> &'static str {
-    match api.scheme() {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
     }
 }
 

@@ -246,10 +246,7 @@ impl Proxy {
 
     fn count_denial(&self, denied: &Denied) {
         if let (Denial::ScopeForbidden(scopes), Some(route)) = (&denied.denial, &denied.route) {
-            for scope in scopes.iter() {
-                self.metrics
-                    .scope_denied(&route.name, scope, ScopeMode::Enforce);
-            }
+            self.lacked(route, scopes, ScopeMode::Enforce);
         }
     }
 }

@@ -145,7 +145,7 @@ impl Tokens {
 impl House {
     /// Compares the candidate's company and puts it into use, or erases it. `open`: until when attempts wait for its
     /// consent.
-    pub(super) async fn decide_candidate(
+    async fn decide_candidate(
         &self,
         tenant: &TenantName,
         open: Option<Timestamp>,

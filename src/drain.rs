@@ -45,7 +45,7 @@ impl Tasks {
         self.stop.is_cancelled()
     }
 
-    /// The word to stop as a token, for loops that select on it.
+    /// The call to stop as a token, for loops that select on it.
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
     }

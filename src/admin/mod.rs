@@ -30,7 +30,7 @@ use crate::tokens::{Tokens, acting};
 /// An answer of this door.
 pub type Answer = Response<Full<Bytes>>;
 
-/// Whoever comes in by this door, for the audit.
+/// Who acts through this door, for the audit.
 const WHO: &str = "admin";
 
 /// A wish for a reload.
@@ -38,7 +38,7 @@ const WHO: &str = "admin";
 pub struct ReloadWish {
     /// Whose it is, for the audit.
     pub who: &'static str,
-    /// Where to say how it went: what needs a restart, by name, or every problem.
+    /// Where to report how it went: what needs a restart, by name, or every problem.
     pub tell: oneshot::Sender<Result<Vec<String>, String>>,
 }
 
@@ -127,7 +127,7 @@ impl Admin {
         }
     }
 
-    /// Carries a wish out to its end, also if whoever has it goes away meanwhile. None: it ended in a panic.
+    /// Carries a wish out to its end, even if whoever made it goes away. `None` if it ended in a panic.
     async fn carried_out<T: Send + 'static>(
         &self,
         wish: impl Future<Output = T> + Send + 'static,

@@ -52,7 +52,7 @@ pub fn read_or_make(path: &Path) -> Result<Secret, TokenError> {
     }
 }
 
-/// Another process may make it at the same time: whoever is first wins, and a file is never seen half written.
+/// Another process may make it at the same time: the first one wins, and nobody sees a half-written file.
 fn make(path: &Path) -> io::Result<()> {
     if path.exists() {
         return Err(ErrorKind::AlreadyExists.into());

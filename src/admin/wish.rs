@@ -34,7 +34,7 @@ struct Flags {
     expires_in: Option<Duration>,
 }
 
-/// The body of `PUT …/key`. Other members are somebody's mistake.
+/// The body of `PUT …/key`. Other members are a mistake.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyBody {
@@ -44,7 +44,7 @@ struct KeyBody {
 }
 
 impl Flags {
-    /// Those of `allowed` may be given; switches are on as `name`, `name=true`, off as `name=false`. Or
+    /// Only those in `allowed` may be given; a switch is on as `name` or `name=true`, off as `name=false`. The error says
     /// what is wrong, for the operator.
     fn read(query: Option<&str>, allowed: &[&str]) -> Result<Self, String> {
         let mut flags = Self::default();
@@ -159,7 +159,7 @@ impl Admin {
     }
 }
 
-/// A whole body that is not too large, in room for all of it: growing would leave copies behind.
+/// The whole body, if it is not too large, in a buffer with room for all of it: growing would leave copies behind.
 async fn read<B: MessageBody>(body: B) -> Result<Zeroizing<String>, Answer> {
     let mut body = Limited::new(body, brought::LONGEST);
     let room = body

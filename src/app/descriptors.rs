@@ -14,8 +14,8 @@ const THREAD: usize = 4;
 /// With less there is no point in serving.
 const LEAST_FOR_CALLERS: usize = 16;
 
-/// How many links callers may have at once: `max_connections`, or what there are descriptors for. Raises this process's
-/// soft limit as far as it may.
+/// How many links callers may have at once: `max_connections`, or as many as there are descriptors for. Raises this
+/// process's soft limit as far as allowed.
 pub(super) fn links_of_callers(settings: &Settings, threads: usize) -> Result<usize, StartError> {
     let wanted = settings.snapshot.limits.max_connections;
     let others = others(settings, threads);

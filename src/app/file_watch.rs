@@ -38,7 +38,7 @@ impl FileWatch {
         }
     }
 
-    /// Looks at these files from now on. If they are others than before, the first look is a change: what is in them may
+    /// Watches these files from now on. If they are not the same as before, the first look is a change: their contents may
     /// be newer than what was read.
     pub(super) fn follow(&mut self, files: Vec<PathBuf>) {
         if files != self.files {
@@ -73,7 +73,7 @@ fn look(files: &[PathBuf], before: &Seen) -> Seen {
     files.iter().enumerate().map(digest_of).collect()
 }
 
-/// None of a pipe: what came through it is gone, and the next reading would wait for whoever writes.
+/// `None` for a pipe: what came through it is gone, and another read would wait for whoever writes.
 fn content(file: &Path) -> Option<Zeroizing<Vec<u8>>> {
     let is_file = fs::metadata(file).is_ok_and(|found| found.is_file());
     is_file.then(|| fs::read(file).ok().map(Zeroizing::new))?

@@ -215,7 +215,7 @@ async fn keep(tokens: Tokens, tasks: Tasks) {
     }
 }
 
-/// Shows how many links to Pleo are open, a few times a minute: nobody needs it finer.
+/// Reports how many links to Pleo are open, a few times a minute: nobody needs it more often.
 async fn watch_links(links: Arc<Links>, metrics: Metrics, stop: CancellationToken) {
     let mut tick = tokio::time::interval(LINKS_SHOWN_EVERY);
     loop {
@@ -240,7 +240,7 @@ impl Running {
         let (tell, told) = oneshot::channel();
         let who = reload::WHO;
         if self.reload.send(ReloadWish { who, tell }).await.is_ok() {
-            // Nobody answers only when the process ends.
+            // There is no answer only when the process ends.
             let _ = told.await;
         }
     }

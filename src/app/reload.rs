@@ -23,7 +23,7 @@ use crate::telemetry::audit;
 use crate::telemetry::chain::chain;
 use crate::telemetry::metrics::Metrics;
 
-/// Who reads the configuration again when its file has changed, or at a signal, for the audit.
+/// Who reloads the configuration when its file has changed, or at a signal, for the audit.
 pub(super) const WHO: &str = "gateway";
 
 /// What a reload needs, and what it changes.
@@ -100,7 +100,7 @@ impl Doors {
     }
 }
 
-/// A door that was opened in the clear stays so, and one with TLS keeps it: whatever files there are.
+/// A door that was opened without TLS stays so, and one with TLS keeps it, whatever files there are.
 fn take_over(files: &mut Option<TlsFiles>, new: Option<&TlsFiles>) {
     if let (Some(files), Some(new)) = (files, new) {
         files.clone_from(new);

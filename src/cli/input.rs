@@ -23,7 +23,7 @@ pub(super) async fn secret(asked_for: &str, most: usize) -> io::Result<Zeroizing
     let Some(_quiet) = Quiet::begin() else {
         return read(most, false).await;
     };
-    // Where standard error is closed it is read unasked.
+    // If standard error is closed, it is read without asking.
     let _ = write!(io::stderr().lock(), "{asked_for}");
     let line = read(most, true).await;
     let _ = writeln!(io::stderr().lock());

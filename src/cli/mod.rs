@@ -39,7 +39,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
             } else {
                 Exit::Fine
             };
-            // Where even standard error is closed there is nobody to tell.
+            // If even standard error is closed, there is nobody to tell.
             let _ = error.print();
             return exit;
         }

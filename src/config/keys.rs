@@ -6,13 +6,13 @@
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) shape: Shape,
-    /// True if it has to be written.
+    /// True if it must be written.
     pub(super) required: bool,
-    /// As the file would write it, but for quotes; `None`: derived or absent, as `build` says.
+    /// As the file would write it, without quotes; `None`: derived or absent, as `build` decides.
     pub(super) default: Option<&'static str>,
     /// A value as the file writes it, for the reference; empty where there is a default.
     pub(super) example: &'static str,
-    /// True if the reference writes it out; else it stands there as a comment.
+    /// True if the reference writes it out; otherwise it is a comment there.
     pub(super) shown: bool,
     /// For editors and the reference.
     pub(super) about: &'static str,

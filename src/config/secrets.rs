@@ -14,7 +14,7 @@ use crate::secret::Secret;
 /// Why a secret's file was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
-    /// Others may read it too: the operator's to mend.
+    /// Others can read it too: the operator has to fix that.
     #[error("{} can be read by others", .0.display())]
     OpenToOthers(PathBuf),
     /// Nothing is in it.

@@ -41,7 +41,7 @@ impl Connect {
         task.await.unwrap_or(Err(Failure::INTERNAL))
     }
 
-    /// Takes the visit that this `state` belongs to: whatever comes now, it is used up.
+    /// Takes the visit that this `state` belongs to: from here on it is used up, whatever happens.
     async fn arrived(
         &self,
         parameters: &Parameters,
@@ -163,7 +163,7 @@ impl Connect {
     }
 }
 
-/// Says in the log what a browser was refused for.
+/// Logs why a browser was refused.
 fn refused(visit: &Visit, failure: &'static Failure) -> &'static Failure {
     let reference = failure.reference;
     tracing::warn!(tenant = %visit.tenant, reference, "a browser's answer was not used");

@@ -10,7 +10,7 @@ use crate::tokens::consent::ConsentError;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) status: StatusCode,
-    /// Stands on the page and in the log.
+    /// Appears on the page and in the log.
     pub(super) reference: &'static str,
     pub(super) title: &'static str,
     pub(super) happened: &'static str,

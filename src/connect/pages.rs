@@ -71,7 +71,7 @@ pub(super) struct Moment {
 }
 
 impl Pages {
-    /// `authorize` is where the form leads in the end: browsers hold the redirect after a form to `form-action`.
+    /// `authorize` is where the form finally leads: browsers apply `form-action` to the redirect after a form, too.
     pub(super) fn new(authorize: &Url) -> Option<Self> {
         let origin = authorize.origin().ascii_serialization();
         // Pleo's page may hand browsers on to its other hosts before anyone presses anything.

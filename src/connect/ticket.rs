@@ -26,7 +26,7 @@ impl Ticket {
         Self(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// `None` if it is none of ours by its very form.
+    /// `None` if its form shows that it is not one of ours.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = text.len() == LENGTH
             && text

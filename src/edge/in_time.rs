@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::net::BoxError;
 use crate::net::body::MessageBody;
 
-/// What comes of a body when it is asked.
+/// What polling a body gives.
 type Next = Option<Result<Frame<Bytes>, BoxError>>;
 
 /// A body that must be over by a certain time.
@@ -22,7 +22,7 @@ pub(super) struct InTime<B> {
     body: B,
     until: Option<Instant>,
     alarm: Option<Pin<Box<Sleep>>>,
-    /// Trailers that were looked at ahead.
+    /// Trailers that were read ahead.
     trailers: Option<Frame<Bytes>>,
 }
 
@@ -47,7 +47,7 @@ impl<B: MessageBody> InTime<B> {
         next.map(|next| next.map(|frame| frame.map_err(Into::into)))
     }
 
-    /// True if nothing is to come after `next` but what is here: an end that was not announced, or trailers.
+    /// True if what follows `next` is all here: an end that was not announced, or trailers.
     fn is_last(&mut self, next: &Next, cx: &mut Context<'_>) -> bool {
         let Some(Ok(frame)) = next else {
             return true;
@@ -80,7 +80,7 @@ impl<B: MessageBody> Body for InTime<B> {
         };
         let out_of_time = || Some(Err(OutOfTime.into()));
         match polled {
-            // A caller who takes little, but never nothing, has no more time than others.
+            // A caller who reads slowly but steadily has no more time than others.
             Poll::Ready(next) if Instant::now() >= until && !self.is_last(&next, cx) => {
                 Poll::Ready(out_of_time())
             }

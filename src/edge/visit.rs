@@ -29,13 +29,13 @@ use crate::telemetry::chain::chain;
 use crate::telemetry::meters::Answered;
 use crate::telemetry::traces::Span;
 
-/// What is logged of a request that nobody waited for.
+/// What is logged for a request that nobody waited for.
 const CALLER_GONE: &str = "caller-gone";
-/// What is logged of an answer that broke off at Pleo.
+/// What is logged for an answer that broke off at Pleo.
 const CUT_OFF: &str = "answer-cut-off";
 /// Ends the link after an answer.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
-/// As nginx has it: no answer was sent.
+/// nginx's number for it: no answer was sent.
 const NO_ANSWER: u16 = 499;
 
 #[derive(Debug)]
@@ -183,7 +183,7 @@ impl Visit {
         self.over = true;
     }
 
-    /// The status and error to tell of: what was answered, or why nothing was.
+    /// The status and error to report: what was answered, or why nothing was.
     fn outcome(&self) -> (StatusCode, &'static str, Duration) {
         match self.answered {
             Some((status, until_head)) if self.over => (status, self.error, until_head),

@@ -18,10 +18,10 @@ use super::body::MessageBody;
 use super::deadline::Alarm;
 use super::watch::Answering;
 
-/// So many answers that are over cost less to keep than to look for.
+/// This many finished answers cost less to keep than to look for.
 const FEW: usize = 16;
 
-/// The body, with the word that the answer is over once it is dropped.
+/// The body; dropping it tells that the answer is over.
 pub(super) enum Answer<B> {
     Alone { body: B, _answering: Answering },
     Stream(Rc<Stream<B>>),
@@ -82,7 +82,7 @@ impl<B> GiveUp for Stream<B> {
 #[derive(Default)]
 pub(super) struct Answers {
     streams: RefCell<Vec<Weak<dyn GiveUp>>>,
-    /// Those that are over are let go of when there are so many: each keeps its memory as long as it is in here.
+    /// Finished ones are let go of once there are this many: each keeps its memory as long as it is in here.
     many: Cell<usize>,
     checked: Cell<Option<Instant>>,
 }

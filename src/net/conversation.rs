@@ -53,7 +53,7 @@ pub(super) struct Serving<S, P> {
     pub(super) limits: ServerLimits,
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) stop: CancellationToken,
-    /// The word to stop was given: each answer on HTTP/1.1 is the last of its link.
+    /// Told to stop: each answer on HTTP/1.1 is the last of its link.
     pub(super) stopping: Cell<bool>,
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<Local>,
@@ -133,7 +133,7 @@ where
         Some((Link::Tls(Box::new(stream.into())), guest))
     }
 
-    /// Waits, with next to no memory, until it can be told what the peer speaks. None: it is gone, or too late.
+    /// Waits, with next to no memory, until it is clear what the peer speaks. `None` if it is gone, or too late.
     async fn first_bytes(
         &self,
         link: &mut Link,
@@ -160,7 +160,7 @@ where
         }
     }
 
-    /// Resolves after the word to stop; what had come by then can be seen first: it may be a request.
+    /// Resolves once told to stop; what had come by then can be seen first: it may be a request.
     async fn stopped(&self) {
         self.stop.cancelled().await;
         yield_now().await;

@@ -25,8 +25,7 @@ const END_HEADERS: u8 = 4;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
-/// A peer may reset so many more streams than it leaves to their end (CVE-2023-44487): a reset takes two from its credit,
-/// a stream earns one.
+/// A peer's credit for resetting streams (CVE-2023-44487): a reset costs two, a new stream earns one.
 const CREDIT: u32 = 100;
 
 /// What was seen of a link so far.
@@ -36,7 +35,7 @@ pub(super) struct Frames {
     last_stream: u32,
     /// The stream that the peer ended last.
     ended: u32,
-    /// In fields that more frames are to carry.
+    /// In fields that go on in another frame.
     in_block: bool,
     /// In a frame that carries fields.
     in_fields: bool,
@@ -46,7 +45,7 @@ pub(super) struct Frames {
 /// Where in a frame the link is.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// In the connection preface; so much is to come.
+    /// In the connection preface; this much is to come.
     Preface(usize),
     Head {
         bytes: [u8; HEAD],
@@ -57,7 +56,7 @@ enum Place {
         have: usize,
         left: usize,
     },
-    /// In a payload that is not looked at; so much is to come.
+    /// In a payload that is not looked at; this much is to come.
     Payload(usize),
 }
 
@@ -75,7 +74,7 @@ pub(super) struct Fault {
 }
 
 impl Frames {
-    /// Of a link of which nothing was read.
+    /// For a link of which nothing was read yet.
     pub(super) fn new() -> Self {
         Self {
             place: Place::Preface(PREFACE),
@@ -106,7 +105,7 @@ impl Frames {
         self.in_block || (self.in_fields && matches!(self.place, Place::Payload(_)))
     }
 
-    /// The farewell for a link that ends so.
+    /// The GOAWAY for a link that ends for this reason.
     pub(super) fn goaway(&self, reason: Reason) -> [u8; HEAD + 8] {
         let mut frame = [0; HEAD + 8];
         frame[2] = 8;

@@ -22,7 +22,7 @@ struct Shown {
     door: Arc<ServerTls>,
     /// Leaf first.
     chain: Vec<CertificateDer<'static>>,
-    /// What it was last held against, and whether it stood.
+    /// What it was last checked against, and whether it passed.
     settings: RefCell<Arc<DoorSettings>>,
     stands: Cell<bool>,
 }

@@ -21,7 +21,7 @@ use super::pool::Pool;
 use super::sending::Sent;
 use super::upstream_body::Carrier;
 
-/// Of answers not yet taken by their callers: per stream, and per link. Bytes.
+/// Windows for answers that callers have not taken yet: per stream, and per link. Bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
 const LINK_WINDOW: u32 = 1 << 23;
 /// An answer's head. Bytes.

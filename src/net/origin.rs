@@ -9,10 +9,10 @@ use http::uri::Authority;
 use rustls::pki_types::ServerName;
 use url::{Host, Url};
 
-/// In clear or over TLS.
+/// Plaintext or TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// In clear.
+    /// Plaintext.
     Http,
     /// Over TLS, verified.
     Https,
@@ -76,7 +76,7 @@ impl Origin {
         })
     }
 
-    /// In clear or over TLS.
+    /// Plaintext or TLS.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }

@@ -9,7 +9,7 @@ use super::frames::{CONTINUATION, DATA, END_STREAM, HEAD, HEADERS, RST_STREAM, f
 
 /// Bytes of fields in one message, interim answers among them; several of the largest heads.
 const FIELDS: usize = 512 * 1024;
-/// So many are followed: more than are under way at once. What we gave up ourselves may never be ended.
+/// How many are followed: more than are under way at once. What we gave up ourselves may never end.
 const FOLLOWED: usize = 4096;
 /// RFC 9113 section 7: the stream is no longer needed.
 const CANCEL: u8 = 8;
@@ -29,12 +29,12 @@ enum Place {
         bytes: [u8; HEAD],
         have: usize,
     },
-    /// In the reason for which a stream is reset that had not ended.
+    /// In the reason of a reset of a stream that had not ended.
     Reason {
         bytes: [u8; 4],
         have: usize,
     },
-    /// In what is not looked at; so much is to come.
+    /// In what is not looked at; this much is to come.
     Payload(usize),
 }
 
@@ -49,7 +49,7 @@ const NEXT: Place = Place::Head {
 pub(super) struct EndlessFields;
 
 impl Unfinished {
-    /// Of a link whose peer first sends so many bytes that are no frame.
+    /// For a link whose peer first sends this many bytes that are no frame.
     pub(super) fn after(preface: usize) -> Self {
         Self {
             place: payload(preface),

@@ -162,7 +162,7 @@ pub(super) struct Watched {
 #[derive(Clone, Copy, Debug)]
 struct Ending {
     reason: Reason,
-    /// What was to be written before has had its chance.
+    /// What was to be written before it has had its chance.
     due: bool,
 }
 

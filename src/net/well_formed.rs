@@ -22,7 +22,7 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), h2::Error> {
     Ok(())
 }
 
-/// Of what is no token (RFC 9110 section 5.6.2) h2 lets this pass in a name.
+/// The one character outside of tokens (RFC 9110 section 5.6.2) that h2 lets pass in a name.
 fn is_no_token(name: &HeaderName) -> bool {
     name.as_str().contains('"')
 }

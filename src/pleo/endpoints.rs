@@ -19,7 +19,7 @@ pub enum Environment {
     Staging,
     /// `pleo-gateway sandbox` on this machine.
     Sandbox,
-    /// Addresses of one's own.
+    /// Endpoints of one's own.
     Custom,
 }
 

@@ -60,7 +60,7 @@ pub enum ExchangeError {
     NoPair(#[source] NoPairCause),
 }
 
-/// The words of RFC 6749 section 5.2 and of Pleo that prove something.
+/// The error codes of RFC 6749 section 5.2, and of Pleo, that prove something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the word itself")]
 pub enum OAuthCode {

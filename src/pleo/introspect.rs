@@ -231,7 +231,7 @@ fn is_page(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"text/html"))
 }
 
-/// An answer with an age is some cache's (trace 8 of design.md section 3).
+/// An answer with an `Age` comes from some cache (trace 8 of design.md section 3).
 fn is_cached(headers: &HeaderMap) -> bool {
     headers.get(AGE).is_some_and(|age| age != "0")
 }

@@ -17,12 +17,12 @@ use crate::model::caller::Rate;
 use crate::model::ids::{CallerName, RouteName, TenantName};
 use crate::model::snapshot::Snapshot;
 
-/// When to come again where others have to end first.
+/// When to try again where others have to end first.
 const SOON: Duration = Duration::from_secs(1);
 /// Pleo's word is believed for this long at most: its limit is one of requests per minute.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
-/// What is left to whom. Clones count into the same.
+/// What is left for whom. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct Allowance(Arc<Shared>);
 
@@ -89,7 +89,7 @@ pub(super) struct Seats {
 }
 
 impl Allowance {
-    /// One more call, or when to come again. A call that is refused counts for nothing.
+    /// One more call, or when to try again. A call that is refused counts for nothing.
     pub(super) fn take(
         &self,
         permit: &Permit,
@@ -199,7 +199,7 @@ impl Claim {
 }
 
 impl Book {
-    /// All or nothing. The error is what is used up, and when to come again.
+    /// All or nothing. The error is what is used up, and when to try again.
     fn take(
         &mut self,
         claims: impl Iterator<Item = Claim>,

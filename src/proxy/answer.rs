@@ -26,7 +26,7 @@ pub(super) fn check<B>(answer: &Response<B>) -> Result<(), ProxyError> {
     Ok(())
 }
 
-/// Takes off what is not for the caller.
+/// Removes what is not for the caller.
 pub(super) fn clean(headers: &mut HeaderMap, allow_set_cookie: bool) {
     strip_named(headers);
     strip(

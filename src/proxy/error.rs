@@ -48,10 +48,10 @@ pub enum ProxyError {
     RateLimited {
         /// What is used up.
         limit: Limit,
-        /// When to come again.
+        /// When to try again.
         retry_after: Duration,
     },
-    /// The whole gateway has enough to do.
+    /// The whole gateway is at its limit.
     #[error("too many requests at once")]
     Overloaded,
     /// A bug of ours.

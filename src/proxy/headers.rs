@@ -51,7 +51,7 @@ pub enum Framing {
     Chunked,
 }
 
-/// Refuses what has two readings or came back to us, before anybody is asked who calls.
+/// Refuses what has two readings or came back to us, before it is asked who calls.
 pub fn check(head: &request::Parts) -> Result<(), ProxyError> {
     let headers = &head.headers;
     if has_odd_coding(headers) {
@@ -99,7 +99,7 @@ fn names_us(via: &HeaderValue) -> bool {
     via.as_bytes().split(|byte| *byte == b',').any(us)
 }
 
-/// Takes off what must not reach Pleo and puts on what is ours, except for the credential.
+/// Removes what must not reach Pleo and adds what is ours, except for the credential.
 pub fn clean(
     head: request::Parts,
     permit: &Permit,
@@ -118,7 +118,7 @@ pub fn clean(
     frame(&mut headers, &head.method, framing, said_length);
     headers.append(VIA, via(head.version));
     let mut request_id = request_id.clone();
-    // Each is seen once: it would only push others out of HTTP/2's table of fields.
+    // Each occurs once, and would only push others out of HTTP/2's dynamic table.
     request_id.set_sensitive(true);
     headers.insert(X_REQUEST_ID, request_id);
     CleanHead {
@@ -150,7 +150,7 @@ impl CleanHead {
     }
 }
 
-/// hyper frames bodies by what they say of themselves; these two it would leave out.
+/// hyper frames bodies by what they say of themselves, and would leave these two out.
 fn frame(headers: &mut HeaderMap, method: &Method, framing: Framing, said_length: bool) {
     match framing {
         Framing::Empty
@@ -209,7 +209,7 @@ pub(super) fn strip(headers: &mut HeaderMap, stripped: fn(&str) -> bool) {
     }
 }
 
-/// Drops from trailers what belongs into heads only: framing, routing, credentials, content (RFC 9110 section 6.5.1).
+/// Drops from trailers what belongs in heads only: framing, routing, credentials, content (RFC 9110 section 6.5.1).
 pub fn clean_trailers(trailers: &mut HeaderMap) {
     strip(trailers, |name| {
         is_stripped(name)
@@ -230,7 +230,7 @@ pub fn clean_trailers(trailers: &mut HeaderMap) {
 }
 
 /// True for what a caller may not send to Pleo: credentials, our own fields, what says who the caller is or overrides
-/// method and path, what concerns this link only, and the framing that we make anew. Names are in lower case.
+/// method and path, what concerns this link only, and the framing, which we redo. Names are in lower case.
 fn is_stripped(name: &str) -> bool {
     if has(name, b'_') {
         return is_look_alike(name);

@@ -12,7 +12,7 @@ pub(super) fn end_here(head: &request::Parts) -> bool {
     head.method == Method::OPTIONS && left(&head.headers) == Some(0)
 }
 
-/// Takes one off. What is no number is left as it is.
+/// Subtracts one. What is not a number is left as it is.
 pub(super) fn take_one(method: &Method, headers: &mut HeaderMap) {
     if *method != Method::OPTIONS {
         return;

@@ -82,7 +82,7 @@ impl Journey {
         self.generation.get()
     }
 
-    /// Time that Pleo had it until the head of the answer; `None` if it was not sent.
+    /// The time Pleo took until the head of the answer; `None` if it was not sent.
     pub fn upstream(&self) -> Option<Duration> {
         self.upstream.get()
     }

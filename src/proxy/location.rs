@@ -13,7 +13,7 @@ pub(super) fn rewrite(headers: &mut HeaderMap, api: &Origin, permit: &Permit, sn
         let Some(value) = headers.get(&name).map(HeaderValue::as_bytes) else {
             continue;
         };
-        // Not all that servers write there is ASCII.
+        // Not everything that servers write there is ASCII.
         let Ok(value) = std::str::from_utf8(value) else {
             continue;
         };

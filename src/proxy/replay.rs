@@ -24,7 +24,7 @@ use crate::tokens::bearer::{Bearer, Sending};
 const DISCARDED: u64 = 64 << 10;
 const DISCARDING: Duration = Duration::from_millis(100);
 
-/// A caller's body, as the one who handles the request sees it.
+/// A caller's body, as the handler of its request sees it.
 #[derive(Debug)]
 pub struct Upload<B = Incoming>(Option<Rc<RefCell<Source<B>>>>);
 
@@ -227,7 +227,7 @@ where
         }
         let fits = usize::try_from(self.received).is_ok_and(|received| received <= self.buffer);
         match &mut self.kept {
-            // Of frames with nothing in them there may be any number.
+            // There may be any number of empty frames.
             Some(_) if bytes.is_empty() => {}
             Some(kept) if fits => kept.push(bytes.clone()),
             Some(_) | None => self.kept = None,

@@ -58,7 +58,7 @@ impl Line {
         }
     }
 
-    /// `None` if it says what no line of ours says.
+    /// `None` if it cannot be one of ours.
     pub(super) fn open(self) -> Option<LedgerLine> {
         let attempt = self.attempt.as_deref().map(Uuid::parse_str);
         Some(LedgerLine {

@@ -27,9 +27,9 @@ pub struct Rotation {
 /// What came of a rotation.
 #[derive(Debug, Default)]
 pub struct Resealed {
-    /// So many places were sealed anew.
+    /// How many places were sealed anew.
     pub resealed: usize,
-    /// So many were sealed by the first key already.
+    /// How many were sealed by the first key already.
     pub already: usize,
     /// What could not be opened, by name and with the reason. It stays as it was.
     pub failed: Vec<(String, String)>,

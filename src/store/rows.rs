@@ -18,7 +18,7 @@ use crate::model::ids::{CompanyId, Epoch, Generation, ProviderId, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
 
-/// All that rows are sealed and told apart with.
+/// What rows are sealed and told apart with.
 #[derive(Clone, Debug)]
 pub(super) struct Seals {
     pub(super) provider: ProviderId,
@@ -100,7 +100,7 @@ fn bytes_of(hex: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// A row that says what no row of ours says.
+/// A row that cannot be one of ours.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
     #[error("its seals do not fit")]
@@ -306,7 +306,7 @@ pub(super) fn plain_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("JSON")
 }
 
-/// Databases count in signed numbers; ours never come near their end.
+/// Databases count in signed numbers; ours never come near the limit.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

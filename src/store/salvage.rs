@@ -71,7 +71,7 @@ pub enum SalvageError {
     /// A pair cannot be sealed or opened.
     #[error("a pair in salvage cannot be sealed or opened")]
     Seal(#[from] SealError),
-    /// A file does not say what ours say.
+    /// A file is not in our format.
     #[error("a file in salvage is no pair of ours")]
     Malformed,
 }

@@ -57,7 +57,7 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// Why a sealing key cannot be had.
+/// Why a sealing key is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The configuration names none.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-/// Durations, counted in buckets. Clones count into the same.
+/// Durations, counted in buckets. Clones share the counts.
 #[derive(Clone, Debug)]
 pub(super) struct Durations(Arc<Buckets>);
 

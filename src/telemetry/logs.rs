@@ -24,8 +24,8 @@ pub enum Format {
 #[error("the log level cannot be read")]
 pub struct InvalidFilter(#[source] ParseError);
 
-/// Begins to log to standard error, in `RUST_LOG`'s grammar. The first call in a process decides, later ones change
-/// nothing.
+/// Starts logging to standard error, filtered in `RUST_LOG`'s grammar. The first call in a process decides, later ones
+/// change nothing.
 pub fn start(format: Format, filter: &str) -> Result<(), InvalidFilter> {
     let subscriber = subscriber(format, filter, || OneLine(io::stderr()))?;
     // The error says only that there is one already.
@@ -33,7 +33,7 @@ pub fn start(format: Format, filter: &str) -> Result<(), InvalidFilter> {
     Ok(())
 }
 
-/// Begins to say on standard error what goes wrong, for a command: warnings and errors that `filter` lets through, in
+/// Starts reporting on standard error what goes wrong, for a command: warnings and errors that `filter` lets through, in
 /// words.
 pub fn start_warnings(filter: &str) -> Result<(), InvalidFilter> {
     let filter = EnvFilter::builder().parse(filter).map_err(InvalidFilter)?;

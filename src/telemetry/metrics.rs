@@ -30,7 +30,7 @@ type Seconds = Gauge<f64, AtomicU64>;
 type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 type By<const N: usize, M> = Family<Labels<N>, M>;
 
-/// All metrics of one process. Clones count into the same.
+/// All metrics of one process. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<(Registry, Meters)>);
 

@@ -33,7 +33,7 @@ const SERVICE: &str = "pleo-gateway";
 pub struct Destination<'a> {
     /// The collector's door for traces.
     pub url: &'a str,
-    /// How long one sending may take.
+    /// How long one export may take.
     pub timeout: Duration,
     /// What we are called there.
     pub service_name: Option<&'a str>,
@@ -183,7 +183,7 @@ impl Span {
             below.trace_flags()
         );
         if let Ok(mut parent) = HeaderValue::try_from(parent) {
-            // Each is seen once: it would only push others out of HTTP/2's table of fields.
+            // Each occurs once, and would only push others out of HTTP/2's dynamic table.
             parent.set_sensitive(true);
             headers.insert(TRACEPARENT, parent);
         }

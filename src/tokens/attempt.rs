@@ -41,7 +41,7 @@ impl House {
             return Ok(Round::Again);
         }
         self.prove_oracle(row).await?;
-        // Whoever waited for a turn may have waited into the end of the process, or for Pleo to refuse the client.
+        // While it waited for its turn the process may have begun to end, or Pleo may have refused the client.
         if self.tasks.is_stopping() || self.client.pause(self.clock.boot()).is_some() {
             return Ok(Round::Rests);
         }
@@ -86,7 +86,7 @@ impl House {
     /// Another process was quicker, or the row has moved since it was looked at.
     async fn after_losing(&self, row: &Connection, why: Refused) -> Result<Round, ChangeError> {
         let (seen, _) = self.look(&row.tenant).await.map_err(ChangeError::Store)?;
-        // The other may be done by now: then its pair is what whoever waits here has come for.
+        // The other may be done by now: then its pair is what those who wait here have come for.
         let is_elsewhere = |now: Connection| {
             now.state == State::Refreshing
                 || (now.epoch, now.generation) != (row.epoch, row.generation)

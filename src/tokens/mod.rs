@@ -147,7 +147,7 @@ pub(crate) struct Timing {
     boot: Boot,
 }
 
-/// What to do with a 401 of Pleo (design.md R7).
+/// What to do with a 401 from Pleo (design.md R7).
 #[derive(Clone, Debug)]
 pub enum Rejected {
     /// It was sent with a pair that is not the current one any more: send again with this.
@@ -179,7 +179,7 @@ pub enum ObtainError {
     Unavailable {
         /// Where the connection stands.
         state: State,
-        /// When to come again.
+        /// When to try again.
         retry_after: Duration,
     },
     /// The store does not answer.

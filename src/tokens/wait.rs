@@ -126,7 +126,7 @@ impl House {
     }
 }
 
-/// A place in a queue. Given back also when its holder goes away.
+/// A place in a queue, given back even if its holder goes away.
 pub(super) struct Place<'a> {
     house: &'a House,
     tenant: TenantName,

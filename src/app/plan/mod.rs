@@ -38,14 +38,14 @@ pub struct Plan {
     pub needs_restart: Vec<String>,
 }
 
-/// What is there only afterwards, only before, or otherwise than before.
+/// What is there only afterwards, only before, or changed.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Difference<T, C = T> {
     /// Only afterwards.
     pub added: Vec<T>,
     /// Only before.
     pub removed: Vec<T>,
-    /// Otherwise than before.
+    /// Changed.
     pub changed: Vec<C>,
 }
 
@@ -209,7 +209,7 @@ fn keys_of(caller: &Caller) -> BTreeSet<KeyDigest> {
     caller.key_digests.iter().copied().collect()
 }
 
-/// Enough of a digest to find its line, and too little to be of use.
+/// Enough of a digest to find its line, too little to be of use.
 fn short(digest: &KeyDigest) -> String {
     let [a, b, c, d, ..] = digest;
     format!("{a:02x}{b:02x}{c:02x}{d:02x}")

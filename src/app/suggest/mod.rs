@@ -121,7 +121,7 @@ impl Suggestion {
     }
 }
 
-/// The first of these names, as they may stand on a terminal: the log has them from whoever wrote it.
+/// The first of these names, made safe for a terminal: anybody may have written the log.
 fn some_of(names: &BTreeSet<&str>) -> String {
     const SHOWN: usize = 10;
     let mut shown: Vec<String> = (names.iter().take(SHOWN))

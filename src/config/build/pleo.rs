@@ -27,7 +27,7 @@ pub(super) fn read(pleo: &Reader<'_>, redirect_uri: Option<Url>) -> Option<PleoS
     })
 }
 
-/// True if Pleo's host may be on a private network unless it is said otherwise.
+/// True if Pleo's host may be on a private network by default.
 pub(super) fn is_private(pleo: &Reader<'_>) -> bool {
     matches!(pleo.word("environment"), "sandbox" | "custom")
 }

@@ -15,9 +15,9 @@ use crate::secret::Secret;
 
 /// What our connections are called in `pg_stat_activity`.
 const NAME: &str = "pleo-gateway";
-/// A link over which nothing is said is tried after so long.
+/// A silent link is probed after this long.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-/// What was sent and not acknowledged for so long was sent into a void.
+/// What was sent and not acknowledged for this long is lost, and so is the link.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 /// For dialling one address.
 const DIAL: Duration = Duration::from_secs(3);

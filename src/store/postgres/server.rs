@@ -26,7 +26,7 @@ use crate::store::{OpenFault, StoreError};
 const LIMIT: Duration = Duration::from_secs(4);
 /// Links at once: questions are short.
 const LINKS: usize = 8;
-/// Tries of what the server undid for the sake of another transaction.
+/// How often to try what the server undid for the sake of another transaction.
 const TRIES: usize = 4;
 
 /// What every transaction begins with. It says what the server's own settings must not change: commits are durable (a

@@ -37,6 +37,18 @@ fn signal() -> (impl Fn() + Send + Sync, Receiver<()>) {
 }
 
 /// Requirement 48: nothing waits for the end.
+/// Sends the head of an upload, and the first piece of its body.
+fn begin_upload(gateway: &Gateway) -> Link {
+    let mut link = Link::to(gateway.base());
+    let head =
+        format!("POST /v1/vendors:search HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n");
+    link.send(format!(
+        "{head}transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+    ))
+    .unwrap();
+    link
+}
+
 #[test]
 fn an_upload_arrives_while_it_is_still_being_sent() {
     let (arrived, first_arrived) = signal();
@@ -50,13 +62,7 @@ fn an_upload_arrives_while_it_is_still_being_sent() {
         ));
     });
     let gateway = before(&upstream);
-    let mut link = Link::to(gateway.base());
-    let head =
-        format!("POST /v1/vendors:search HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n");
-    link.send(format!(
-        "{head}transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"
-    ))
-    .unwrap();
+    let mut link = begin_upload(&gateway);
     first_arrived.recv_timeout(SOON).unwrap();
     link.send("4\r\nlast\r\n0\r\n\r\n").unwrap();
     assert_eq!(
@@ -254,13 +260,7 @@ fn an_upload_that_breaks_off_is_never_finished_for_the_caller() {
         exchange.close();
     });
     let gateway = before(&upstream);
-    let mut link = Link::to(gateway.base());
-    let head =
-        format!("POST /v1/vendors:search HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n");
-    link.send(format!(
-        "{head}transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"
-    ))
-    .unwrap();
+    let link = begin_upload(&gateway);
     first_arrived.recv_timeout(SOON).unwrap();
     drop(link);
     assert!(

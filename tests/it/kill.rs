@@ -36,10 +36,7 @@ async fn kill_during_refresh(stand: &Stand, serving: Serving, id: u64, applied: 
     let mut link = Link::open(serving.admin).await;
     let request = serving.request(Method::POST, "/v1/connections/acme/refresh");
     asking.spawn(async move { link.request(request).await.map(|answer| answer.status) });
-    until("the refresh is at the token endpoint", SOON, async || {
-        (stand.authorisation(id)["refresh_calls"] == 1).then_some(())
-    })
-    .await;
+    stand.until_first(id, "refresh_calls").await;
     serving.kill();
 }
 

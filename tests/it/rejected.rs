@@ -68,10 +68,7 @@ async fn calls_with_a_token_that_another_process_has_just_replaced_wait_for_its_
     stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "700ms", "commit": true}));
     let mut command = stand.command(&["connections", "refresh", "acme"]);
     let mut other = command.spawn().unwrap();
-    until("the old token is dead", SOON, async || {
-        (stand.authorisation(id)["generation"] == 1).then_some(())
-    })
-    .await;
+    stand.until_first(id, "generation").await;
     for answer in reads(&serving, 20).await.join_all().await {
         assert_eq!(answer.status, 200, "{:?}", answer.body);
     }

@@ -171,10 +171,7 @@ async fn a_gateway_that_is_told_to_end_waits_for_the_refresh_in_the_air() {
     let mut link = Link::open(serving.callers).await;
     let mut waiting = JoinSet::new();
     waiting.spawn(async move { link.get("acme", READ).await.map(|answer| answer.status) });
-    until("the refresh is applied", SOON, async || {
-        (stand.authorisation(id)["generation"] == 1).then_some(())
-    })
-    .await;
+    stand.until_first(id, "generation").await;
     assert!(serving.stop().await.success());
     assert_eq!(waiting.join_all().await[0].as_ref().unwrap(), &200);
     assert_eq!(stand.outcomes("acme").last().unwrap(), "ok");

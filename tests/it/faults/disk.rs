@@ -190,10 +190,7 @@ async fn nothing_is_lost(fault: (&str, &str)) {
     let late = json!({"endpoint": "token", "kind": "delay", "delay": "1s", "commit": true});
     scene.stand.order(&late);
     let asking = scene.order().await;
-    until("the refresh is applied", SOON, async || {
-        (scene.stand.authorisation(scene.id)["generation"] == 1).then_some(())
-    })
-    .await;
+    scene.stand.until_first(scene.id, "generation").await;
     let struck = scene.struck(fault, None).await;
     until("the pair is in memory only", SOON, async || {
         is_red(&scene.serving).await.then_some(())

@@ -294,6 +294,14 @@ impl Stand {
         found.unwrap().clone()
     }
 
+    /// Waits for an authorisation's first refresh: `refresh_calls` that it is at Pleo, `generation` that it is applied.
+    pub(crate) async fn until_first(&self, id: u64, count: &str) {
+        until(&format!("{count} of {id}"), SOON, async || {
+            (self.authorisation(id)[count] == 1).then_some(())
+        })
+        .await;
+    }
+
     /// The rules that were broken, and how often.
     pub(crate) fn broken(&self) -> BTreeMap<String, u64> {
         let state = self.pleo.state();

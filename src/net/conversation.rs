@@ -27,6 +27,7 @@ use super::answer::Answer;
 use super::body::MessageBody;
 use super::certificate;
 use super::deadline::Alarm;
+use super::frames::PREFACE;
 use super::guest::Guest;
 use super::link::Link;
 use super::local::Local;
@@ -41,7 +42,6 @@ use super::well_formed;
 const PARK_AFTER: Duration = Duration::from_secs(2);
 /// Room for a first read; most heads fit.
 const FIRST_READ: usize = 4096;
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// For a head that began and did not end: marked as ours (contract.md section 3). Nobody has said who they are yet, so it
 /// says nothing more.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\npleo-gateway-error: request-timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -141,13 +141,12 @@ where
         wait: Duration,
     ) -> Option<Speaks> {
         let told = async {
-            while read.is_empty() || (read.len() < H2_PREFACE.len() && H2_PREFACE.starts_with(read))
-            {
+            while read.is_empty() || (read.len() < PREFACE.len() && PREFACE.starts_with(read)) {
                 if poll_fn(|cx| read_some(link, read, cx)).await.ok()? == 0 {
                     return None;
                 }
             }
-            Some(if read.starts_with(H2_PREFACE) {
+            Some(if read.starts_with(PREFACE) {
                 Speaks::Http2
             } else {
                 Speaks::Http1

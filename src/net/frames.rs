@@ -4,7 +4,7 @@
 
 use h2::Reason;
 
-pub(super) const PREFACE: usize = 24;
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) const HEAD: usize = 9;
 const SETTING: usize = 6;
 
@@ -77,7 +77,7 @@ impl Frames {
     /// For a link of which nothing was read yet.
     pub(super) fn new() -> Self {
         Self {
-            place: Place::Preface(PREFACE),
+            place: Place::Preface(PREFACE.len()),
             last_stream: 0,
             ended: 0,
             in_block: false,
@@ -241,8 +241,7 @@ pub(super) mod tests {
 
     fn link() -> Frames {
         let mut frames = Frames::new();
-        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        assert_eq!(frames.look(preface), Ok(()));
+        assert_eq!(frames.look(PREFACE), Ok(()));
         frames
     }
 

@@ -174,7 +174,7 @@ impl Watched {
             read,
             watch,
             frames,
-            unfinished: Unfinished::after(PREFACE),
+            unfinished: Unfinished::after(PREFACE.len()),
             ending: None,
         }
     }

@@ -114,13 +114,7 @@ impl House {
             Some(Probe::Refused) => false,
             Some(Probe::Silent(_)) | None => return Ok(()),
         };
-        let event = Event::Probed {
-            epoch: row.epoch,
-            generation: row.generation,
-            sent_at: timing.now,
-            accepted,
-        };
-        match self.apply(&row.tenant, &event).await {
+        match self.note_probe(&row, timing, accepted).await {
             Ok(_) | Err(ChangeError::Refused(_)) => Ok(()),
             Err(error) => Err(error),
         }

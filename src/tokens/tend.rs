@@ -221,6 +221,22 @@ impl House {
         self.apply(&row.tenant, &event).await
     }
 
+    /// Writes down whether Pleo accepts the row's access token, asked no earlier than `timing`.
+    pub(super) async fn note_probe(
+        &self,
+        row: &Connection,
+        timing: Timing,
+        accepted: bool,
+    ) -> Result<Connection, ChangeError> {
+        let event = Event::Probed {
+            epoch: row.epoch,
+            generation: row.generation,
+            sent_at: timing.now,
+            accepted,
+        };
+        self.apply(&row.tenant, &event).await
+    }
+
     pub(super) async fn ask_introspection(&self, row: &Connection) -> Option<Probe> {
         let credential = credential_of(row)?;
         Some(self.pleo.who_am_i(credential, PROBE_LIMIT).await)
@@ -246,14 +262,9 @@ impl House {
             Some(Probe::Refused) => false,
             Some(Probe::Silent(_)) | None => return Ok(Round::Rests),
         };
-        let event = Event::Probed {
-            epoch: row.epoch,
-            generation: row.generation,
-            sent_at: timing.now,
-            accepted,
-        };
         let before = row.state;
-        moved(self.apply(&row.tenant, &event).await.and_then(|row| {
+        let noted = self.note_probe(row, timing, accepted).await;
+        moved(noted.and_then(|row| {
             if row.state == before {
                 Err(ChangeError::Refused(Refused::Busy))
             } else {

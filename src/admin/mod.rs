@@ -10,7 +10,6 @@ mod wish;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::net::body::MessageBody;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -21,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::drain::Tasks;
 use crate::model::snapshot::Snapshot;
+use crate::net::body::MessageBody;
 use crate::refresh::policy::Policy;
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
@@ -157,25 +157,18 @@ impl Admin {
 
     async fn reload(&self) -> Answer {
         let (tell, told) = oneshot::channel();
-        if self
-            .reload
-            .send(ReloadWish { who: WHO, tell })
-            .await
-            .is_err()
-        {
-            return problem(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the gateway is shutting down",
-            );
-        }
-        match told.await {
-            Ok(Ok(restart)) if restart.is_empty() => text(StatusCode::OK, "reloaded\n"),
-            Ok(Ok(restart)) => text(
+        let done = match self.reload.send(ReloadWish { who: WHO, tell }).await {
+            Ok(()) => told.await.ok(),
+            Err(_) => None,
+        };
+        match done {
+            Some(Ok(restart)) if restart.is_empty() => text(StatusCode::OK, "reloaded\n"),
+            Some(Ok(restart)) => text(
                 StatusCode::OK,
                 format!("reloaded; needs a restart: {}\n", restart.join(", ")),
             ),
-            Ok(Err(problems)) => text(StatusCode::UNPROCESSABLE_ENTITY, problems),
-            Err(_) => problem(
+            Some(Err(problems)) => text(StatusCode::UNPROCESSABLE_ENTITY, problems),
+            None => problem(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the gateway is shutting down",
             ),

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use crate::net::body::MessageBody;
 use http::StatusCode;
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
@@ -15,6 +14,7 @@ use super::{Admin, Answer, WHO, json, problem};
 use crate::connect::link::{self, LinkError, Terms};
 use crate::model::ids::TenantName;
 use crate::model::query;
+use crate::net::body::MessageBody;
 use crate::secret::Secret;
 use crate::tokens::api_key::{ApiKey, KeyKind, KeyTerms};
 use crate::tokens::brought;

@@ -36,6 +36,16 @@ use moka::ops::compute::Op;
 use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::bearer::Bearer;
+use self::breaker::Breaker;
+use self::entry::{Entry, Reckoning};
+use self::flight::Flights;
+use self::jumps::Jumps;
+use self::rejected::Inquiry;
+pub use self::rows::ChangeError;
+use self::seldom::Seldom;
+use self::tend::{Purpose, Tended};
+use self::watched::Watched;
 use crate::access::grant::{GrantDenial, granted};
 use crate::access::permit::Permit;
 use crate::clock::{Boot, SharedClock, Timestamp};
@@ -52,17 +62,6 @@ use crate::store::owners::Owners;
 use crate::store::salvage::Salvage;
 use crate::store::{ConnectionStore, Revision};
 use crate::telemetry::metrics::{Lookup, Metrics};
-
-use bearer::Bearer;
-use breaker::Breaker;
-use entry::{Entry, Reckoning};
-use flight::Flights;
-use jumps::Jumps;
-use rejected::Inquiry;
-pub use rows::ChangeError;
-use seldom::Seldom;
-use tend::{Purpose, Tended};
-use watched::Watched;
 
 /// Far above any table of tenants: the cache's policy never has to choose.
 const MOST_TENANTS: u64 = 1_000_000;

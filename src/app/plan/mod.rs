@@ -10,16 +10,15 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+pub use self::calls::Call;
+pub use self::routes::ChangedRoute;
+pub use self::scopes::{Granted, ScopesMissing};
 use super::fixed::{Fixed, named, places};
 use crate::config::Settings;
 use crate::model::caller::{Caller, KeyDigest, Tenants};
 use crate::model::ids::{CallerName, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::model::snapshot::Snapshot;
-
-pub use calls::Call;
-pub use routes::ChangedRoute;
-pub use scopes::{Granted, ScopesMissing};
 
 /// What a reload would change.
 #[derive(Debug, Default, PartialEq, Serialize)]

@@ -8,14 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Table;
 
+pub use self::observed::Observed;
 use self::observed::{Call, Times};
 use self::tables::Entries;
 use crate::model::catalogue::{self, Operation};
 use crate::model::route::{Route, RouteOrigin, Template};
 use crate::model::scope::ScopeSet;
 use crate::model::snapshot::Snapshot;
-
-pub use observed::Observed;
 
 /// Tables to put in the place of every `[[callers]]` and `[[routes]]` of the file.
 #[derive(Debug, Default)]

@@ -1,10 +1,11 @@
 //! The client and its links: what is tried again, what is given up, and whose fault it is.
 
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
 use super::*;
 use crate::net::client::SendError;
 use crate::net::dial::DialError;
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 pub(super) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 

@@ -155,15 +155,12 @@ fn caller(snapshot: &Snapshot, wanted: Option<&str>) -> Result<Arc<Caller>, Fail
         Some(name) => all.find(|caller| caller.name.as_ref() == name),
         None => all.next().filter(|_| all.next().is_none()),
     };
-    found.cloned().ok_or_else(|| match wanted {
-        Some(name) => Failure::new(
-            Exit::Usage,
-            format!("there is no caller {name}; there are: {}", names()),
-        ),
-        None => Failure::new(
-            Exit::Usage,
-            format!("name a caller with --caller: {}", names()),
-        ),
+    found.cloned().ok_or_else(|| {
+        let words = match wanted {
+            Some(name) => format!("there is no caller {name}; there are: {}", names()),
+            None => format!("name a caller with --caller: {}", names()),
+        };
+        Failure::new(Exit::Usage, words)
     })
 }
 

@@ -155,13 +155,9 @@ fn access(
     (old, new): (Option<&Caller>, Option<&Caller>),
     (may_old, may_new): (BTreeSet<Call>, BTreeSet<Call>),
 ) -> CallerAccess {
-    let (tenants_old, tenants_new) = (old.map(tenants_of), new.map(tenants_of));
-    let (tenants_old, tenants_new) = (
-        tenants_old.unwrap_or_default(),
-        tenants_new.unwrap_or_default(),
-    );
-    let (keys_old, keys_new) = (old.map(keys_of), new.map(keys_of));
-    let (keys_old, keys_new) = (keys_old.unwrap_or_default(), keys_new.unwrap_or_default());
+    let both = [old, new];
+    let [tenants_old, tenants_new] = both.map(|it| it.map(tenants_of).unwrap_or_default());
+    let [keys_old, keys_new] = both.map(|it| it.map(keys_of).unwrap_or_default());
     let ceilings = old
         .zip(new)
         .map(|(old, new)| (old.ceiling.clone(), new.ceiling.clone()));

@@ -21,9 +21,10 @@ pub(super) fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     // Made in a folder that only we can enter, and moved into place when its mode is right.
     let folder = tempfile::Builder::new().prefix(".").tempdir_in(folder)?;
     let hidden = folder.path().join("s");
-    // By its descriptor: its path is longer than the one asked for, perhaps too long for an address.
+    // By its descriptor where there is /proc: its path is longer than the one asked for, perhaps too long for an address.
     let opened = File::open(folder.path())?;
-    let listener = UnixListener::bind(format!("/proc/self/fd/{}/s", opened.as_raw_fd()))?;
+    let short = format!("/proc/self/fd/{}/s", opened.as_raw_fd());
+    let listener = UnixListener::bind(short).or_else(|_| UnixListener::bind(&hidden))?;
     fs::set_permissions(&hidden, Permissions::from_mode(mode))?;
     fs::rename(&hidden, path)?;
     Ok(listener)

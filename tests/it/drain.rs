@@ -164,8 +164,7 @@ fn a_drain_goes_step_by_step_and_loses_nothing() {
 #[test]
 fn a_drain_that_takes_too_long_cuts_calls_but_no_refresh() {
     let sandbox = Sandbox::start("15m");
-    let mut minted = sandbox.mint();
-    minted.pair.as_object_mut().unwrap().remove("access_token");
+    let minted = sandbox.mint().without_access();
     sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "3s", "commit": true}));
     let mut setup = Setup::with(&sandbox);
     setup.limits = "drain_timeout = \"500ms\"".to_owned();

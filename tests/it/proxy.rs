@@ -234,8 +234,7 @@ company = "query:company_id"
 #[test]
 fn one_refresh_serves_everyone_who_waits() {
     let sandbox = Sandbox::start("15m");
-    let mut minted = sandbox.mint();
-    minted.pair.as_object_mut().unwrap().remove("access_token");
+    let minted = sandbox.mint().without_access();
     let gateway = Setup::with(&sandbox).start_connected(&[("acme", &minted)]);
     let target = format!("/v3/export-jobs?company_id={}", minted.company);
     std::thread::scope(|threads| {

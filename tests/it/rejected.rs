@@ -34,10 +34,7 @@ fn connect_with_dead_access(stand: &Stand) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_in_flight_while_another_process_refreshes_are_sent_again_with_the_new_token() {
-    let stand = Stand::new(Plan::default()).await;
-    let id = stand.connect("acme");
-    let serving = stand.serve("gateway").await;
-    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let (stand, id, serving) = Stand::in_use().await;
     let played = stand.count("faults_played");
     stand.order(&json!({"endpoint": "api", "kind": "delay", "delay": "1m", "count": 20}));
     let calls = reads(&serving, 20).await;
@@ -61,10 +58,7 @@ async fn calls_in_flight_while_another_process_refreshes_are_sent_again_with_the
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_with_a_token_that_another_process_has_just_replaced_wait_for_its_pair() {
-    let stand = Stand::new(Plan::default()).await;
-    let id = stand.connect("acme");
-    let serving = stand.serve("gateway").await;
-    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let (stand, id, serving) = Stand::in_use().await;
     stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "700ms", "commit": true}));
     let mut command = stand.command(&["connections", "refresh", "acme"]);
     let mut other = command.spawn().unwrap();
@@ -79,10 +73,7 @@ async fn calls_with_a_token_that_another_process_has_just_replaced_wait_for_its_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_401_on_a_token_that_stands_is_handed_on_and_refreshes_nothing() {
-    let stand = Stand::new(Plan::default()).await;
-    let id = stand.connect("acme");
-    let serving = stand.serve("gateway").await;
-    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let (stand, id, serving) = Stand::in_use().await;
     let asked = stand.count("introspections");
     stand.order(
         &json!({"endpoint": "api", "kind": "status", "status": 401, "count": 200,
@@ -141,10 +132,7 @@ async fn a_body_too_large_to_keep_is_refused_safely_and_works_the_next_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ended_authorisation_is_found_out_by_one_refresh_and_then_left_alone() {
-    let stand = Stand::new(Plan::default()).await;
-    let id = stand.connect("acme");
-    let serving = stand.serve("gateway").await;
-    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let (stand, id, serving) = Stand::in_use().await;
     assert!(stand.pleo.revoke(id));
     for answer in reads(&serving, 20).await.join_all().await {
         assert_eq!(

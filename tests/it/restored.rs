@@ -123,10 +123,7 @@ async fn a_copy_whose_pairs_are_the_newest_goes_on_as_if_nothing_had_happened() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_runs_puts_its_own_newer_pair_into_the_old_database() {
-    let stand = Stand::new(Plan::default()).await;
-    let id = stand.connect("acme");
-    let serving = stand.serve("gateway").await;
-    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let (stand, id, serving) = Stand::in_use().await;
     let copy = back_up(&stand);
     refresh(&serving).await;
     refresh(&serving).await;

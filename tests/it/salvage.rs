@@ -81,10 +81,7 @@ async fn a_pair_in_salvage_survives_a_kill() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_intent_cannot_be_written_no_token_is_spent_and_calls_go_on() {
-    let stand = Stand::new(Plan::default()).await;
-    let id = stand.connect("acme");
-    let serving = stand.serve("gateway").await;
-    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let (stand, id, serving) = Stand::in_use().await;
     let hog = Hog::of(&stand);
     let path = "/v1/connections/acme/refresh";
     let mut asking = std::pin::pin!(serving.operate(Method::POST, path));

@@ -86,8 +86,7 @@ fn a_pleo_that_is_silent_is_a_gateway_timeout() {
 #[test]
 fn an_authorisation_that_ended_needs_a_person() {
     let sandbox = Sandbox::start("15m");
-    let mut minted = sandbox.mint();
-    minted.pair.as_object_mut().unwrap().remove("access_token");
+    let minted = sandbox.mint().without_access();
     let gateway = Setup::with(&sandbox).start_connected(&[("acme", &minted)]);
     sandbox.revoke(&minted);
     let said = problem(
@@ -112,8 +111,7 @@ fn an_authorisation_that_ended_needs_a_person() {
 #[test]
 fn a_refresh_that_fails_for_now_says_when_to_come_back() {
     let sandbox = Sandbox::start("15m");
-    let mut minted = sandbox.mint();
-    minted.pair.as_object_mut().unwrap().remove("access_token");
+    let minted = sandbox.mint().without_access();
     sandbox.fault(&json!({"endpoint": "token", "kind": "status", "status": 429, "headers": {"retry-after": "20"}}));
     let gateway = Setup::with(&sandbox).start_connected(&[("acme", &minted)]);
     let said = problem(gateway.get("/v3/export-jobs"), 503, "token-unavailable");

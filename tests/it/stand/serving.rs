@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::caller::{Answer, Link};
-use super::{SOON, Stand, until};
+use super::{Plan, READ, SOON, Stand, until};
 use crate::canary::{self, Home};
 
 /// A `serve` process. It is killed when this is dropped.
@@ -28,6 +28,15 @@ pub(crate) struct Serving {
 }
 
 impl Stand {
+    /// With acme on an authorisation of its own, and a gateway that has served it once.
+    pub(crate) async fn in_use() -> (Self, u64, Serving) {
+        let stand = Self::new(Plan::default()).await;
+        let id = stand.connect("acme");
+        let serving = stand.serve("gateway").await;
+        assert_eq!(serving.get("acme", READ).await.status, 200);
+        (stand, id, serving)
+    }
+
     /// Starts a gateway and waits until it serves. What it says goes to files named after `name`.
     pub(crate) async fn serve(&self, name: &str) -> Serving {
         self.serve_as(name, self.command(&["serve"])).await

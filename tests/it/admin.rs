@@ -1,4 +1,4 @@
-//! The operators' door, and what is written down of a call: health, metrics, the connections' API, the access log.
+//! The operators' door, and what is recorded of a call: health, metrics, the connections' API, the access log.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Bodies: they stream both ways as they come, within bounds, and a body that was cut off is never passed for a whole one.
+//! Bodies: they stream both ways as they come, within bounds, and a truncated body never passes for a whole one.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};

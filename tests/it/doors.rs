@@ -1,4 +1,4 @@
-//! The doors on both sides: HTTP/1.1 and HTTP/2, in clear and over TLS, unix sockets; and TLS to Pleo, verified.
+//! The doors on both sides: HTTP/1.1 and HTTP/2, plaintext and TLS, unix sockets; and TLS to Pleo, verified.
 
 use std::io;
 use std::net::TcpStream;

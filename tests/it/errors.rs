@@ -1,4 +1,5 @@
-//! Every error of the gateway's own looks like one: a problem document that a program can rely on, with nothing of the inside.
+//! Every error of the gateway's own looks like one: a problem document that programs can rely on, with nothing of the
+//! internals.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;

@@ -1,4 +1,4 @@
-//! `explain` foretells what the running gateway does, and sends nothing; what else programs ask of the binary itself.
+//! `explain` predicts what the running gateway does, and sends nothing; and what else programs ask of the binary itself.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What arrives at Pleo and what comes back: the caller's own bytes, less what is not Pleo's or not the caller's to see.
+//! What arrives at Pleo and what comes back: the caller's own bytes, without what is not for Pleo or not for the caller.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,4 +1,4 @@
-//! Signals to commands: whoever interrupts one loses no answer of Pleo's, and does not wait for anything else.
+//! Signals to commands: interrupting one loses no answer of Pleo's, and waits for nothing else.
 
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;

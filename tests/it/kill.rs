@@ -1,5 +1,5 @@
 //! `kill -9` at any moment: the tenant works again after a restart, unless the answer to the refresh itself was lost; and
-//! then that is what is said.
+//! then the gateway says so.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

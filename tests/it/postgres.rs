@@ -1,5 +1,5 @@
-//! Gateways on PostgreSQL: what replicas see of each other, what a server that is away costs, and how a database that
-//! cannot be used is told. The refresh protocol over it is in `network` and `faults`.
+//! Gateways on PostgreSQL: what replicas see of each other, what a server that is away costs, and how a database that cannot
+//! be used is reported. The refresh protocol over it is in `network` and `faults`.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What callers rely on: a legacy call goes through, whole and only as it may; who calls, for whom, and where to.
+//! What callers rely on: a legacy call goes through whole, and only as it may; who calls, for whom, and where to.
 
 use serde_json::json;
 

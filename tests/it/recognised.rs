@@ -1,5 +1,5 @@
-//! How a running gateway recognises callers without a key: client certificates, refused in the handshake if they are not
-//! right, and the peer of a unix socket.
+//! How a running gateway recognises callers without a key: by client certificates, refused in the handshake if they are not
+//! valid, and by the peer of a unix socket.
 
 use std::fs;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! A 401 of Pleo is judged by the generation of the token it was sent with (design.md R7).
+//! A 401 from Pleo is judged by the generation of the token it was sent with (design.md R7).
 
 use bytes::Bytes;
 use http::Method;

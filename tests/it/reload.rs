@@ -1,5 +1,5 @@
-//! Reload, as the running gateway does it: all or nothing, by signal, by request and by itself; what it takes, what it
-//! names, and what it keeps.
+//! Reload, as the running gateway does it: all or nothing, by signal, by request and by itself; what takes effect, what is
+//! named, and what stays.
 
 use std::fs;
 use std::os::unix::fs::symlink;

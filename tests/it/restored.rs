@@ -1,4 +1,4 @@
-//! A database that was put back from a backup (design.md R14): noticed, never presented, and said.
+//! A database restored from a backup (design.md R14): noticed, never presented, and reported.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

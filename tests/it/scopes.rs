@@ -1,4 +1,4 @@
-//! `scopes suggest`: observe, see what callers do, take over what is suggested, enforce.
+//! `scopes suggest`: observe, see what callers do, adopt what is suggested, enforce.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Traces: what a collector is sent of a request, what Pleo hears of the trace, and that nobody waits for either.
+//! Traces: what a collector is sent about a request, what Pleo hears of the trace, and that nobody waits for either.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Errors of the gateway's own that Pleo is the reason of: silence, nonsense, refused tokens, ended authorisations.
+//! Errors of the gateway's own that Pleo causes: silence, nonsense, refused tokens, ended authorisations.
 
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};

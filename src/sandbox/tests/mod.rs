@@ -1,5 +1,5 @@
-//! Promises of the sandbox, over real sockets: a client of a few lines, so that faults on the wire are seen as they
-//! are. The promises are in the files beside this one.
+//! The sandbox's promises, over real sockets: with a client of a few lines, so that faults on the wire are seen as they are.
+//! The promises are in the files beside this one.
 
 mod api;
 mod faults;

@@ -1,5 +1,5 @@
 //! The wall clock is wrong, or is moved while the gateway runs: lives of tokens are counted on another clock (design.md
-//! R10), so that callers do not notice. `libfaketime` moves the real binary's wall clock; the other one it leaves alone.
+//! R10), so callers do not notice. `libfaketime` moves the real binary's wall clock and leaves the other one alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! `kill -9` at every system call of one refresh: the connection works again without a repair, or Pleo's answer died
-//! with the process, and then that is what is said. Kills at random moments of load are in `kill`.
+//! `kill -9` at every system call of one refresh: the connection works again without a repair, or Pleo's answer died with
+//! the process, and then the gateway says so. Kills at random moments of load are in `kill`.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The sandbox as a process of its own, ordered about over its control API.
+//! The sandbox as a process of its own, ordered around over its control API.
 
 use std::process::Command;
 

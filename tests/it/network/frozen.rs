@@ -1,5 +1,5 @@
-//! The gateway that refreshes is stopped while its request is at the token endpoint, past its deadline, and goes on
-//! later, while another one works on: its late answer is adopted, or nothing was lost.
+//! The gateway that refreshes is stopped while its request is at the token endpoint, past its deadline, and goes on later,
+//! while another one works on: its late answer is adopted, or nothing was lost.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The store goes away exactly between Pleo's answer and the commit, for many tenants at once: their pairs are in use at
-//! once, safe in salvage, and committed in the end (design.md R6).
+//! The store goes away exactly between Pleo's answer and the commit, for many tenants at once: their pairs are in use
+//! immediately, safe in salvage, and committed in the end (design.md R6).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The numbered requirements of what goes over the wire, as tables: bytes in, what is answered, what Pleo gets to see. Here
-//! is the scene they share: a gateway, an API that keeps what arrives whole, and a request that follows on each link, so
-//! that it shows whether both sides still agree about where messages end.
+//! is the scene they share: a gateway, an API that keeps what arrives whole, and a request that follows on each link, to
+//! show whether both sides still agree about where messages end.
 
 mod answers;
 mod callers;

@@ -1,5 +1,5 @@
-//! Routes and scopes (requirements 26 to 33): the path that is judged is the path that is sent, and what is not allowed costs
-//! nothing. Every path of the catalogue in other spellings is `access::spellings`.
+//! Routes and scopes (requirements 26 to 33): the path that is judged is the path that is sent, and what is not allowed
+//! costs nothing. Other spellings of every path of the catalogue are in `access::spellings`.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
-//! A stand for tests of the refresh protocol: a strict sandbox inside the test, a folder with a configuration, and the
-//! real binary as commands. Running gateways are in `serving`, callers in `caller`. What is promised is not here.
+//! A stand for tests of the refresh protocol: a strict sandbox inside the test, a folder with a configuration, and the real
+//! binary for commands. Running gateways are in `serving`, callers in `caller`. What is promised is not here.
 
 pub(crate) mod caller;
 pub(crate) mod cluster;

@@ -1,4 +1,4 @@
-//! A bug in the middle of a request, made by a clock that panics.
+//! A bug in the middle of a request, caused by a clock that panics.
 
 use std::io;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! A 401 of Pleo, judged by the generation of the token it was sent with (design.md R7).
+//! A 401 from Pleo, judged by the generation of the token it was sent with (design.md R7).
 
 use std::time::Duration;
 

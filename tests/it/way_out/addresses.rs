@@ -1,5 +1,5 @@
-//! Where a name may lead, and that it leads nowhere else between the look and the link; and what the environment says of
-//! the way out, which changes nothing of that.
+//! Where a name may lead, and that it leads nowhere else between the check and the link; and what the environment says about
+//! the way out, which changes none of that.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;

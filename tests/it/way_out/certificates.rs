@@ -1,4 +1,4 @@
-//! Whose certificate is not right hears nothing, neither in the API's place nor in the token endpoint's.
+//! A peer whose certificate is not valid hears nothing, neither in the API's place nor in the token endpoint's.
 
 use std::fs;
 use std::path::Path;

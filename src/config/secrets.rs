@@ -129,7 +129,7 @@ impl Secrets<'_> {
         }
         let path = Path::new(folder).join(name);
         let text = fs::read_to_string(&path)
-            .map_err(|_| missing(format!("the credential {name} cannot be read")))?;
+            .map_err(|error| missing(format!("the credential {name} cannot be read: {error}")))?;
         trimmed(text)
             .map(SecretSource::Given)
             .ok_or_else(|| missing(format!("the credential {name} is empty")))

@@ -269,10 +269,6 @@ pub(super) fn holds_alone(row: &Connection) -> Option<&CompanyId> {
         .filter(|_| holds && !row.shared_company)
 }
 
-pub(super) fn sealed(_: &Unreadable, tenant: &TenantName) -> StoreError {
-    StoreError::Sealed(tenant.clone())
-}
-
 /// The machine could not seal: nothing was written.
 pub(super) fn unsealed(error: SealError) -> StoreError {
     StoreError::Unavailable(error.into())

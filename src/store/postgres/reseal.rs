@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{PostgresStore, Stored, nonsense, tenant};
 use crate::model::ids::{ProviderId, TenantName};
 use crate::store::guests::VisitRecord;
-use crate::store::rows::{Blob, sealed, signed, unsigned};
+use crate::store::rows::{Blob, signed, unsigned};
 use crate::store::seal::hex;
 use crate::store::{Revision, SealedPlace, StoreError};
 
@@ -62,7 +62,7 @@ pub(super) async fn row(
         let made_from = Revision(unsigned(record.sealed_revision).unwrap_or(0));
         let row = record
             .open(&seals)
-            .map_err(|error| sealed(&error, tenant))?;
+            .map_err(|_| StoreError::Sealed(tenant.clone()))?;
         if is_sealed {
             return Ok(false);
         }

@@ -184,8 +184,10 @@ fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
 /// The caller's share of its tenant's rate, where others may call for that tenant too.
 fn share(permit: &Permit, snapshot: &Snapshot) -> Option<(Subject, u32)> {
     let callers = snapshot.callers.count_for(permit.tenant());
-    let subject = || Subject::Share(permit.caller().name.clone(), permit.tenant().clone());
-    (callers > 1).then(|| (subject(), callers))
+    (callers > 1).then(|| {
+        let caller = permit.caller().name.clone();
+        (Subject::Share(caller, permit.tenant().clone()), callers)
+    })
 }
 
 impl Claim {

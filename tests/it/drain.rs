@@ -13,7 +13,7 @@ use crate::harness::client::{Answer, answer, call};
 use crate::harness::frames::{Frame, Frames, GOAWAY, HEADERS, PING, WHOLE, fields, frame};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::Link;
-use crate::harness::sandbox::{Minted, Sandbox};
+use crate::harness::sandbox::Sandbox;
 use crate::harness::upstream::{FINE, Upstream};
 use crate::harness::{SOON, eventually};
 
@@ -49,9 +49,7 @@ impl Slow {
     }
 
     fn gateway(&self, limits: &str) -> Gateway {
-        let mut setup = Setup::at(&self.upstream.origin());
-        limits.clone_into(&mut setup.limits);
-        setup.start_connected(&[("acme", &Minted::made_up())])
+        Gateway::limited(&self.upstream, limits)
     }
 
     /// A call that has reached Pleo.

@@ -21,7 +21,7 @@ fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
         .callers
         .push_str(&caller("reader", "reader-canary", r#"["acme"]"#));
     setup.callers.push_str("scopes = [\"vendors:read\"]\n");
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     for (name, key, tenant, method, target, is_forwarded) in [
         ("erp", KEY, "acme", "GET", "/v2/employees?x=1", true),
         ("erp", KEY, "acme", "POST", "/v1/vendors%3Asearch", true),
@@ -142,7 +142,7 @@ fn long_explain_foretells_hundreds_of_random_requests_to_the_running_gateway() {
     let reader = caller("reader", "reader-canary", r#"["acme", "beta"]"#);
     setup.callers += &reader;
     setup.callers += "scopes = [\"vendors:read\"]\n";
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let mut dice = Dice::new();
     println!("seed {}", dice.seed());
     let (mut forwarded, rounds) = (0, if is_long() { 5000 } else { 200 });
@@ -222,7 +222,7 @@ fn three_doors(upstream: &Upstream) -> (Gateway, [String; 3]) {
     let uid = rustix::process::geteuid().as_raw().to_string();
     let local = "[[callers]]\nname = \"local\"\nunix_uid = [UID]\ntenants = [\"acme\"]\n";
     setup.callers += &local.replace("UID", &uid);
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     (gateway, [pinned, open, unix])
 }
 

@@ -347,7 +347,7 @@ async fn ask_wrongly(stand: &Stand, serving: &Serving) {
         assert!(answer.status >= 400, "{path}: {}", answer.status);
     }
     assert_eq!(serving.get("nobody", READ).await.status, 403);
-    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+    stand.assert_no_rule_was_broken();
 }
 
 /// Commands, also with secrets where they do not belong.

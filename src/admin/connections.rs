@@ -51,10 +51,7 @@ impl Admin {
                 })
                 .await
             }
-            (&Method::POST, Some("disconnect")) => {
-                self.done(|tokens| async move { tokens.disconnect(&tenant, false).await })
-                    .await
-            }
+            (&Method::POST, Some("disconnect")) => self.disconnect(&tenant, query).await,
             (&Method::POST, Some("link")) => self.link(&tenant, query).await,
             (&Method::POST, Some("import")) => self.import(&tenant, query, body).await,
             (&Method::PUT, Some("key")) => self.set_key(&tenant, query, body).await,
@@ -127,7 +124,7 @@ pub(super) fn failed(error: &OperateError) -> Answer {
         | OperateError::NotInstalled(_)
         | OperateError::Restored(_)
         | OperateError::Refused
-        | OperateError::ReauthorizationRequired => StatusCode::CONFLICT,
+        | OperateError::ReauthorizationRequired(_) => StatusCode::CONFLICT,
         OperateError::NothingToVerify | OperateError::NotAKey(_) | OperateError::NotAToken(_) => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
@@ -138,7 +135,13 @@ pub(super) fn failed(error: &OperateError) -> Answer {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
-    let words = chain(error);
+    let words = match error {
+        OperateError::WouldReplace(_) => format!("{error}: `?replace=true` replaces it"),
+        OperateError::CompanyTaken(_) => {
+            format!("{error}: disconnect that one, or add `?allow_shared_company=true`")
+        }
+        error => chain(error),
+    };
     tracing::info!(error = words, "an operator's wish was not carried out");
     problem(status, &words)
 }

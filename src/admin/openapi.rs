@@ -29,7 +29,10 @@ const OF_TENANT: [OfTenant; 8] = [
     plain("get", "/history", "Its ledger, oldest first"),
     plain("post", "/refresh", "Force one refresh"),
     plain("post", "/verify", "Ask Pleo who we are, and compare"),
-    plain("post", "/disconnect", "Erase the tokens"),
+    OfTenant {
+        flags: &["uninstall"],
+        ..plain("post", "/disconnect", "Erase the tokens")
+    },
     OfTenant {
         flags: &["expires_in", "allow_shared_company"],
         ..plain("post", "/link", "Make a link for a person who may consent")

@@ -1,5 +1,5 @@
-//! Operators' requests that have a body: to link, to import, to set a key. The body is what the command reads from standard
-//! input; the query holds the command's flags by their names (contract.md sections 4 and 5).
+//! Operators' requests that have flags or a body: to link, to import, to set a key, to disconnect. The body is what the
+//! command reads from standard input; the query holds the command's flags by their names (contract.md sections 4 and 5).
 
 use std::time::Duration;
 
@@ -25,12 +25,14 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 /// How long a link is good unless told otherwise.
 const LINK_LASTS: Duration = Duration::from_hours(1);
 
-/// The flags of the three commands.
+/// The flags of the commands.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the query")]
 struct Flags {
     allow_shared_company: bool,
     replace: bool,
     verify: bool,
+    uninstall: bool,
     expires_in: Option<Duration>,
 }
 
@@ -61,10 +63,11 @@ impl Flags {
             match name.as_ref() {
                 "expires_in" => {
                     let seconds = value.parse::<u32>().map_err(|_| unclear())?;
-                    flags.expires_in = Some(Duration::from_secs(seconds.into()));
+                    flags.expires_in = Some(link::life(Duration::from_secs(seconds.into()))?);
                 }
                 "replace" => flags.replace = switch.ok_or_else(unclear)?,
                 "verify" => flags.verify = switch.ok_or_else(unclear)?,
+                "uninstall" => flags.uninstall = switch.ok_or_else(unclear)?,
                 _ => flags.allow_shared_company = switch.ok_or_else(unclear)?,
             }
         }
@@ -95,6 +98,16 @@ impl Admin {
             Some(Err(LinkError::Store(error))) => failed(&OperateError::Store(error)),
             None => failed(&OperateError::Panicked),
         }
+    }
+
+    pub(super) async fn disconnect(&self, tenant: &TenantName, query: Option<&str>) -> Answer {
+        let flags = match Flags::read(query, &["uninstall"]) {
+            Ok(flags) => flags,
+            Err(detail) => return unprocessable(&detail),
+        };
+        let tenant = tenant.clone();
+        self.done(|tokens| async move { tokens.disconnect(&tenant, flags.uninstall).await })
+            .await
     }
 
     pub(super) async fn import<B: MessageBody>(

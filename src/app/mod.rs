@@ -266,9 +266,17 @@ impl Running {
 
 /// Logs as the configuration and `RUST_LOG` say.
 pub fn start_logs(settings: &Settings) -> Result<(), logs::InvalidFilter> {
-    let format = match settings.log.format {
+    logs::start(format(settings), &settings.log.level)
+}
+
+/// The same for a command: what goes wrong, and the audit.
+pub fn start_command_logs(settings: &Settings) -> Result<(), logs::InvalidFilter> {
+    logs::start_command(format(settings), &settings.log.level)
+}
+
+fn format(settings: &Settings) -> logs::Format {
+    match settings.log.format {
         LogFormat::Json => logs::Format::Json,
         LogFormat::Text => logs::Format::Text,
-    };
-    logs::start(format, &settings.log.level)
+    }
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
+
+use crate::connect::link;
 
 /// Lets systems which know nothing of OAuth call the API of Pleo.
 #[derive(Debug, Parser)]
@@ -98,7 +100,7 @@ pub(super) enum Connections {
         #[command(flatten)]
         one: One,
         /// How long the link is good
-        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = link_life)]
         expires: Duration,
         /// Let another tenant be connected to the same company
         #[arg(long)]
@@ -133,14 +135,15 @@ pub(super) enum Connections {
         uninstall: bool,
     },
     /// Decide for an uncertain connection
+    #[command(group(ArgGroup::new("decision").required(true)))]
     Resolve {
         #[command(flatten)]
         one: One,
         /// Present the refresh token again
-        #[arg(long, required_unless_present = "give_up", conflicts_with = "give_up")]
+        #[arg(long, group = "decision")]
         retry: bool,
         /// The answer is lost: a person consents again
-        #[arg(long)]
+        #[arg(long, group = "decision")]
         give_up: bool,
     },
     /// The ledger of one connection, oldest first
@@ -164,16 +167,17 @@ pub(super) struct One {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true)))]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line"
 )]
 pub(super) struct ImportOptions {
     /// The tenant's name; the tokens come as JSON on standard input
-    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    #[arg(group = "what")]
     pub(super) tenant: Option<String>,
     /// JSON Lines with a `tenant` each; `-` is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "what")]
     pub(super) file: Option<PathBuf>,
     /// Replace an active connection
     #[arg(long)]
@@ -278,6 +282,10 @@ pub(super) struct SandboxOptions {
 
 fn duration(text: &str) -> Result<Duration, String> {
     crate::config::duration(text).map_err(str::to_owned)
+}
+
+fn link_life(text: &str) -> Result<Duration, String> {
+    link::life(duration(text)?).map_err(str::to_owned)
 }
 
 #[cfg(test)]

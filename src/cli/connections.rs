@@ -234,6 +234,12 @@ async fn link(
             LinkError::Store(error) => OperateError::Store(error),
             LinkError::Tenant(error) => error,
         })?;
+    if issued.scopes.is_empty() {
+        print::remark(&format!(
+            "warning: the link asks for no scope, and Pleo may refuse it: name {tenant} among the `tenants` of a caller \
+             with routes, or write `scopes` in its [[tenants]]"
+        ));
+    }
     if one.json {
         return print::json(&issued.to_json());
     }
@@ -256,7 +262,7 @@ impl From<OperateError> for Failure {
     fn from(error: OperateError) -> Self {
         let exit = match &error {
             OperateError::NotConnected(_)
-            | OperateError::ReauthorizationRequired
+            | OperateError::ReauthorizationRequired(_)
             | OperateError::KeyRejected(_)
             | OperateError::Refused
             | OperateError::NotInstalled(_)

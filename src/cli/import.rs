@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use super::arguments::ImportOptions;
 use super::connections::parse_tenant;
 use super::exit::{Exit, Failure};
@@ -61,29 +63,34 @@ async fn many(session: &Session, file: &Path, options: &ImportOptions) -> Result
         .map_err(|error| unreadable(file, &error))?
     {
         number += 1;
-        if text.trim().is_empty() {
+        if text.trim_ascii().is_empty() {
             continue;
         }
         match import_line(session, &text, options).await {
-            Ok(()) => imported += 1,
-            Err(failure) => {
-                let words = format!("line {number}: {}", failure.words());
-                print::error(&words);
-                failures.push(failure);
+            Ok(()) => {
+                imported += 1;
+                if imported.is_multiple_of(1000) {
+                    print::remark(&format!("{imported} imported"));
+                }
             }
-        }
-        if imported > 0 && imported.is_multiple_of(1000) {
-            print::remark(&format!("{imported} imported"));
+            Err(failure) => {
+                print::error(&format!("line {number}: {}", failure.words()));
+                failures.push((number, failure));
+            }
         }
     }
     if options.json {
-        print::json(&serde_json::json!({ "imported": imported, "failed": failures.len() }))?;
+        let told = failures
+            .iter()
+            .map(|(line, failure)| json!({ "line": line, "why": failure.words() }));
+        let told: Vec<_> = told.collect();
+        print::json(&json!({ "imported": imported, "failed": told.len(), "failures": told }))?;
     } else {
         print::remark(&format!("{imported} imported, {} failed", failures.len()));
     }
     failures
         .first()
-        .map_or(Ok(()), |first| Err(Failure::told(first.exit())))
+        .map_or(Ok(()), |(_, first)| Err(Failure::told(first.exit())))
 }
 
 fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
@@ -95,9 +102,11 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
 
 async fn import_line(
     session: &Session,
-    text: &str,
+    line: &[u8],
     options: &ImportOptions,
 ) -> Result<(), Failure> {
+    let text =
+        std::str::from_utf8(line).map_err(|_| Failure::new(Exit::Data, "the line is no text"))?;
     let brought = parse(text)?;
     let named = brought
         .tenant

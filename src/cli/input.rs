@@ -70,16 +70,17 @@ impl Lines {
         Ok(Self(Some(Box::new(BufReader::new(File::open(file)?)))))
     }
 
-    /// The next line, without its end.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Zeroizing<String>>> {
+    /// The next line, without its end; perhaps no text.
+    pub(super) async fn next(&mut self) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
         let Some(mut lines) = self.0.take() else {
             return Ok(None);
         };
         let (lines, text) = off_thread(move || {
-            let mut text = Zeroizing::new(String::with_capacity(LINE));
-            let length = lines.read_line(&mut text)?;
-            let end = text.trim_end_matches(['\r', '\n']).len();
-            text.truncate(end);
+            let mut text = Zeroizing::new(Vec::with_capacity(LINE));
+            let length = lines.read_until(b'\n', &mut text)?;
+            while matches!(text.last(), Some(b'\r' | b'\n')) {
+                text.pop();
+            }
             Ok((lines, (length > 0).then_some(text)))
         })
         .await?;

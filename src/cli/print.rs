@@ -11,7 +11,8 @@ use crate::config::Environment;
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::of(Exit::Io, &error))
+            let words = format!("standard output cannot be written: {error}");
+            Err(Failure::new(Exit::Io, words))
         }
         Ok(()) | Err(_) => Ok(()),
     }

@@ -10,6 +10,7 @@ use super::exit::{Exit, Failure};
 use super::print;
 use crate::app::rooms::{Rooms, StartError, StartKind};
 use crate::app::signals::Signals;
+use crate::app::start_command_logs;
 use crate::config::{self, Broken, Environment, ExitKind, Problems, Settings};
 use crate::drain::Tasks;
 use crate::model::ids::{CompanyId, TenantName};
@@ -18,7 +19,6 @@ use crate::model::snapshot::Snapshot;
 use crate::refresh::policy::Policy;
 use crate::store::ConnectionStore;
 use crate::store::rotation::Rotation;
-use crate::telemetry::logs;
 use crate::tokens::Tokens;
 
 /// The rooms and what they were built from.
@@ -34,8 +34,7 @@ pub(super) fn run(
     command: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let settings = load(config)?;
-    logs::start_warnings(&settings.log.level)
-        .map_err(|error| Failure::of(Exit::Configuration, &error))?;
+    start_command_logs(&settings).map_err(|error| Failure::of(Exit::Configuration, &error))?;
     let runtime = runtime()?;
     let tasks = Tasks::on(runtime.handle().clone());
     let outcome = runtime.block_on(until_ended(settings, tasks, command));

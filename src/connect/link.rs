@@ -13,6 +13,17 @@ use crate::telemetry::audit;
 use crate::tokens::Tokens;
 use crate::tokens::operate::OperateError;
 
+/// How long a link may be good, so that its end can be written.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
+/// The life of a link, or what to do about one that is too long.
+pub fn life(life: Duration) -> Result<Duration, &'static str> {
+    if life <= LONGEST {
+        return Ok(life);
+    }
+    Err("a link is good for 365d at most")
+}
+
 /// What a link is to be good for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Terms {

@@ -76,7 +76,8 @@ pub(crate) fn fits_a_header(token: &Secret) -> bool {
     !token.is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn life(value: &Value) -> Option<Duration> {
+/// A life in seconds, in every form that makes sense; `None` for nonsense.
+pub(crate) fn life(value: &Value) -> Option<Duration> {
     let seconds = match value {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse().ok()?,

@@ -1,10 +1,10 @@
 //! Our own log: where it goes and what it looks like. What is worth a line is decided where it happens; the access log is
 //! not here (`telemetry::access_log`).
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use tracing::Subscriber;
-use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -33,17 +33,26 @@ pub fn start(format: Format, filter: &str) -> Result<(), InvalidFilter> {
     Ok(())
 }
 
-/// Starts reporting on standard error what goes wrong, for a command: warnings and errors that `filter` lets through, in
-/// words.
-pub fn start_warnings(filter: &str) -> Result<(), InvalidFilter> {
+/// Starts reporting on standard error what `filter` lets through of what a command does: warnings and errors in words, and
+/// the audit as the gateway's log has it. People are told in words what was done: a terminal does not get the audit.
+pub fn start_command(format: Format, filter: &str) -> Result<(), InvalidFilter> {
     let filter = EnvFilter::builder().parse(filter).map_err(InvalidFilter)?;
-    let lines = tracing_subscriber::fmt::layer()
-        .without_time()
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(|| OneLine(io::stderr()))
-        .with_filter(LevelFilter::WARN);
-    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    let lines = || {
+        tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(|| OneLine(io::stderr()))
+    };
+    let warnings = lines().without_time().with_target(false);
+    let mut said = vec![warnings.with_filter(LevelFilter::WARN).boxed()];
+    if !io::stderr().is_terminal() {
+        let audit = match format {
+            Format::Json => lines().json().flatten_event(true).boxed(),
+            Format::Text => lines().boxed(),
+        };
+        let is_audit = filter_fn(|event| event.target() == "audit");
+        said.push(audit.with_filter(is_audit).boxed());
+    }
+    let subscriber = tracing_subscriber::registry().with(filter).with(said);
     // The error says only that there is one already.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(())

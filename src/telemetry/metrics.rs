@@ -254,7 +254,7 @@ impl Meters {
             request_duration: add(r, "request_duration_seconds", "To the end of the answer"),
             upstream_duration: add(r, "upstream_duration_seconds", "Until Pleo's answer begins"),
             in_flight: add(r, "in_flight", "Requests being served"),
-            refreshes: add(r, "refreshes", "Attempts to refresh"),
+            refreshes: counted(r, "refreshes", "Attempts to refresh", "outcome", &OUTCOMES),
             refresh_duration: add(r, "refresh_duration_seconds", "One attempt to refresh"),
             refresh_hold: add(r, "refresh_hold_seconds", "Waits for a refresh"),
             connections: add(r, "connections", "Connections by state"),
@@ -263,7 +263,13 @@ impl Meters {
                 "connection_expiry_timestamp_seconds",
                 "When a token dies",
             ),
-            replays: add(r, "replays", "Requests sent a second time"),
+            replays: counted(
+                r,
+                "replays",
+                "Requests sent a second time",
+                "reason",
+                &REASONS,
+            ),
             scope_denials: add(r, "scope_denials", "Requests that lacked a scope"),
             upstream_links: add(r, "upstream_connections", "Links to Pleo"),
             reload_successful: add(r, "config_last_reload_successful", "1 if it was taken"),
@@ -272,10 +278,23 @@ impl Meters {
                 "config_last_reload_timestamp_seconds",
                 "Of what is in use",
             ),
-            store_errors: add(r, "store_errors", "Failures of the store"),
+            store_errors: counted(r, "store_errors", "Failures of the store", "op", &OPS),
         }
     }
 }
+
+/// The words of `refreshes_total`, `replays_total` and `store_errors_total`.
+const OUTCOMES: [&str; 7] = [
+    "ok",
+    "not_sent",
+    "refused_for_now",
+    "rejected",
+    "client_rejected",
+    "uncertain",
+    "busy",
+];
+const REASONS: [&str; 3] = ["unauthorized", "not_processed", "stale_link"];
+const OPS: [&str; 4] = ["read", "write", "changes", "commit"];
 
 const BUILD: [(&str, &str); 2] = [
     ("version", env!("CARGO_PKG_VERSION")),
@@ -338,6 +357,21 @@ fn add<M: Metric + Clone + Default>(r: &mut Registry, name: &str, help: &str) ->
     let metric = M::default();
     r.register(name, help, metric.clone());
     metric
+}
+
+/// A family whose label has a few words only, each at zero from the start: what begins at 1 is no increase to an alert.
+fn counted(
+    r: &mut Registry,
+    name: &str,
+    help: &str,
+    label: &'static str,
+    words: &[&'static str],
+) -> By<1, Counter> {
+    let family: By<1, Counter> = add(r, name, help);
+    for word in words {
+        drop(family.get_or_create(&[(label, (*word).into())]));
+    }
+    family
 }
 
 fn count<const N: usize>(family: &By<N, Counter>, labels: &Labels<N>) {

@@ -9,7 +9,7 @@ use super::operate::Bundle;
 use super::pair::LONGEST_LIFE;
 use crate::model::ids::CompanyId;
 use crate::model::scope::ScopeSet;
-use crate::pleo::answer::fits_a_header;
+use crate::pleo::answer::{fits_a_header, life};
 use crate::secret::Secret;
 
 /// More than any pair needs, in bytes.
@@ -22,7 +22,8 @@ struct Line {
     tenant: Option<String>,
     access_token: Option<Secret>,
     refresh_token: Secret,
-    expires_in: Option<u64>,
+    #[serde(default)]
+    expires_in: serde_json::Value,
     scope: Option<String>,
     company_id: Option<CompanyId>,
     #[serde(rename = "token_type")]
@@ -79,7 +80,7 @@ pub fn parse(text: &str) -> Result<Brought, String> {
         bundle: Bundle {
             access: line.access_token.filter(|token| !token.is_empty()),
             refresh: line.refresh_token,
-            expires_in: line.expires_in.map(Duration::from_secs),
+            expires_in: life(&line.expires_in),
             scopes,
             company: line.company_id,
         },
@@ -122,6 +123,9 @@ mod tests {
         }
         for (said, life) in [
             ("900", Some(900)),
+            ("\"900\"", Some(900)),
+            ("900.0", Some(900)),
+            ("null", None),
             ("0", None),
             ("18446744073709551615", None),
         ] {

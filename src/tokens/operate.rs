@@ -65,8 +65,9 @@ impl Tokens {
         let company = identity
             .as_ref()
             .and_then(|i| i.company.clone())
-            .or(bundle.company);
+            .or_else(|| bundle.company.clone());
         check_company(terms.expected_company.as_ref(), company.as_ref())?;
+        check_company(bundle.company.as_ref(), company.as_ref())?;
         let now = house.store.now().await.map_err(OperateError::Store)?;
         let access = bundle.access.map(|token| Access {
             token,
@@ -111,7 +112,17 @@ impl Tokens {
                 house.reject_key(&row).await;
                 return Err(OperateError::KeyRejected(tenant.clone()));
             }
-            Some(Probe::Refused) => return Err(OperateError::Refused),
+            Some(Probe::Refused) => {
+                let now = house.store.now().await.map_err(OperateError::Store)?;
+                let alive = row.access().is_some_and(|access| now < access.expires_at);
+                // Of a token that has died, or may have been replaced, that tells nothing about the authorisation.
+                let tells = alive && row.state == State::Active;
+                return Err(if tells {
+                    OperateError::Refused
+                } else {
+                    house.undone(&row)
+                });
+            }
             Some(Probe::Silent(cause)) => return Err(OperateError::Silent(cause)),
             None => return Err(house.undone(&row)),
         };

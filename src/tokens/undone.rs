@@ -16,7 +16,9 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum OperateError {
     /// There is no such connection.
-    #[error("tenant {0} has no connection")]
+    #[error(
+        "tenant {0} has no connection: `connections link {0}`, `import {0}` or `set-key {0}` makes one"
+    )]
     NotConnected(TenantName),
     /// The connection is active and `--replace` was not given.
     #[error("tenant {0} has an active connection")]
@@ -25,7 +27,10 @@ pub enum OperateError {
     #[error("tenant {0} is connected to this company already")]
     CompanyTaken(TenantName),
     /// The tokens belong to another company than expected.
-    #[error("the tokens belong to company {got}, expected was {expected}")]
+    #[error(
+        "the credential belongs to company {got}, expected was {expected}: bring one of that company; if it has \
+         changed, change `company_id` in [[tenants]] or disconnect the tenant first"
+    )]
     WrongCompany {
         /// Expected.
         expected: CompanyId,
@@ -38,10 +43,14 @@ pub enum OperateError {
     )]
     ScopesLost(ScopeSet),
     /// `--verify` without an access token to verify with.
-    #[error("there is no access token to verify with")]
+    #[error(
+        "there is no access token to verify with: import without --verify, then run `connections verify`"
+    )]
     NothingToVerify,
     /// Pleo refused the credential.
-    #[error("Pleo refuses the credential")]
+    #[error(
+        "Pleo refuses the credential: bring one that is in force, or have somebody consent (`connections link`)"
+    )]
     Refused,
     /// Pleo did not answer usefully.
     #[error("Pleo does not say whose the credential is")]
@@ -62,7 +71,7 @@ pub enum OperateError {
     #[error("Pleo refuses the API key of tenant {0}: replace it with `connections set-key {0}`")]
     KeyRejected(TenantName),
     /// There is nothing to decide.
-    #[error("the connection of tenant {0} is not uncertain")]
+    #[error("the connection of tenant {0} is not uncertain: there is nothing to decide")]
     NotUncertain(TenantName),
     /// The row was put back from a backup.
     #[error(
@@ -72,8 +81,8 @@ pub enum OperateError {
     )]
     Restored(TenantName),
     /// A person has to consent again.
-    #[error("a person has to consent again")]
-    ReauthorizationRequired,
+    #[error("a person has to consent again: `connections link {0}` makes the link")]
+    ReauthorizationRequired(TenantName),
     /// It did not work for now, or its outcome is not known yet.
     #[error("the connection is {}: try again{}", .state.as_str(), not_before(*.at))]
     TryAgain {
@@ -86,7 +95,9 @@ pub enum OperateError {
         why: Option<Hindrance>,
     },
     /// Pleo could not be told to uninstall.
-    #[error("Pleo could not be told to uninstall")]
+    #[error(
+        "Pleo could not be told to uninstall, so the connection stays: try again, or leave --uninstall out"
+    )]
     Uninstall(#[source] UninstallError),
     /// Pleo does not know the installation, or not any more.
     #[error(
@@ -135,7 +146,7 @@ impl House {
             State::ReauthorizationRequired if row.credential.is_key() => {
                 OperateError::KeyRejected(tenant.clone())
             }
-            State::ReauthorizationRequired => OperateError::ReauthorizationRequired,
+            State::ReauthorizationRequired => OperateError::ReauthorizationRequired(tenant.clone()),
             _ if self.is_unstored(tenant) => OperateError::StoreAway,
             state @ (State::Active | State::Refreshing | State::Uncertain) => {
                 OperateError::TryAgain {

@@ -94,7 +94,15 @@ fn operators_see_and_end_connections_over_http() {
             .text()
             .contains("\"ok\"")
     );
-    ask(&gateway, "POST", "/v1/connections/acme/disconnect").expect(200);
+    ask(
+        &gateway,
+        "POST",
+        "/v1/connections/acme/disconnect?force=true",
+    )
+    .expect(422);
+    let uninstall = "/v1/connections/acme/disconnect?uninstall=true";
+    ask(&gateway, "POST", uninstall).expect(200);
+    assert_eq!(sandbox.state()["authorisations"][0]["alive"], false);
     gateway.get("/v3/export-jobs").refused(503, "not-connected");
     ask(&gateway, "GET", "/v1/connections/nobody").expect(404);
     sandbox.assert_no_rule_was_broken();

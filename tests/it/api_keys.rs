@@ -151,7 +151,10 @@ async fn operators_link_import_and_set_keys_at_their_door() {
     assert_eq!(set.status, 200, "{:?}", set.body);
     assert_eq!(set.json()["credential"], "standalone_key");
     assert_eq!(serving.get("acme", READ).await.status, 200);
-    assert_eq!(operate(&serving, Method::PUT, path, &key).await.status, 409);
+    let refused = operate(&serving, Method::PUT, path, &key).await;
+    assert_eq!(refused.status, 409);
+    let detail = refused.json()["detail"].to_string();
+    assert!(detail.contains("?replace=true"), "{detail}");
     let replace = format!("{path}?replace=true");
     let again = operate(&serving, Method::PUT, &replace, &key).await;
     assert_eq!(again.json()["epoch"], 2);
@@ -181,6 +184,8 @@ async fn operators_link_import_and_set_keys_at_their_door() {
     assert_eq!(linked["tenant"], "beta");
     assert!(linked["url"].as_str().unwrap().contains("/connect/"));
     assert!(linked["expires_at"].is_string());
+    let path = "/v1/connections/beta/link?expires_in=4000000000";
+    assert_eq!(serving.operate(Method::POST, path).await.status, 422);
     let path = "/v1/connections/beta/key";
     assert_eq!(serving.operate(Method::POST, path).await.status, 405);
 }

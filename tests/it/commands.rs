@@ -39,9 +39,14 @@ fn stored() -> Setup {
 #[test]
 fn a_command_line_that_makes_no_sense_is_64() {
     binary(&["nonsense"]).ends(64, &["nonsense"]);
-    binary(&["connections", "import"]).ends(64, &[]);
+    binary(&["connections", "import"]).ends(64, &["--file"]);
     binary(&["connections", "show", "Not A Tenant"]).ends(64, &[]);
     binary(&["sandbox", "--access-ttl", "soon"]).ends(64, &["soon"]);
+    for life in ["366d", "99999999d"] {
+        let link = ["connections", "link", "acme", "--expires", life];
+        binary(&link).ends(64, &["365d"]);
+    }
+    binary(&["connections", "resolve", "acme"]).ends(64, &["--retry|--give-up"]);
     binary(&["--help"]).ends(0, &["connections"]);
     binary(&["--version"]).ends(0, &["pleo-gateway"]);
 }
@@ -115,6 +120,12 @@ fn a_good_configuration_is_fine() {
     setup
         .cli(&["check", "--online"], "")
         .ends(69, &["127.0.0.1:1"]);
+    let output = setup.cli(&["check", "--online", "--json"], "");
+    output.ends(69, &[]);
+    let report: Value = serde_json::from_str(&output.out).unwrap();
+    let problem = &report["problems"][0];
+    assert!(problem["message"].as_str().unwrap().contains("127.0.0.1:1"));
+    assert!(problem["remedy"].is_string() && report["problems"][1].is_null());
     let sandbox = Sandbox::start("15m");
     let setup = Setup::with(&sandbox);
     setup.write();
@@ -275,6 +286,13 @@ fn a_port_in_use_is_69_and_named() {
     setup.write();
     setup.cli(&["serve"], "").ends(69, &[&address]);
     binary(&["sandbox", "--listen", &address]).ends(69, &[&address]);
+}
+
+#[test]
+fn a_link_that_asks_for_nothing_is_made_with_a_warning() {
+    let setup = written();
+    let lonely = setup.cli(&["connections", "link", "lonely"], "");
+    lonely.ends(0, &["/connect/", "no scope", "[[tenants]]"]);
 }
 
 #[test]

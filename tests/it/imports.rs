@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::gateway::Setup;
 use crate::harness::sandbox::{Minted, Sandbox};
@@ -79,11 +79,15 @@ fn good_lines_are_imported_whatever_the_others_are() {
     ]
     .join("\n");
     let file = setup.folder().join("pairs.jsonl");
-    fs::write(&file, &lines).unwrap();
+    let no_text = b"{\"tenant\":\"delta\",\"refresh_token\":\"a-canary\xff\"}\n".as_slice();
+    fs::write(&file, [no_text, lines.as_bytes()].concat()).unwrap();
     let file = file.display().to_string();
     setup
         .cli(&["connections", "import", "--file", &file], "")
-        .ends(65, &["line 2", "line 5", "3 imported", "2 failed"]);
+        .ends(
+            65,
+            &["line 1", "line 3", "line 6", "3 imported", "3 failed"],
+        );
     let list = setup.cli(&["connections", "list", "--json"], "").json();
     let tenants: Vec<_> = list
         .as_array()
@@ -93,10 +97,20 @@ fn good_lines_are_imported_whatever_the_others_are() {
         .collect();
     assert_eq!(tenants, ["acme", "beta", "gamma"]);
     let again = setup.cli(
-        &["connections", "import", "--file", "-", "--replace"],
+        &[
+            "connections",
+            "import",
+            "--file",
+            "-",
+            "--replace",
+            "--json",
+        ],
         &lines,
     );
-    again.ends(65, &["3 imported"]);
+    again.ends(65, &[]);
+    let report: Value = serde_json::from_str(&again.out).unwrap();
+    assert_eq!([&report["imported"], &report["failed"]], [3, 2]);
+    assert_eq!(report["failures"][1]["line"], 5);
     setup
         .cli(&["connections", "import", "--file", "/nonexistent/x"], "")
         .ends(74, &["/nonexistent/x"]);
@@ -117,6 +131,13 @@ fn a_company_that_is_pinned_is_the_only_one_accepted() {
         .cli(&["connections", "import", "acme"], &wrong)
         .ends(65, &[&companies[0], &companies[1]]);
     let right = sandbox.mint_with(&json!({"company": companies[1]}));
+    let mut said_wrong = right.pair.clone();
+    said_wrong["company_id"] = companies[2].as_str().into();
+    for (tenant, how) in [("acme", "--replace"), ("beta", "--verify")] {
+        let import = ["connections", "import", tenant, how];
+        let wrong = setup.cli(&import, &said_wrong.to_string());
+        wrong.ends(65, &[&companies[1], &companies[2]]);
+    }
     setup.import("acme", &right);
 }
 

@@ -100,7 +100,10 @@ async fn a_rotation_that_is_killed_is_finished_by_the_next_and_the_old_key_can_g
     assert!(already.as_u64().unwrap() > 0, "{report}");
     assert_eq!(report["failed"], json!([]));
     assert_eq!(sealed_by(&stand), [400]);
-    let again = rotate(&stand).fine().json();
+    let again = rotate(&stand).fine();
+    let is_audit = |line: &str| line.contains("\"audit\"") && line.contains("key_rotated");
+    assert!(again.stderr.lines().any(is_audit), "{again:?}");
+    let again = again.json();
     assert_eq!(
         (&again["resealed"], &again["already"]),
         (&json!(0), &json!(400))

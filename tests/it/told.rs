@@ -185,4 +185,10 @@ async fn a_silent_pleo_is_told_with_what_it_said() {
         75,
         &["Pleo answered 503"],
     );
+    // The old token is dead by then, which is not Pleo's refusal of the authorisation.
+    stand.order(&json!({"endpoint": "token", "kind": "drop_after"}));
+    for wish in ["refresh", "verify"] {
+        let told = connections(&stand, &[wish, "acme"]);
+        ends(&told, 75, &["the connection is uncertain"]);
+    }
 }

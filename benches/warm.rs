@@ -1,5 +1,5 @@
-//! What the gateway's own stages of a warm request cost, each alone and on one thread: finding the route, admitting the
-//! call, obtaining the bearer. The whole of a request is not here: that is measured from outside (docs/architecture.md).
+//! What the gateway's own stages of a warm request cost, each on its own and on one thread: finding the route, admitting the
+//! call, obtaining the bearer. The whole request is not here: it is measured from outside (docs/architecture.md).
 #![expect(
     clippy::unwrap_used,
     reason = "a benchmark that cannot begin ends there"

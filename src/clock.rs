@@ -1,4 +1,4 @@
-//! Time: the wall clock for what must survive a restart, and a clock that counts suspend for lives and deadlines
+//! Time: the wall clock for whatever must survive a restart, and a clock that counts suspend for lifetimes and deadlines
 //! (design.md R10). The only file that reads a clock; pure code takes `now`.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// A moment of wall-clock time: microseconds since 1970-01-01T00:00:00Z. What two processes share is the store's.
+/// A moment of wall-clock time: microseconds since 1970-01-01T00:00:00Z. What processes share is the store's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
@@ -85,7 +85,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that asks")]
     fn wall(&self) -> Timestamp {
-        // By the C library, unlike the other: what moves a process's wall clock there moves this one.
+        // Through the C library, unlike the other: what moves a process's wall clock there moves this one too.
         match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => Timestamp(micros(since)),
             Err(before) => Timestamp(-micros(before.duration())),

@@ -1,4 +1,4 @@
-//! Tasks that shutdown waits for, and the word that tells them to stop. The only place that spawns.
+//! Tasks that shutdown waits for, and the way they are told to stop. The only place that spawns.
 
 use std::future::Future;
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl Tasks {
         self.stop.is_cancelled()
     }
 
-    /// The word to stop as a token, for loops that select on it.
+    /// The call to stop as a token, for loops that select on it.
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
     }

@@ -1,7 +1,7 @@
-//! pleo-gateway: a reverse proxy that lets systems which know nothing of OAuth call the API of Pleo.
+//! pleo-gateway: a reverse proxy that lets systems which know nothing of OAuth call Pleo's API.
 //!
 //! The floors of the house, from the top. A file imports only from lower floors; rooms on one floor are strangers
-//! (`tests/it/house_rules.rs` holds us to it, `docs/architecture.md` says why).
+//! (`tests/it/house_rules.rs` enforces it, `docs/architecture.md` says why).
 
 // 9
 pub mod cli;

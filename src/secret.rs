@@ -1,5 +1,5 @@
-//! The one type that holds a secret: tokens, keys, passwords. It prints as `[redacted]`, compares in constant time and
-//! is wiped on drop. What is sealed at rest is not here (see `store::seal`).
+//! The one type that holds secrets: tokens, keys, passwords. It prints as `[redacted]`, compares in constant time and is
+//! wiped on drop. Sealing at rest is not here (`store::seal`).
 
 use std::fmt;
 

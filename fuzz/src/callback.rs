@@ -1,5 +1,5 @@
 //! Target: what Pleo sends a browser back with. Input: the query. The plain reading takes it apart by hand, and accepts it
-//! if there is one `state` and one of `code` and `error`, and nothing twice.
+//! if it has one `state` and one of `code` and `error`, and nothing twice.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! Target: the configuration. Input: the file's text; a line `#$ NAME=value` is a variable. Whatever it says, problems are
-//! told and no secret is; and what loads, loads to the same when its TOML is written anew.
+//! reported and no secret is; and what loads, loads to the same when its TOML is rewritten.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Which header fields may reach Pleo: the contract's list once more (section 3.6), read without the gateway's help.
+//! Which header fields may reach Pleo: the contract's list once more (section 3.6), read without the gateway's code.
 
 /// True for a field that a caller may never send on. What the gateway itself puts in its place is for the targets to allow.
 pub(crate) fn is_forbidden(name: &str) -> bool {

@@ -1,5 +1,5 @@
 //! Target: the head that goes to Pleo. Input: a line `METHOD version framing`, then lines `name: value`. What remains is
-//! held against the contract's list, field by field: nothing forbidden is left, and nothing else is lost.
+//! checked against the contract's list, field by field: nothing forbidden is left, and nothing else is lost.
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, VIA};
 use http::request::Parts;

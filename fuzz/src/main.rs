@@ -1,5 +1,5 @@
-//! Fuzzing of all that takes bytes from outside: libFuzzer asks the target that the variable TARGET names. A target is a
-//! function that panics where a promise is broken; each has its own, slower way to know better. `tests/fuzz` runs them.
+//! Fuzzing everything that takes bytes from outside: libFuzzer runs the target that the variable TARGET names. A target is a
+//! function that panics where a promise is broken; each has a slower way of its own to know better. `tests/fuzz` runs them.
 #![no_main]
 #![expect(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
 //! HTTP/1.1 read by the letter of RFC 9112, and nothing beyond it: the second reader of what the gateway writes, to Pleo and
-//! to callers. Panics at whatever another reader could take otherwise.
+//! to callers. Panics at whatever another reader could understand differently.
 
 use std::io::{BufRead, BufReader, Read};
 

@@ -1,5 +1,5 @@
-//! Target: the route table. Input: lines `flags template`, an empty line, lines `flags path`. The plain reading: every
-//! route is held against every path, word by word, and the most specific of those that fit is chosen by its shape.
+//! Target: the route table. Input: lines `flags template`, an empty line, lines `flags path`. The plain reading: every route
+//! is compared with every path, word by word, and the most specific of those that fit is chosen by its shape.
 
 use http::Method;
 use http::uri::PathAndQuery;

@@ -1,5 +1,5 @@
-//! Target: sealed records. Input: which bit to flip, the lengths of tenant and field, then the secret. A record opens in
-//! its own place and says what was sealed; changed, cut short or elsewhere it does not open; and no bytes are a record.
+//! Target: sealed records. Input: which bit to flip, the lengths of tenant and field, then the secret. A record opens in its
+//! own place and gives what was sealed; changed, truncated or elsewhere it does not open; and no bytes are a record.
 
 use std::sync::LazyLock;
 

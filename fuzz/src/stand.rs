@@ -1,5 +1,5 @@
 //! A whole gateway in this process, with one connected tenant: a caller's socket on one side, `upstream` on the other. Made
-//! once, and asked by every input.
+//! once, and used by every input.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Pleo's place: takes the gateway's requests apart strictly, holds every one to what the gateway promises of it, and keeps
+//! Stands in for Pleo: takes the gateway's requests apart strictly, checks each against what the gateway promises, and keeps
 //! it. The answer names it, so that a caller can tell which request of its own became which.
 
 use std::io::Write;

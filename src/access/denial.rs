@@ -8,8 +8,8 @@ use crate::model::path::InvalidTarget;
 use crate::model::route::Route;
 use crate::model::scope::ScopeSet;
 
-/// A call that was not permitted: why, and how far it came. A name is there once it was established, so it comes from
-/// the configuration and is fit for a log line and a metric label.
+/// A call that was not permitted: why, and how far it got. A name is set only once it is established, so it comes from the
+/// configuration and is safe in a log line or a metric label.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("the call is not permitted")]
 pub struct Denied {
@@ -22,7 +22,7 @@ pub struct Denied {
     pub tenant: Option<TenantName>,
     /// Which route was meant, if one was found.
     pub route: Option<Arc<Route>>,
-    /// Which of Pleo's operations was meant, if the path was looked at.
+    /// Which of Pleo's operations was meant, if the path was read.
     pub operation: Option<&'static str>,
 }
 
@@ -41,7 +41,7 @@ pub enum Denial {
     /// `headers-too-large`: over `max_header_bytes` or `max_headers`.
     #[error("the header fields are too many or too large")]
     HeadersTooLarge,
-    /// `bad-request`: the Host is missing, doubled or no host.
+    /// `bad-request`: the Host is missing, repeated or malformed.
     #[error(transparent)]
     Host(#[from] InvalidHost),
     /// `misdirected`: where anonymous callers are allowed, the Host must be the door's own.
@@ -56,7 +56,7 @@ pub enum Denial {
     /// `bad-request`: the path or the query is ambiguous.
     #[error(transparent)]
     Target(#[from] InvalidTarget),
-    /// `bad-request`: it cannot be told which tenant is meant.
+    /// `bad-request`: it is unclear which tenant is meant.
     #[error(transparent)]
     Tenant(#[from] TenantUnclear),
     /// `tenant-forbidden`: unknown, not a tenant's name at all, or not one of this caller's; nobody is told which.
@@ -87,7 +87,7 @@ pub enum InvalidHost {
     Disagree,
 }
 
-/// Why the caller is not known. All are one answer; which one is for the log.
+/// Why the caller is not known. All get the same answer; only the log says which it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallerUnknown {
     /// Nothing was presented, and `anonymous` does not apply here.
@@ -99,21 +99,21 @@ pub enum CallerUnknown {
     /// A credential names nobody.
     #[error("a credential is not the one of any caller")]
     Wrong,
-    /// A header that bears a credential came twice.
+    /// A header that carries a credential came twice.
     #[error("a credential header came more than once")]
     Repeated,
-    /// Several credentials are right, and name different callers.
+    /// Several credentials are valid, but name different callers.
     #[error("the credentials name different callers")]
     Disagree,
 }
 
-/// Why it cannot be told which tenant is meant.
+/// Why it is unclear which tenant is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TenantUnclear {
     /// Two sources name different tenants.
     #[error("the listener, the path, the Host or Pleo-Gateway-Tenant name different tenants")]
     Disagree,
-    /// No source names one, and the caller has not exactly one.
+    /// No source names one, and the caller does not have exactly one.
     #[error(
         "no tenant is named: use /tenants/{{tenant}}/ or Pleo-Gateway-Tenant, as this caller may call for several"
     )]
@@ -121,12 +121,12 @@ pub enum TenantUnclear {
     /// `Pleo-Gateway-Tenant` came twice.
     #[error("Pleo-Gateway-Tenant came more than once")]
     Repeated,
-    /// `/tenants` or `/tenants/{tenant}` with no path behind it.
+    /// `/tenants` or `/tenants/{tenant}` with no path after it.
     #[error("a path must follow /tenants/{{tenant}}")]
     NoPath,
 }
 
-/// Why the route is denied. All are one answer; which one is for the log.
+/// Why the route is denied. All get the same answer; only the log says which it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteDenied {
     /// Method and path match no route.

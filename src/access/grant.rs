@@ -1,5 +1,5 @@
-//! What needs the connection: does the tenant's consent cover the route, and does the request name the right company?
-//! Asked by `tokens` before it hands out a bearer, and by `explain`.
+//! The checks that need the connection: does the tenant's consent cover the route, and does the request name the right
+//! company? Asked by `tokens` before it hands out a bearer, and by `explain`.
 
 use super::permit::Permit;
 use crate::model::ids::CompanyId;
@@ -21,8 +21,9 @@ pub enum GrantDenial {
     WrongCompany,
 }
 
-/// Whether a connection with these scopes, of this company, serves the call. What is not known is not granted. Scopes that
-/// Pleo does not document and those of an observing route are left to Pleo, see [`missing`]; the company is not.
+/// Whether a connection with these scopes, to this company, can serve the call. What is not known counts as not granted.
+/// Scopes that Pleo does not document and those of an observing route are left to Pleo, see [`missing`]; the company is
+/// not.
 pub fn granted(
     permit: &Permit,
     scopes: Option<&ScopeSet>,
@@ -45,12 +46,12 @@ pub fn granted(
     }
 }
 
-/// True if a scope missing from the grant refuses a call; else it is observed only.
+/// True if a scope missing from the grant refuses a call; otherwise it is only observed.
 pub fn enforces(route: &Route) -> bool {
     route.scopes_documented && !route.observe
 }
 
-/// The required scopes that were not granted, enforced or not; `None` if there is none. Allocates nothing then.
+/// The required scopes that were not granted, enforced or not; `None`, without allocating, if there are none.
 pub fn missing(permit: &Permit, scopes: Option<&ScopeSet>) -> Option<ScopeSet> {
     let required = &permit.route().scopes;
     match scopes {
@@ -61,8 +62,9 @@ pub fn missing(permit: &Permit, scopes: Option<&ScopeSet>) -> Option<ScopeSet> {
     }
 }
 
-/// At least once, and never another, however the query is read: `;` separates to some software, and names in other
-/// letters, with blanks around them, or with an index (`key[0]`, `key.x`) may mean the key. Not understood, so refused.
+/// True if the query names this company at least once and never another, however it is read: to some software `;` is a
+/// separator, and a name in other case, with blanks around it or with an index (`key[0]`, `key.x`) may mean the key. Such a
+/// name is refused.
 fn names_company(permit: &Permit, key: &str, company: Option<&CompanyId>) -> bool {
     let (Some(company), Some(query)) = (company, permit.target().query()) else {
         return false;

@@ -1,5 +1,5 @@
-//! As what a request addresses us: its one Host (RFC 9112 section 3.2, RFC 9113 section 8.3.1). Whether that is a name of
-//! ours is not here (`site`).
+//! The name by which a request addresses us: its one Host (RFC 9112 section 3.2, RFC 9113 section 8.3.1). Whether that name
+//! is ours is not here (`site`).
 
 use std::net::Ipv6Addr;
 
@@ -12,7 +12,7 @@ use super::denial::InvalidHost;
 /// A host with an optional port, as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Host<'a> {
-    /// Without the port and the dot that ends a whole name; an IPv6 address with its brackets.
+    /// Without the port and without a final dot; an IPv6 address keeps its brackets.
     pub(super) name: &'a str,
     /// The port, if there is one.
     pub(super) port: Option<&'a str>,

@@ -1,5 +1,5 @@
-//! Who calls: by key, client certificate, unix peer, or `anonymous` (contract.md section 3.1). Keys are compared by their
-//! digests, so that how long it takes says nothing about a key.
+//! Who is calling: by key, client certificate, unix peer, or `anonymous` (contract.md section 3.1). Keys are compared by
+//! their digests, so that timing says nothing about a key.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::model::snapshot::Callers;
 
 const KEY: HeaderName = HeaderName::from_static("pleo-gateway-key");
 
-/// Room for user name, `:` and key of a Basic credential; one that is longer is no caller's.
+/// Room for the user name, `:` and key of a Basic credential; a longer one belongs to no caller.
 const BASIC_BYTES: usize = 1024;
 
 /// The digest by which a caller's key is known.
@@ -26,9 +26,9 @@ pub fn key_digest(key: &[u8]) -> KeyDigest {
     bytes
 }
 
-/// The one caller whom all credentials name. Every peer of a unix socket has a user id, so one that names nobody is no
-/// credential. A certificate is a credential where callers are known by theirs; elsewhere it only opens the door, but its
-/// bearer is not `anonymous`.
+/// The one caller that all credentials name. Every peer of a unix socket has a user id, so an id that names nobody is no
+/// credential. A certificate is a credential where callers are known by certificates; elsewhere it only opens the door, but
+/// its bearer is not `anonymous`.
 pub(super) fn caller<'c>(
     callers: &'c Callers,
     headers: &HeaderMap,

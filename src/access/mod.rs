@@ -1,6 +1,6 @@
-//! Floor 4: may this caller do this for this tenant? Makes the [`Permit`](permit::Permit). Pure: what it decides depends on
-//! the snapshot and the request's head only. Whether the tenant's consent covers the route is asked later, with the
-//! connection in hand ([`grant`]).
+//! Floor 4: may this caller do this for this tenant? If so, it makes the [`Permit`]. Pure: the decision
+//! depends only on the snapshot and the request's head. Whether the tenant's consent covers the route is asked later, with
+//! the connection in hand ([`grant`]).
 
 pub mod denial;
 pub mod grant;

@@ -1,5 +1,5 @@
-//! Admission once more, slow and plain: lists are searched from end to end, paths are read by the letter. 200,000 random
-//! requests are asked of both, and there is no difference.
+//! Admission once more, slow and plain: lists are searched from end to end, paths are read letter by letter. 200,000 random
+//! requests are put to both, and they never differ.
 
 use http::Method;
 

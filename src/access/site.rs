@@ -1,5 +1,5 @@
-//! Where anonymous callers are allowed, nothing but the Host tells a local program from a web page that a browser on the
-//! same machine shows: a page of a foreign site, also one whose name was made to resolve to loopback, must not call.
+//! Where anonymous callers are allowed, only the Host tells a local program from a web page that a browser on the same
+//! machine shows. A page of a foreign site must not call, not even one whose name was made to resolve to loopback.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 

@@ -1,11 +1,11 @@
-//! A head within `[limits]`. HTTP/1.1 heads are also bounded while they are read; that is not here.
+//! Whether a head is within `[limits]`. HTTP/1.1 heads are also bounded while they are read; that is not here.
 
 use http::request::Parts;
 
 use super::denial::Denial;
 use crate::model::limits::Limits;
 
-/// What a field takes on the wire beside its name and value: `: ` and the line's end.
+/// What a field takes on the wire besides its name and value: `: ` and the line's end.
 const FIELD_OVERHEAD: usize = 4;
 
 pub(super) fn check(limits: &Limits, head: &Parts) -> Result<(), Denial> {

@@ -80,7 +80,7 @@ fn agreed(sources: [Source<'_>; 4], caller: &Caller) -> Result<(TenantSource, Te
     }
 }
 
-/// The tenant of `/tenants/{tenant}/…`. A path of Pleo's never begins so.
+/// The tenant of `/tenants/{tenant}/…`. None of Pleo's paths begins like this.
 fn in_path(path: &str) -> Result<Option<&str>, TenantUnclear> {
     match path.strip_prefix(PREFIX) {
         Some("") => Err(TenantUnclear::NoPath),
@@ -93,7 +93,7 @@ fn in_path(path: &str) -> Result<Option<&str>, TenantUnclear> {
     }
 }
 
-/// What stands in a Host in the place of `{tenant}`, in lower case; `None` if the Host is not made by `tenant_host`.
+/// What a Host has in place of `{tenant}`, in lower case; `None` if it does not match `tenant_host`.
 pub(super) fn label<'a>(snapshot: &Snapshot, host: Host<'a>) -> Option<Cow<'a, str>> {
     let (before, after) = snapshot.tenant_host.as_ref()?;
     let (after, port) = match after.split_once(':') {
@@ -115,7 +115,7 @@ pub(super) fn label<'a>(snapshot: &Snapshot, host: Host<'a>) -> Option<Cow<'a, s
     })
 }
 
-/// A value that is no text is no tenant's name.
+/// A value that is not text names no tenant.
 fn in_header(headers: &HeaderMap) -> Result<Option<&str>, Denial> {
     let mut values = headers.get_all(TENANT).iter();
     let value = values.next();

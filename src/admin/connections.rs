@@ -1,12 +1,12 @@
 //! `/v1/connections…`: what operators see of connections and do to them.
 
-use crate::net::body::MessageBody;
 use http::{Method, Request, StatusCode};
 use serde_json::json as value;
 
 use super::{Admin, Answer, json, problem, wrong_method};
 use crate::model::connection::Connection;
 use crate::model::ids::TenantName;
+use crate::net::body::MessageBody;
 use crate::telemetry::chain::chain;
 use crate::tokens::Tokens;
 use crate::tokens::operate::OperateError;

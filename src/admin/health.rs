@@ -1,4 +1,4 @@
-//! How the gateway is. `/livez` is answered without looking anywhere.
+//! The gateway's health. `/livez` is answered without looking anywhere.
 
 use std::time::Duration;
 

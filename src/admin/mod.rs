@@ -1,5 +1,5 @@
-//! Floor 7: the operators' door: health, metrics, connections, reload (contract.md section 5). Needs no answer from Pleo
-//! to say how the gateway is; never shows a secret.
+//! Floor 7: the operators' door: health, metrics, connections, reload (contract.md section 5). Reporting health needs no
+//! answer from Pleo; a secret is never shown.
 
 mod connections;
 mod health;
@@ -10,7 +10,6 @@ mod wish;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::net::body::MessageBody;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -21,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::drain::Tasks;
 use crate::model::snapshot::Snapshot;
+use crate::net::body::MessageBody;
 use crate::refresh::policy::Policy;
 use crate::secret::Secret;
 use crate::store::ConnectionStore;
@@ -30,7 +30,7 @@ use crate::tokens::{Tokens, acting};
 /// An answer of this door.
 pub type Answer = Response<Full<Bytes>>;
 
-/// Whoever comes in by this door, for the audit.
+/// Who acts through this door, for the audit.
 const WHO: &str = "admin";
 
 /// A wish for a reload.
@@ -38,7 +38,7 @@ const WHO: &str = "admin";
 pub struct ReloadWish {
     /// Whose it is, for the audit.
     pub who: &'static str,
-    /// Where to say how it went: what needs a restart, by name, or every problem.
+    /// Where to report how it went: what needs a restart, by name, or every problem.
     pub tell: oneshot::Sender<Result<Vec<String>, String>>,
 }
 
@@ -127,7 +127,7 @@ impl Admin {
         }
     }
 
-    /// Carries a wish out to its end, also if whoever has it goes away meanwhile. None: it ended in a panic.
+    /// Carries a wish out to its end, even if whoever made it goes away. `None` if it ended in a panic.
     async fn carried_out<T: Send + 'static>(
         &self,
         wish: impl Future<Output = T> + Send + 'static,
@@ -157,25 +157,18 @@ impl Admin {
 
     async fn reload(&self) -> Answer {
         let (tell, told) = oneshot::channel();
-        if self
-            .reload
-            .send(ReloadWish { who: WHO, tell })
-            .await
-            .is_err()
-        {
-            return problem(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the gateway is shutting down",
-            );
-        }
-        match told.await {
-            Ok(Ok(restart)) if restart.is_empty() => text(StatusCode::OK, "reloaded\n"),
-            Ok(Ok(restart)) => text(
+        let done = match self.reload.send(ReloadWish { who: WHO, tell }).await {
+            Ok(()) => told.await.ok(),
+            Err(_) => None,
+        };
+        match done {
+            Some(Ok(restart)) if restart.is_empty() => text(StatusCode::OK, "reloaded\n"),
+            Some(Ok(restart)) => text(
                 StatusCode::OK,
                 format!("reloaded; needs a restart: {}\n", restart.join(", ")),
             ),
-            Ok(Err(problems)) => text(StatusCode::UNPROCESSABLE_ENTITY, problems),
-            Err(_) => problem(
+            Some(Err(problems)) => text(StatusCode::UNPROCESSABLE_ENTITY, problems),
+            None => problem(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the gateway is shutting down",
             ),

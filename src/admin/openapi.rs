@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: what this door answers, for programs. Not here: the sandbox's own, which is Pleo's API.
+//! `GET /openapi.json`: what this door answers, for programs. Not here: the sandbox's own, which describes Pleo's API.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! The admin token's file: made at the first start, mode 0600.
+//! The admin token's file: created at the first start, mode 0600.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -52,7 +52,7 @@ pub fn read_or_make(path: &Path) -> Result<Secret, TokenError> {
     }
 }
 
-/// Another process may make it at the same time: whoever is first wins, and a file is never seen half written.
+/// Another process may make it at the same time: the first one wins, and nobody sees a half-written file.
 fn make(path: &Path) -> io::Result<()> {
     if path.exists() {
         return Err(ErrorKind::AlreadyExists.into());

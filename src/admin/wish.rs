@@ -1,9 +1,8 @@
-//! What operators ask for with flags or a body: to link, to import, to set a key, to disconnect. The body is what the command reads from standard
-//! input, the query holds the command's flags by their names (contract.md sections 4 and 5).
+//! Operators' requests that have flags or a body: to link, to import, to set a key, to disconnect. The body is what the
+//! command reads from standard input; the query holds the command's flags by their names (contract.md sections 4 and 5).
 
 use std::time::Duration;
 
-use crate::net::body::MessageBody;
 use http::StatusCode;
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
@@ -15,6 +14,7 @@ use super::{Admin, Answer, WHO, json, problem};
 use crate::connect::link::{self, LinkError, Terms};
 use crate::model::ids::TenantName;
 use crate::model::query;
+use crate::net::body::MessageBody;
 use crate::secret::Secret;
 use crate::tokens::api_key::{ApiKey, KeyKind, KeyTerms};
 use crate::tokens::brought;
@@ -36,7 +36,7 @@ struct Flags {
     expires_in: Option<Duration>,
 }
 
-/// The body of `PUT …/key`. Other members are somebody's mistake.
+/// The body of `PUT …/key`. Other members are a mistake.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyBody {
@@ -46,7 +46,7 @@ struct KeyBody {
 }
 
 impl Flags {
-    /// Those of `allowed` may be given; switches are on as `name`, `name=true`, off as `name=false`. Or
+    /// Only those in `allowed` may be given; a switch is on as `name` or `name=true`, off as `name=false`. The error says
     /// what is wrong, for the operator.
     fn read(query: Option<&str>, allowed: &[&str]) -> Result<Self, String> {
         let mut flags = Self::default();
@@ -172,7 +172,7 @@ impl Admin {
     }
 }
 
-/// A whole body that is not too large, in room for all of it: growing would leave copies behind.
+/// The whole body, if it is not too large, in a buffer with room for all of it: growing would leave copies behind.
 async fn read<B: MessageBody>(body: B) -> Result<Zeroizing<String>, Answer> {
     let mut body = Limited::new(body, brought::LONGEST);
     let room = body

@@ -90,7 +90,7 @@ impl Callers {
         self.upstream.links.clone()
     }
 
-    /// Starts `threads` threads that serve all doors until the word to stop.
+    /// Starts `threads` threads that serve all doors until told to stop.
     pub(super) fn open(self, doors: Vec<Bound>, threads: usize) -> io::Result<Cores> {
         let shares = Mutex::new(shares(doors, threads));
         let callers = Arc::new(self);

@@ -1,5 +1,5 @@
-//! The way to the collector of traces: a link for each sending, on the gateway's own runtime, since OpenTelemetry's SDK
-//! sends from a thread that has none. What is sent is not here (`telemetry::traces`).
+//! The way to the trace collector: a link for each export, on the gateway's own runtime, since OpenTelemetry's SDK exports
+//! from a thread that has none. What is exported is not here (`telemetry::traces`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,12 +43,12 @@ pub enum TracesError {
     Exporter(#[from] ExporterBuildError),
 }
 
-/// How a sending failed.
+/// How an export failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the collector did not answer within {0:?}")]
 struct Silent(Duration);
 
-/// Begins to make and send traces, if a collector is named. Its address may be a private one: it is the operator's.
+/// Starts making and exporting traces, if a collector is named. Its address may be private: it is the operator's choice.
 pub(super) fn start(
     settings: &TelemetrySettings,
     pleo: &Origin,
@@ -63,7 +63,7 @@ pub(super) fn start(
         pleo: (pleo.host(), pleo.port()),
     };
     let started = traces::start(to, Collector::new(url, settings)?)?;
-    // Of the URL no more: some collectors have their keys in the path.
+    // No more of the URL: some collectors have their keys in the path.
     let collector = url.host_str().unwrap_or_default();
     tracing::info!(collector, "traces are sent");
     Ok(Some(started))
@@ -137,7 +137,7 @@ impl Way {
         Ok(Response::from_parts(head, body.to_bytes()))
     }
 
-    /// For the log, once when it begins to fail and once when it is well again.
+    /// Logs once when exports begin to fail, and once when they work again.
     fn note(&self, answer: &Result<Response<Bytes>, HttpError>) {
         let failure = match answer {
             Ok(answer) if answer.status().is_success() => None,

@@ -1,5 +1,5 @@
-//! How many files the process may have open, and for whom they are. Callers get what the others leave: operators, browsers,
-//! the store and the links to Pleo never find all of them taken. Not here: what accepting does when there are none.
+//! How many files the process may have open, and who gets them. Callers get what the others leave, so that operators,
+//! browsers, the store and the links to Pleo never run out. Not here: how accepting behaves when there are none.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -14,8 +14,8 @@ const THREAD: usize = 4;
 /// With less there is no point in serving.
 const LEAST_FOR_CALLERS: usize = 16;
 
-/// How many links callers may have at once: `max_connections`, or what there are descriptors for. Raises this process's
-/// soft limit as far as it may.
+/// How many links callers may have at once: `max_connections`, or as many as there are descriptors for. Raises this
+/// process's soft limit as far as allowed.
 pub(super) fn links_of_callers(settings: &Settings, threads: usize) -> Result<usize, StartError> {
     let wanted = settings.snapshot.limits.max_connections;
     let others = others(settings, threads);

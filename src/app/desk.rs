@@ -1,4 +1,4 @@
-//! The desk: one thread that serves browsers (`connect`) and operators (`admin`). Neither waits behind callers.
+//! The desk: one thread that serves browsers (`connect`) and operators (`admin`), so that neither waits behind callers.
 
 use std::io;
 use std::sync::Mutex;

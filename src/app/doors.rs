@@ -156,7 +156,7 @@ pub(super) fn tls_files(files: &TlsFiles) -> tls::TlsFiles {
     }
 }
 
-/// What links may take, so many at once. Whoever is given a clone shares the counts.
+/// What links may take, and how many there may be at once. Clones share the counts.
 pub(super) fn server_limits(limits: &Limits, links: usize) -> ServerLimits {
     let per_peer = u32::try_from(limits.max_connections_per_peer).unwrap_or(u32::MAX);
     ServerLimits {

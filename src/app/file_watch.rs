@@ -1,6 +1,5 @@
-//! Notices that files have changed, however they were changed: written over, renamed into place, or by the swap of a
-//! folder's symlink, as Kubernetes does it. It looks at what is in them, once a second. What follows is not here
-//! (`app::reload`).
+//! Notices changed files, however they changed: overwritten, renamed into place, or by the swap of a folder's symlink, as
+//! Kubernetes does it. It looks at their contents once a second. What follows is not here (`app::reload`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +38,7 @@ impl FileWatch {
         }
     }
 
-    /// Looks at these files from now on. If they are others than before, the first look is a change: what is in them may
+    /// Watches these files from now on. If they are not the same as before, the first look is a change: their contents may
     /// be newer than what was read.
     pub(super) fn follow(&mut self, files: Vec<PathBuf>) {
         if files != self.files {
@@ -74,7 +73,7 @@ fn look(files: &[PathBuf], before: &Seen) -> Seen {
     files.iter().enumerate().map(digest_of).collect()
 }
 
-/// None of a pipe: what came through it is gone, and the next reading would wait for whoever writes.
+/// `None` for a pipe: what came through it is gone, and another read would wait for whoever writes.
 fn content(file: &Path) -> Option<Zeroizing<Vec<u8>>> {
     let is_file = fs::metadata(file).is_ok_and(|found| found.is_file());
     is_file.then(|| fs::read(file).ok().map(Zeroizing::new))?

@@ -1,5 +1,5 @@
-//! What was built once at the start and stays as it is until the next: what a reload cannot change, and by which name
-//! that is said. `reload` and `plan` ask the same question here.
+//! What is built once at the start and stays until the next one: what a reload cannot change, and the name by which that is
+//! reported. `reload` and `plan` ask the same question here.
 
 use crate::config::{
     Address, AdminSettings, ConnectSettings, CustomEndpoints, ListenSettings, LogSettings,
@@ -23,8 +23,8 @@ pub(super) struct Fixed {
     limits: Limits,
 }
 
-/// What a callers' door is bound with. Its tenant, its names and the files of its certificate are not: links that come
-/// later follow the new ones.
+/// What a callers' door is bound with. Its tenant, its names and the files of its certificate are left out: later links
+/// follow the new ones.
 #[derive(Debug, PartialEq)]
 struct Binding {
     address: Address,
@@ -247,7 +247,7 @@ fn log(old: &LogSettings, new: &LogSettings) -> Vec<&'static str> {
     differing!("[log]", LogSettings { format, level }, old, new)
 }
 
-/// The variables beside it are the process's own, and stay with it.
+/// The variables beside it belong to the process, and stay.
 fn telemetry(old: &TelemetrySettings, new: &TelemetrySettings) -> Vec<&'static str> {
     named([("[telemetry] otlp_endpoint", old.traces != new.traces)])
 }
@@ -283,8 +283,8 @@ fn of_links(limits: &Limits) -> Limits {
     }
 }
 
-/// For every door of the start, its place in a new configuration: the door with its address, and the same turn among
-/// several with one address. `None` where that cannot be told, or where it is gone: such a door stays as it is.
+/// For every door opened at the start, its place in a new configuration: the door with its address and, among several with
+/// one address, the same position. `None` where that is unclear or the door is gone: it stays as it is.
 pub(super) fn places(old: &[ListenSettings], new: &[ListenSettings]) -> Vec<Option<usize>> {
     let addresses = |listens: &[ListenSettings]| -> Vec<Address> {
         listens.iter().map(|l| l.address.clone()).collect()

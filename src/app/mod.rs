@@ -21,6 +21,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use self::callers::Callers;
+use self::desk::Desk;
+use self::file_watch::FileWatch;
+use self::fixed::Fixed;
+use self::reload::{Doors, Reload};
+use self::rooms::{Rooms, StartError};
 use crate::admin::{Admin, ReloadWish, Stage, token};
 use crate::config::{AdminSettings, Environment, LogFormat, SecretSource, Settings};
 use crate::connect::{self, Connect};
@@ -33,12 +39,6 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Exporter;
 use crate::telemetry::{access_log, logs};
 use crate::tokens::Tokens;
-use callers::Callers;
-use desk::Desk;
-use file_watch::FileWatch;
-use fixed::Fixed;
-use reload::{Doors, Reload};
-use rooms::{Rooms, StartError};
 
 /// What the access log still has to write when the process ends.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);
@@ -215,7 +215,7 @@ async fn keep(tokens: Tokens, tasks: Tasks) {
     }
 }
 
-/// Shows how many links to Pleo are open, a few times a minute: nobody needs it finer.
+/// Reports how many links to Pleo are open, a few times a minute: nobody needs it more often.
 async fn watch_links(links: Arc<Links>, metrics: Metrics, stop: CancellationToken) {
     let mut tick = tokio::time::interval(LINKS_SHOWN_EVERY);
     loop {
@@ -240,7 +240,7 @@ impl Running {
         let (tell, told) = oneshot::channel();
         let who = reload::WHO;
         if self.reload.send(ReloadWish { who, tell }).await.is_ok() {
-            // Nobody answers only when the process ends.
+            // There is no answer only when the process ends.
             let _ = told.await;
         }
     }

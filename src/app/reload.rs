@@ -1,5 +1,6 @@
 //! Reading the configuration again: all or nothing. A bad file is reported and the old configuration stays; requests under
-//! way keep the snapshot they began with. What needs a restart is said by name (`fixed`), and everything else is taken.
+//! way keep the snapshot they began with. What needs a restart is reported by name (`fixed`), and everything else takes
+//! effect.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::telemetry::audit;
 use crate::telemetry::chain::chain;
 use crate::telemetry::metrics::Metrics;
 
-/// Who reads the configuration again when its file has changed, or at a signal, for the audit.
+/// Who reloads the configuration when its file has changed, or at a signal, for the audit.
 pub(super) const WHO: &str = "gateway";
 
 /// What a reload needs, and what it changes.
@@ -99,7 +100,7 @@ impl Doors {
     }
 }
 
-/// A door that was opened in the clear stays so, and one with TLS keeps it: whatever files there are.
+/// A door that was opened without TLS stays so, and one with TLS keeps it, whatever files there are.
 fn take_over(files: &mut Option<TlsFiles>, new: Option<&TlsFiles>) {
     if let (Some(files), Some(new)) = (files, new) {
         files.clone_from(new);

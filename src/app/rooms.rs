@@ -1,5 +1,4 @@
-//! The rooms that every command shares: store, Pleo, tokens; built in floor order, closed in the opposite one. Doors are
-//! not here.
+//! The rooms that every command shares: store, Pleo, tokens; built in floor order, closed in reverse. Doors are not here.
 
 use std::io;
 use std::sync::Arc;
@@ -31,7 +30,7 @@ use crate::store::sealing_keys::KeySource;
 use crate::telemetry::metrics::Metrics;
 use crate::tokens::{Parts, Tokens};
 
-/// What a flight in the air may need beside its call to the token endpoint: to be proven, written, salvaged.
+/// What a flight in the air may need besides its call to the token endpoint: to be proven, written, salvaged.
 const BESIDE_THE_CALL: Duration = Duration::from_secs(10);
 /// A disk that hangs does not hold up the end.
 const STORE_CLOSES_WITHIN: Duration = Duration::from_secs(8);
@@ -249,7 +248,7 @@ impl Rooms {
             tracing::warn!("the store did not close in time");
         }
         self.high_water.settle();
-        // Else its end looks like the death that it is to whoever waits for the attempt that is open.
+        // Otherwise its end looks like a death, which it is to whoever waits for the open attempt.
         if landed && !self.tokens.left_open() {
             self.lock.retire();
         }

@@ -1,4 +1,4 @@
-//! What the operating system asks of the process: drain, end at once, reload; of a command, to end.
+//! What the operating system asks of the gateway: drain, end at once, reload; and of a command: end.
 
 use std::io;
 
@@ -51,7 +51,7 @@ impl Signals {
         }
     }
 
-    /// The next one, for a command: it reads no configuration again, so each of them asks it to end.
+    /// The next one, for a command: it never reloads, so every signal asks it to end.
     pub async fn next_end(&mut self) -> End {
         tokio::select! {
             _ = self.terminate.recv() => End::Terminated,

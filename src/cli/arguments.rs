@@ -1,4 +1,4 @@
-//! The command line (contract.md section 1). What the commands do is in a file each.
+//! The command line (contract.md section 1). What the commands do is in one file each.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

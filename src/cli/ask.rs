@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request over a link of its own, for `health` and `demo --once`: no client is worth its weight here.
+//! One HTTP/1.1 request over a link of its own, for `health` and `demo --once`: too little for a client library.
 
 use std::io::{Error, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};

@@ -1,4 +1,4 @@
-//! `callers new`: a key for a caller, told once.
+//! `callers new`: a key for a caller, shown once.
 
 use std::fmt::Write;
 

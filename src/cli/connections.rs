@@ -1,4 +1,4 @@
-//! `connections …`: the tenants' Pleo connections, from the command line. Works on the store by itself, whether or not
+//! `connections …`: the tenants' connections to Pleo, from the command line. Works on the store directly, whether or not
 //! gateways are running on it.
 
 use std::path::PathBuf;

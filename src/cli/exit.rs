@@ -28,7 +28,7 @@ pub enum Exit {
     Permission = 77,
     /// The configuration, or a sealing key, is wrong or missing.
     Configuration = 78,
-    /// Ended by SIGHUP, as shells tell it: 128 and the signal's number.
+    /// Ended by SIGHUP, as shells report it: 128 plus the signal's number.
     HungUp = 129,
     /// Ended by SIGINT.
     Interrupted = 130,

@@ -1,4 +1,4 @@
-//! `explain`: what would happen to a request, and why. The verdict is that of the code that serves requests; nothing is
+//! `explain`: what would happen to a request, and why. The verdict comes from the code that serves requests; nothing is
 //! sent.
 
 mod door;
@@ -163,15 +163,12 @@ fn caller(snapshot: &Snapshot, wanted: Option<&str>) -> Result<Arc<Caller>, Fail
         Some(name) => all.find(|caller| caller.name.as_ref() == name),
         None => all.next().filter(|_| all.next().is_none()),
     };
-    found.cloned().ok_or_else(|| match wanted {
-        Some(name) => Failure::new(
-            Exit::Usage,
-            format!("there is no caller {name}; there are: {}", names()),
-        ),
-        None => Failure::new(
-            Exit::Usage,
-            format!("name a caller with --caller: {}", names()),
-        ),
+    found.cloned().ok_or_else(|| {
+        let words = match wanted {
+            Some(name) => format!("there is no caller {name}; there are: {}", names()),
+            None => format!("name a caller with --caller: {}", names()),
+        };
+        Failure::new(Exit::Usage, words)
     })
 }
 

@@ -1,5 +1,5 @@
-//! What is read while a command runs: on a thread of its own, so that signals are heard meanwhile, and into room for all
-//! of it, so that growing leaves no copies behind. What it means is not here.
+//! What is read while a command runs: on a thread of its own, so that signals are heard meanwhile, and into room for all of
+//! it, so that growing leaves no copies behind. What it means is not here.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
@@ -23,7 +23,7 @@ pub(super) async fn secret(asked_for: &str, most: usize) -> io::Result<Zeroizing
     let Some(_quiet) = Quiet::begin() else {
         return read(most, false).await;
     };
-    // Where standard error is closed it is read unasked.
+    // If standard error is closed, it is read without asking.
     let _ = write!(io::stderr().lock(), "{asked_for}");
     let line = read(most, true).await;
     let _ = writeln!(io::stderr().lock());

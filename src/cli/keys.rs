@@ -11,7 +11,7 @@ use crate::config::SecretSource;
 use crate::store::rotation::RotationError;
 use crate::store::sealing_keys::{KeyError, make_key_file};
 
-/// Between two words of progress on a terminal.
+/// Between two progress messages on a terminal.
 const TOLD_EVERY: usize = 100;
 
 pub(super) fn run(config: Option<PathBuf>, command: &Keys) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! What is in memory stays there: no core file, and no look into it by other processes of the same user.
+//! What is in memory stays there: no core dump, and no access by other processes of the same user.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 

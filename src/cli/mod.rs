@@ -1,4 +1,4 @@
-//! Floor 9: one file per command; thin: prints what lower rooms compute.
+//! Floor 9: one file per command, thin: they print what lower rooms compute.
 
 mod arguments;
 mod ask;
@@ -39,7 +39,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
             } else {
                 Exit::Fine
             };
-            // Where even standard error is closed there is nobody to tell.
+            // If even standard error is closed, there is nobody to tell.
             let _ = error.print();
             return exit;
         }

@@ -1,4 +1,4 @@
-//! Words for people and programs: results on standard output, everything else on standard error.
+//! Output for people and programs: results on standard output, everything else on standard error.
 
 use std::io::{IsTerminal, Write};
 

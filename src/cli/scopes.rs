@@ -1,5 +1,4 @@
-//! `scopes suggest`: what the access log shows that callers need, as TOML to paste. Nothing is changed, and nothing is
-//! sent.
+//! `scopes suggest`: what callers need according to the access log, as TOML to paste. Nothing is changed or sent.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, IsTerminal};

@@ -43,7 +43,7 @@ pub(super) fn run(
     outcome
 }
 
-/// A signal ends the command, and not what it has begun at Pleo: whose answer would be lost is waited for.
+/// A signal ends the command, but not what it has begun at Pleo: a call whose answer would be lost is waited for.
 async fn until_ended(
     settings: Settings,
     tasks: Tasks,

@@ -1,4 +1,4 @@
-//! Holds the tree against the table of keys: unknown keys, missing keys, wrong types. What values mean is not here
+//! Checks the tree against the table of keys: unknown keys, missing keys, wrong types. What values mean is not here
 //! (`build`).
 
 use super::file::{Node, Table, Value};

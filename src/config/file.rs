@@ -1,5 +1,4 @@
-//! The file's text as a tree of values, each with its place and its key. What keys there may be is not here (`keys`,
-//! `check`).
+//! The file's text as a tree of values, each with its place and its key. Which keys exist is not here (`keys`, `check`).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -136,8 +135,8 @@ fn visible(text: &str, span: Range<usize>) -> Range<usize> {
     }
 }
 
-/// Whoever forgets a quote around a secret should not find it in a log: blanks out the values of lines that speak of
-/// secrets, and lines that may go on with one. What is wrong at a line's beginning is shown at the end of the line before.
+/// A secret with a forgotten quote must not end up in a log: blanks out the values of lines that mention secrets, and lines
+/// that may continue one. What is wrong at a line's beginning is shown at the end of the line before.
 fn mask_secret_lines(text: &str, span: &Range<usize>, findings: &Findings) {
     let before = text[..span.start].trim_end_matches(['\r', '\n']);
     let mut start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -156,7 +155,7 @@ fn mask_secret_lines(text: &str, span: &Range<usize>, findings: &Findings) {
     }
 }
 
-/// True if a text of several lines has begun and not ended.
+/// True if a multi-line string has begun and not ended.
 fn is_in_a_text(before: &str) -> bool {
     let odd = |quotes| before.matches(quotes).count() % 2 == 1;
     odd("\"\"\"") || odd("'''")

@@ -1,17 +1,18 @@
-//! The exact shape of the file: every key with its type, its default and what it says. The check, the environment's
-//! overrides, the JSON Schema and `config/reference.toml` all follow this table; what the values mean together is not here (`build`).
+//! The exact shape of the file: every key with its type, its default and its description. The check, the environment's
+//! overrides, the JSON Schema and `config/reference.toml` all follow this table; what values mean together is not here
+//! (`build`).
 
 /// One key.
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) shape: Shape,
-    /// True if it has to be written.
+    /// True if it must be written.
     pub(super) required: bool,
-    /// As the file would write it, but for quotes; `None`: derived or absent, as `build` says.
+    /// As the file would write it, without quotes; `None`: derived or absent, as `build` decides.
     pub(super) default: Option<&'static str>,
     /// A value as the file writes it, for the reference; empty where there is a default.
     pub(super) example: &'static str,
-    /// True if the reference writes it out; else it stands there as a comment.
+    /// True if the reference writes it out; otherwise it is a comment there.
     pub(super) shown: bool,
     /// For editors and the reference.
     pub(super) about: &'static str,
@@ -233,19 +234,19 @@ const ROUTES: &[Key] = &[
 ];
 
 const fn required(name: &'static str, shape: Shape, example: &'static str, about: &'static str) -> Key {
-    Key { name, shape, required: true, default: None, example, shown: true, about }
+    Key { required: true, example, ..section(name, shape, about) }
 }
 
 const fn optional(name: &'static str, shape: Shape, example: &'static str, about: &'static str) -> Key {
-    Key { name, shape, required: false, default: None, example, shown: false, about }
+    Key { example, shown: false, ..section(name, shape, about) }
 }
 
 const fn shown(name: &'static str, shape: Shape, example: &'static str, about: &'static str) -> Key {
-    Key { name, shape, required: false, default: None, example, shown: true, about }
+    Key { example, ..section(name, shape, about) }
 }
 
 const fn defaulted(name: &'static str, shape: Shape, default: &'static str, about: &'static str) -> Key {
-    Key { name, shape, required: false, default: Some(default), example: "", shown: true, about }
+    Key { default: Some(default), ..section(name, shape, about) }
 }
 
 const fn section(name: &'static str, shape: Shape, about: &'static str) -> Key {

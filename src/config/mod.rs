@@ -1,4 +1,4 @@
-//! Floor 7: TOML and environment into typed values, with every problem at once. What the values do is not here.
+//! Floor 7: TOML and environment to typed values, reporting every problem at once. What the values do is not here.
 
 mod build;
 mod check;

@@ -1,5 +1,5 @@
-//! Typed reading of one table: values in their notation, defaults from the table of keys, problems reported where they
-//! are. Unknown keys and wrong types are `check`'s; a value it refused reads here as if it were not written.
+//! Typed reading of one table: values in their notation, defaults from the table of keys, problems reported where they are.
+//! Unknown keys and wrong types are left to `check`; a value it refused reads here as if it were absent.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,12 +60,12 @@ impl<'a> Reader<'a> {
         self.desk.secrets.base
     }
 
-    /// A variable that is no override, such as `RUST_LOG`.
+    /// A variable that is not an override, such as `RUST_LOG`.
     pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
         self.desk.secrets.environment.var(name)
     }
 
-    /// Says something of a key, or of the table if the key is not there.
+    /// Reports on a key, or on the table if the key is not there.
     pub(super) fn report(&self, name: &str, finding: Finding) {
         match self.node(name) {
             Some(node) => self.report_node(node, finding),
@@ -73,12 +73,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Says something of one value of a list.
+    /// Reports on one value of a list.
     pub(super) fn report_node(&self, node: &Node, finding: Finding) {
         self.desk.findings.report(&node.place, &node.key, finding);
     }
 
-    /// Says that a key should be there, unless it is.
+    /// Reports that a key should be there, unless it is.
     pub(super) fn require(&self, name: &str, message: &str, remedy: &str) {
         if !self.has(name) {
             self.report(name, Finding::new(ProblemKind::Missing, message, remedy));
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         self.report(name, Finding::new(ProblemKind::Warning, message, remedy));
     }
 
-    /// The same of a variable that is no override.
+    /// The same for a variable that is not an override.
     pub(super) fn warn_of_variable(&self, name: &str, message: &str, remedy: &str) {
         let finding = Finding::new(ProblemKind::Warning, message, remedy);
         let place = Place::Variable(name.to_owned());
@@ -135,11 +135,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One text in some notation. What may be a password (`@` of a URL) is not shown.
-    pub(super) fn parse_node<T>(
-        &self,
-        node: &Node,
-        parse: impl Fn(&str) -> Result<T, Remedy>,
-    ) -> Option<T> {
+    fn parse_node<T>(&self, node: &Node, parse: impl Fn(&str) -> Result<T, Remedy>) -> Option<T> {
         let Value::Text(text) = &node.value else {
             return None;
         };
@@ -157,7 +153,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Says that a value is wrong without showing it: it may be a secret in the wrong place.
+    /// Reports a wrong value without showing it: it may be a secret in the wrong place.
     pub(super) fn refuse_unseen(&self, node: &Node, message: &str, remedy: &str) {
         self.desk.findings.mask(&node.place);
         self.report_node(node, Finding::invalid(message, remedy));

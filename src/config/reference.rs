@@ -1,4 +1,4 @@
-//! `config/reference.toml`: the table of keys in the file's own notation, with what each key says.
+//! `config/reference.toml`: the table of keys in the file's own notation, with each key's description.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ const HEAD: &str = "\
 # Paths are relative to this file.
 ";
 
-/// Where what a key says begins, if its value leaves room.
+/// The column where a key's description begins, if its value leaves room.
 const COLUMN: usize = 36;
 
 /// The reference of the configuration, as TOML that loads.
@@ -38,7 +38,7 @@ pub fn reference() -> String {
         line(&mut text, &heading, part.about);
         for key in keys {
             line(&mut text, &assignment(key), &said(key));
-            // A route is of the catalogue, or it has a path of its own.
+            // A route comes from the catalogue, or has a path of its own.
             if key.name == "operations" {
                 let _ = writeln!(text, "\n{heading}");
             }
@@ -51,7 +51,7 @@ fn line(text: &mut String, code: &str, about: &str) {
     let _ = writeln!(text, "{code:COLUMN$}# {about}");
 }
 
-/// As it would be written in the file, with a blank behind it.
+/// As the file would write it, with a blank after it.
 fn assignment(key: &Key) -> String {
     let value = match (key.default, key.shape) {
         (Some(default), Shape::Integer { .. } | Shape::Boolean) => default.to_owned(),

@@ -44,7 +44,7 @@ pub enum ProblemKind {
     Unknown,
     /// A key or a file that has to be there.
     Missing,
-    /// A value that cannot be.
+    /// A value that is not valid.
     Invalid,
     /// A file that we may not read, or that others may.
     Permission,
@@ -66,7 +66,7 @@ pub enum ExitKind {
 pub struct Broken {
     /// What is wrong.
     pub problems: Problems,
-    /// What is allowed beside it, but perhaps not meant.
+    /// What is allowed, but perhaps not meant.
     pub warnings: Problems,
 }
 
@@ -232,7 +232,7 @@ impl Finding {
     }
 }
 
-/// Collects findings while the configuration is read. Shared by all who read, one after the other: hence the cells.
+/// Collects findings while the configuration is read. All readers share it, one after the other: hence the cells.
 pub(super) struct Findings {
     file: PathBuf,
     source: String,

@@ -1,5 +1,4 @@
-//! Where secrets are, and fetching them: files, variables, systemd's credentials. Which keys are secrets is not here
-//! (`keys`).
+//! Where secrets are, and fetching them: files, variables, systemd credentials. Which keys are secrets is not here (`keys`).
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -15,7 +14,7 @@ use crate::secret::Secret;
 /// Why a secret's file was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
-    /// Others may read it too: the operator's to mend.
+    /// Others can read it too: the operator has to fix that.
     #[error("{} can be read by others", .0.display())]
     OpenToOthers(PathBuf),
     /// Nothing is in it.
@@ -130,7 +129,7 @@ impl Secrets<'_> {
         }
         let path = Path::new(folder).join(name);
         let text = fs::read_to_string(&path)
-            .map_err(|_| missing(format!("the credential {name} cannot be read")))?;
+            .map_err(|error| missing(format!("the credential {name} cannot be read: {error}")))?;
         trimmed(text)
             .map(SecretSource::Given)
             .ok_or_else(|| missing(format!("the credential {name} is empty")))

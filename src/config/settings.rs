@@ -1,4 +1,4 @@
-//! The configuration as the program uses it: checked, complete, with every default in place. How it is read is not here.
+//! The configuration as the program uses it: checked, complete, with every default filled in. How it is read is not here.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -13,7 +13,7 @@ use crate::model::snapshot::Snapshot;
 use crate::secret::Secret;
 use crate::store::postgres::ServerAddress;
 
-/// All that a configuration says.
+/// Everything that a configuration says.
 #[derive(Debug)]
 pub struct Settings {
     /// The file it was read from.
@@ -26,7 +26,7 @@ pub struct Settings {
     pub store: StoreSettings,
     /// `[[listen]]`, in the order of `snapshot.doors`.
     pub listens: Vec<ListenSettings>,
-    /// `[proxy]`, but for what is in the snapshot.
+    /// `[proxy]`, except for what is in the snapshot.
     pub proxy: ProxySettings,
     /// `[connect]`.
     pub connect: ConnectSettings,
@@ -34,7 +34,7 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// `[refresh]`.
     pub refresh: RefreshSettings,
-    /// `[log]`, but for `access`, which is in the snapshot.
+    /// `[log]`, except for `access`, which is in the snapshot.
     pub log: LogSettings,
     /// `[telemetry]`.
     pub telemetry: TelemetrySettings,
@@ -59,12 +59,12 @@ pub struct PleoSettings {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Which Pleo; the URLs of the known ones are `pleo::endpoints`'s to say.
+/// Which Pleo. The URLs of the known ones are in `pleo::endpoints`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PleoEnvironment {
     /// Real money.
     Production,
-    /// Pleo's own place for trying.
+    /// Pleo's own test environment.
     Staging,
     /// `pleo-gateway sandbox` on this machine.
     Sandbox,
@@ -79,7 +79,7 @@ pub struct CustomEndpoints {
     pub authorize_url: Url,
     /// Where tokens are made.
     pub token_url: Url,
-    /// Where a token's company and scopes are told.
+    /// Where a token is introspected.
     pub introspect_url: Url,
     /// The API's base.
     pub api_url: Url,
@@ -116,7 +116,7 @@ pub enum Database {
     Postgres(ServerAddress),
 }
 
-/// A secret that is known, or a file that whoever needs it reads, or makes if it is missing.
+/// A known secret, or a file that whoever needs it reads, or makes if it is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
     /// A file; if it is there, others cannot read it.
@@ -152,8 +152,8 @@ pub enum Address {
 }
 
 impl Address {
-    /// True for what only this machine can reach: loopback addresses and unix sockets. What was handed over may be
-    /// anything, and is not.
+    /// True for what only this machine can reach: loopback addresses and unix sockets. False for a socket that was handed
+    /// over: it may be anything.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().is_loopback(),
@@ -237,7 +237,7 @@ pub struct RefreshSettings {
     pub adoption_grace: Duration,
     /// New sends wait this long at most while a refresh runs; zero is off.
     pub hold: Duration,
-    /// Of an access token that does not say.
+    /// The life of an access token whose answer does not say.
     pub default_lifetime: Duration,
     /// An idle connection is refreshed at least this often.
     pub keepalive: Duration,
@@ -279,7 +279,7 @@ pub enum LogFormat {
 pub struct TelemetrySettings {
     /// Where spans are sent, path included; none are made without it.
     pub traces: Option<Url>,
-    /// How long one sending may take.
+    /// How long one export may take.
     pub timeout: Duration,
     /// More roots of trust for the collector, PEM.
     pub ca_file: Option<PathBuf>,

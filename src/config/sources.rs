@@ -1,5 +1,5 @@
-//! The only reader of the environment: overrides of keys, places of secrets, where the file is. What the values mean is
-//! not here (`build`).
+//! The only reader of the environment: overrides of keys, places of secrets, the file's path. What the values mean is not
+//! here (`build`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,8 +61,8 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// The configuration's file: the one given, else the first that is there of `config/gateway.toml` and
-/// `/etc/pleo-gateway/gateway.toml`.
+/// The configuration's file: the one given, otherwise the first of `config/gateway.toml` and
+/// `/etc/pleo-gateway/gateway.toml` that exists.
 pub fn locate(given: Option<PathBuf>) -> PathBuf {
     let there = || {
         SEARCHED
@@ -75,7 +75,7 @@ pub fn locate(given: Option<PathBuf>) -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(SEARCHED[0]))
 }
 
-/// Puts `PLEO_GATEWAY_<SECTION>__<KEY>` in the place of what the file says.
+/// Overrides what the file says by `PLEO_GATEWAY_<SECTION>__<KEY>`.
 pub(super) fn override_keys(root: &mut Table, environment: &Environment, findings: &Findings) {
     let unreadable = environment.unreadable.iter();
     for variable in unreadable.filter(|variable| key_named_by(variable).is_some()) {

@@ -11,19 +11,19 @@ use url::{Host, Url};
 use super::settings::Address;
 use crate::model::caller::Rate;
 
-/// What a notation should have been: the remedy for a text that is not in it.
+/// The remedy for a text that is not in its notation.
 pub(super) type Remedy = &'static str;
 
 pub(super) const DURATION: Remedy =
     "write a whole number and one unit, ms, s, m, h or d, such as \"90s\", \"3m\" or \"20d\"";
-pub(super) const SIZE: Remedy =
+const SIZE: Remedy =
     "write a whole number and B, KiB, MiB or GiB, such as \"64KiB\", or a plain number of bytes";
-pub(super) const RATE: Remedy =
+const RATE: Remedy =
     "write a number above zero and a unit, such as \"300/min\", \"5/s\" or \"1000/h\"";
 pub(super) const ADDRESS: Remedy =
     "write host:port, [v6]:port, unix:/path or fd:NAME, such as \"127.0.0.1:8080\"";
 
-/// `"90s"`: one number, one unit, which only a zero does without. The error says how to write it.
+/// `"90s"`: one number and one unit, which only zero may leave out. The error says how to write it.
 pub fn duration(text: &str) -> Result<Duration, Remedy> {
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -131,7 +131,7 @@ pub(super) fn origin(text: &str) -> Result<Url, Remedy> {
     Ok(url)
 }
 
-/// True if the URL's host is this machine by its very name.
+/// True if the URL's host is this machine by name alone.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_loopback_name(name),

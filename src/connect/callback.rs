@@ -1,6 +1,6 @@
-//! A browser comes back from Pleo: everything is checked before the code is used, the code is used once, and what it
-//! brought is stored before it is served (contract.md section 4). The work is a task of its own: a browser that goes away
-//! changes nothing.
+//! A browser returns from Pleo: everything is checked before the code is used, the code is used once, and what it brought is
+//! stored before it is served (contract.md section 4). The work is a task of its own: a browser that goes away changes
+//! nothing.
 
 use http::HeaderMap;
 
@@ -41,7 +41,7 @@ impl Connect {
         task.await.unwrap_or(Err(Failure::INTERNAL))
     }
 
-    /// Takes the visit that this `state` belongs to: whatever comes now, it is used up.
+    /// Takes the visit that this `state` belongs to: from here on it is used up, whatever happens.
     async fn arrived(
         &self,
         parameters: &Parameters,
@@ -163,7 +163,7 @@ impl Connect {
     }
 }
 
-/// Says in the log what a browser was refused for.
+/// Logs why a browser was refused.
 fn refused(visit: &Visit, failure: &'static Failure) -> &'static Failure {
     let reference = failure.reference;
     tracing::warn!(tenant = %visit.tenant, reference, "a browser's answer was not used");

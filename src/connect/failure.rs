@@ -1,5 +1,5 @@
-//! Everything that can go wrong on a browser's way, and what its page says: what happened, and what to do next. No word of
-//! Pleo's or of another tenant's is shown. When each is due is decided where it happens (`start`, `callback`).
+//! Everything that can go wrong on a browser's journey, and what its page says: what happened, and what to do next. Neither
+//! Pleo's words nor anything of another tenant is shown. When each is due is decided where it happens (`start`, `callback`).
 
 use http::StatusCode;
 
@@ -10,7 +10,7 @@ use crate::tokens::consent::ConsentError;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) status: StatusCode,
-    /// Stands on the page and in the log.
+    /// Appears on the page and in the log.
     pub(super) reference: &'static str,
     pub(super) title: &'static str,
     pub(super) happened: &'static str,
@@ -108,70 +108,70 @@ impl Failure {
         happened: "Pleo sent your browser back with an error. Nothing was connected.",
         next: "Open the link you were given once more. If it happens again, tell the person who gave it to you, with the reference below.",
     };
-    pub(super) const CODE_REFUSED: &Self = &Self {
+    const CODE_REFUSED: &Self = &Self {
         status: StatusCode::BAD_GATEWAY,
         reference: "code-refused",
         title: "Pleo did not accept its own answer",
         happened: "It was too old, or had been used before. Nothing was connected.",
         next: AGAIN,
     };
-    pub(super) const CLIENT_REFUSED: &Self = &Self {
+    const CLIENT_REFUSED: &Self = &Self {
         status: StatusCode::BAD_GATEWAY,
         reference: "client-refused",
         title: "Pleo does not know this gateway",
         happened: "The gateway's own registration with Pleo is wrong. Nothing was connected, and nothing you do can change that.",
         next: OPERATOR,
     };
-    pub(super) const PLEO_AWAY: &Self = &Self {
+    const PLEO_AWAY: &Self = &Self {
         status: StatusCode::BAD_GATEWAY,
         reference: "pleo-away",
         title: "Pleo cannot be reached right now",
         happened: "Nothing was connected.",
         next: LATER,
     };
-    pub(super) const ANSWER_LOST: &Self = &Self {
+    const ANSWER_LOST: &Self = &Self {
         status: StatusCode::BAD_GATEWAY,
         reference: "answer-lost",
         title: "Pleo's answer was lost on the way",
         happened: "It is not known whether Pleo gave access, and what it gave was not received. Nothing was connected.",
         next: AGAIN,
     };
-    pub(super) const WRONG_COMPANY: &Self = &Self {
+    const WRONG_COMPANY: &Self = &Self {
         status: StatusCode::CONFLICT,
         reference: "wrong-company",
         title: "That was another company",
         happened: "This link is for one particular Pleo company, and you gave access to another. That access was erased here, and nothing was changed.",
         next: "Open the link you were given once more, and choose the right company at Pleo. If it was the right one, tell the person who gave you the link.",
     };
-    pub(super) const COMPANY_TAKEN: &Self = &Self {
+    const COMPANY_TAKEN: &Self = &Self {
         status: StatusCode::CONFLICT,
         reference: "company-taken",
         title: "This company is connected already",
         happened: "Another customer of this gateway is connected to the same Pleo company. The new access was erased here, and nothing was changed.",
         next: OPERATOR,
     };
-    pub(super) const UNVERIFIED: &Self = &Self {
+    const UNVERIFIED: &Self = &Self {
         status: StatusCode::SERVICE_UNAVAILABLE,
         reference: "unverified",
         title: "Almost done",
         happened: "Pleo gave access and it is kept safe, but Pleo did not say yet whose company it is. It is not in use until then. The gateway keeps asking by itself.",
         next: "You need not do anything now. Tell the person who gave you the link, who can see when it is done.",
     };
-    pub(super) const UNUSABLE: &Self = &Self {
+    const UNUSABLE: &Self = &Self {
         status: StatusCode::BAD_GATEWAY,
         reference: "unusable",
         title: "Pleo's answer cannot be used",
         happened: "What Pleo gave was refused by Pleo itself, or is incomplete. Nothing was connected.",
         next: AGAIN,
     };
-    pub(super) const OVERTAKEN: &Self = &Self {
+    const OVERTAKEN: &Self = &Self {
         status: StatusCode::CONFLICT,
         reference: "overtaken",
         title: "Something else came first",
         happened: "While you gave access, this connection was ended or replaced, by another consent or by the people who run the gateway. The access that you gave is not in use.",
         next: OPERATOR,
     };
-    pub(super) const BUSY: &Self = &Self {
+    const BUSY: &Self = &Self {
         status: StatusCode::SERVICE_UNAVAILABLE,
         reference: "busy",
         title: "The gateway is busy with this connection",

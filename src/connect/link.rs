@@ -1,5 +1,4 @@
-//! Making a connect link: the one thing that an operator hands to whoever may consent. What the link shows is not here
-//! (`start`).
+//! Making a connect link: the one thing an operator hands to whoever may consent. What the link shows is not here (`start`).
 
 use std::sync::Arc;
 use std::time::Duration;

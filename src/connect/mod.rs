@@ -1,5 +1,5 @@
 //! Floor 6: the browser's journey: link, start, callback, pages. It ends with a pair in use (`tokens::consent`); the door
-//! that browsers knock at is opened by `app`.
+//! that browsers knock on is opened by `app`.
 
 mod callback;
 mod cookie;

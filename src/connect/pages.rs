@@ -1,5 +1,5 @@
-//! The pages and the headers that go with them: nothing is cached, framed, sniffed or run, and no address leaks. Not here:
-//! which page is due.
+//! The pages and the headers that go with them: nothing is cached, framed, sniffed or executed, and no address leaks. Not
+//! here: which page is due.
 
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -71,7 +71,7 @@ pub(super) struct Moment {
 }
 
 impl Pages {
-    /// `authorize` is where the form leads in the end: browsers hold the redirect after a form to `form-action`.
+    /// `authorize` is where the form finally leads: browsers apply `form-action` to the redirect after a form, too.
     pub(super) fn new(authorize: &Url) -> Option<Self> {
         let origin = authorize.origin().ascii_serialization();
         // Pleo's page may hand browsers on to its other hosts before anyone presses anything.

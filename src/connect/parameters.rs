@@ -1,5 +1,5 @@
-//! Reads what Pleo sent the browser back with (RFC 6749 section 4.1.2), each parameter once and of a sound size. What it
-//! is good for is not decided here (`callback`).
+//! Reads the parameters with which Pleo sent the browser back (RFC 6749 section 4.1.2): each at most once, and of a sane
+//! size. What they are good for is not decided here (`callback`).
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! A link's page and its button. Looking at it spends nothing (mail scanners open links); pressing it sends the browser to
-//! Pleo with a `state` and a PKCE challenge of its own. What comes back is not handled here (`callback`).
+//! A link's page and its button. Opening the page spends nothing (mail scanners open links); pressing the button sends the
+//! browser to Pleo with a `state` and a PKCE challenge of its own. What comes back is not handled here (`callback`).
 
 use std::time::Duration;
 

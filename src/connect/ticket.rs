@@ -1,5 +1,5 @@
-//! Random words that are good for one thing: a link's secret part, a `state`, a browser's cookie. Only their digests are
-//! stored. Not here: what each is good for.
+//! Random words that are good for one thing each: a link's secret part, a `state`, a browser's cookie. Only their digests
+//! are stored. Not here: what each is good for.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
@@ -26,7 +26,7 @@ impl Ticket {
         Self(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// `None` if it is none of ours by its very form.
+    /// `None` if its form shows that it is not one of ours.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = text.len() == LENGTH
             && text

@@ -1,4 +1,4 @@
-//! The body of an answer on its way to the caller: counted, within the request's time, and the end of the visit.
+//! The body of an answer on its way to the caller: counted, held to the request's time limit, and the end of the visit.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,5 +1,6 @@
-//! The time for the whole of a request, held against the body of its answer. What is all here by then is handed on whole,
-//! however late the caller takes the rest; anything else breaks off. Not here: how much time there is (`proxy::deadline`).
+//! The time limit of a whole request, applied to the body of its answer. What has arrived in full by then is passed on in
+//! full, however late the caller takes the rest; anything else breaks off. Not here: how much time there is
+//! (`proxy::deadline`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::net::BoxError;
 use crate::net::body::MessageBody;
 
-/// What comes of a body when it is asked.
+/// What polling a body gives.
 type Next = Option<Result<Frame<Bytes>, BoxError>>;
 
 /// A body that must be over by a certain time.
@@ -21,14 +22,14 @@ pub(super) struct InTime<B> {
     body: B,
     until: Option<Instant>,
     alarm: Option<Pin<Box<Sleep>>>,
-    /// Trailers that were looked at ahead.
+    /// Trailers that were read ahead.
     trailers: Option<Frame<Bytes>>,
 }
 
 /// The time for the whole of the request is over.
 #[derive(Debug, thiserror::Error)]
 #[error("the time for this request is over")]
-pub(super) struct OutOfTime;
+struct OutOfTime;
 
 impl<B: MessageBody> InTime<B> {
     /// `None` is off.
@@ -46,7 +47,7 @@ impl<B: MessageBody> InTime<B> {
         next.map(|next| next.map(|frame| frame.map_err(Into::into)))
     }
 
-    /// True if nothing is to come after `next` but what is here: an end that was not announced, or trailers.
+    /// True if what follows `next` is all here: an end that was not announced, or trailers.
     fn is_last(&mut self, next: &Next, cx: &mut Context<'_>) -> bool {
         let Some(Ok(frame)) = next else {
             return true;
@@ -79,7 +80,7 @@ impl<B: MessageBody> Body for InTime<B> {
         };
         let out_of_time = || Some(Err(OutOfTime.into()));
         match polled {
-            // A caller who takes little, but never nothing, has no more time than others.
+            // A caller who reads slowly but steadily has no more time than others.
             Poll::Ready(next) if Instant::now() >= until && !self.is_last(&next, cx) => {
                 Poll::Ready(out_of_time())
             }

@@ -1,5 +1,5 @@
-//! Floor 7: the callers' door, on one thread: a request gets its id and its snapshot, goes through the proxy, is
-//! answered, counted and logged. Listening is not here (`net::server`), nor what happens on the way (`proxy`).
+//! Floor 7: the callers' door, on one thread: a request gets its id and its snapshot, goes through the proxy, and is
+//! answered, counted and logged. Listening is not here (`net::server`), nor is what happens on the way (`proxy`).
 
 mod answer_body;
 pub mod code;
@@ -113,7 +113,7 @@ impl Edge {
             .await
     }
 
-    /// The answer in place of one that was lost to a panic, which was counted and logged as its visit ended.
+    /// The answer in place of one that was lost to a panic; the request was counted and logged as its visit ended.
     pub fn panicked(&self) -> Response<AnswerBody> {
         let known = self.panicked.borrow_mut().take();
         let panicked = known.unwrap_or_else(|| Panicked {
@@ -141,7 +141,7 @@ impl Edge {
     }
 
     fn count(&self, answered: Answered<'_>) {
-        // Not available only if it is counting itself that panicked.
+        // Unavailable only if counting itself panicked.
         if let Ok(mut meters) = self.meters.try_borrow_mut() {
             meters.count(answered);
         }

@@ -1,5 +1,6 @@
 //! The only place where an error becomes a response: `application/problem+json` (RFC 9457), with a code that programs can
-//! rely on and nothing of our inside. Every match is exhaustive: a new error gets its status here, by somebody's decision.
+//! rely on and nothing of our internals. Every match is exhaustive, so that somebody has to decide the status of a new
+//! error.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -24,7 +25,7 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"pleo-gateway\"");
 const BASIC: HeaderValue =
     HeaderValue::from_static("Basic realm=\"pleo-gateway\", charset=\"UTF-8\"");
-/// RFC 9110 section 15.5.6 wants it; which of them a path allows is the routes' affair.
+/// RFC 9110 section 15.5.6 requires it; which of them a path allows is up to the routes.
 const SERVED: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 /// Where nobody knows better.
@@ -297,7 +298,7 @@ impl Verdict {
             code,
             request_id: about.request_id.to_str().unwrap_or_default(),
             tenant: about.tenant.filter(|_| self.code != Code::TenantForbidden),
-            // Which route denied is not told.
+            // Which route denied it is not disclosed.
             route: about
                 .route
                 .filter(|_| !matches!(self.code, Code::RouteDenied | Code::TenantForbidden)),

@@ -1,4 +1,4 @@
-//! A request's id: the caller's if it is well formed, else a new UUID of version 7. And the trace it belongs to.
+//! A request's id: the caller's own if it is well formed, otherwise a new UUID of version 7. Also the trace it belongs to.
 
 use std::cell::{Cell, RefCell};
 
@@ -11,10 +11,10 @@ use crate::proxy::headers::X_REQUEST_ID;
 
 const LONGEST: usize = 128;
 
-/// Room for the text of this many ids is made at once.
+/// One allocation makes room for the text of this many ids.
 const IDS_AT_ONCE: usize = 100;
 
-/// One thread's maker of ids: from a random beginning, without a system call, a lock or an allocation for each.
+/// Makes one thread's ids, from a random start, without a system call, a lock or an allocation for each.
 #[derive(Debug)]
 pub(super) struct RequestIds {
     state: Cell<u64>,

@@ -1,5 +1,5 @@
-//! One request's visit, from its head to the end of its answer: what is counted and logged about it, once, whichever way
-//! it ends: also when the caller goes away, and when we panic.
+//! One request's visit, from its head to the end of its answer: what is counted and logged about it, exactly once however it
+//! ends, even if the caller goes away or we panic.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,13 +29,13 @@ use crate::telemetry::chain::chain;
 use crate::telemetry::meters::Answered;
 use crate::telemetry::traces::Span;
 
-/// What is logged of a request that nobody waited for.
+/// What is logged for a request that nobody waited for.
 const CALLER_GONE: &str = "caller-gone";
-/// What is logged of an answer that broke off at Pleo.
+/// What is logged for an answer that broke off at Pleo.
 const CUT_OFF: &str = "answer-cut-off";
 /// Ends the link after an answer.
-pub(super) const CLOSE: HeaderValue = HeaderValue::from_static("close");
-/// As nginx has it: no answer was sent.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+/// nginx's number for it: no answer was sent.
 const NO_ANSWER: u16 = 499;
 
 #[derive(Debug)]
@@ -183,7 +183,7 @@ impl Visit {
         self.over = true;
     }
 
-    /// The status and error to tell of: what was answered, or why nothing was.
+    /// The status and error to report: what was answered, or why nothing was.
     fn outcome(&self) -> (StatusCode, &'static str, Duration) {
         match self.answered {
             Some((status, until_head)) if self.over => (status, self.error, until_head),

@@ -1,4 +1,4 @@
-//! A caller, as the configuration describes it. How one is recognised is not here (`access::identify`).
+//! A caller as the configuration describes it. How callers are recognised is not here (`access::identify`).
 
 use std::num::NonZeroU32;
 
@@ -19,7 +19,7 @@ pub struct Caller {
     pub client_certs: Vec<String>,
     /// User ids of the peer of a unix socket.
     pub unix_uids: Vec<u32>,
-    /// True if it is whoever presents nothing.
+    /// True if it is anyone who presents nothing.
     pub anonymous: bool,
     /// For whom it may call.
     pub tenants: Tenants,

@@ -1,5 +1,5 @@
-//! Pleo's operations and the scopes they need: `config/pleo/operations.csv`, read once. How a request is matched
-//! against them is not here (`model::route_table` for the gateway, `sandbox::routes` for the stand-in).
+//! Pleo's operations and the scopes they need: `config/pleo/operations.csv`, read once. Matching requests against them is
+//! not here (`model::route_table` for the gateway, `sandbox::routes` for the stand-in).
 
 use std::sync::LazyLock;
 

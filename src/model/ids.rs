@@ -1,4 +1,4 @@
-//! Names and numbers that identify things. Each can only be made by the check that its kind needs.
+//! Names and numbers that identify things. Each can only be made through the check that its kind needs.
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! What is written down about a connection: the ledger of its refresh attempts and the audit of who did what
-//! (contract.md section 7). Never a token: the store adds fingerprints.
+//! The records kept about a connection: the ledger of its refresh attempts, and the audit of who did what (contract.md
+//! section 7). Never a token: the store adds fingerprints.
 
 use serde::{Deserialize, Serialize};
 

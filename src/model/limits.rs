@@ -1,4 +1,4 @@
-//! `[limits]`: every wait's deadline and every queue's bound, with the defaults of contract.md section 2.
+//! `[limits]`: the deadline of every wait and the bound of every queue, with the defaults of contract.md section 2.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Which of Pleo's operations a call means, whatever the routes are: the catalogue's own paths, matched as the gateway
-//! matches. For the log: what is allowed is the routes' to say (`model::route_table`).
+//! Which of Pleo's operations a call means, regardless of the routes: the catalogue's own paths, matched as the gateway
+//! matches. For the log only: what is allowed is up to the routes (`model::route_table`).
 
 use std::sync::LazyLock;
 

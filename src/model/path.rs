@@ -1,12 +1,12 @@
-//! The one canonical parse of a request's target: what is matched is what is sent (contract.md section 3.3). Which route
-//! a path means is not here (`model::route_table`).
+//! The one canonical parse of a request target: what is matched is what is sent (contract.md section 3.3). Which route a
+//! path means is not here (`model::route_table`).
 
 use http::uri::PathAndQuery;
 
 use super::query;
 
-/// A target with one reading: no escape that need not be, no dot segment, no empty segment, nothing that another
-/// software could take for a separator. Can only be made here.
+/// A target with one reading: no needless escape, no dot segment, no empty segment, nothing that other software could take
+/// for a separator. Can only be made here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalPath(PathAndQuery);
 
@@ -117,7 +117,7 @@ impl CanonicalPath {
     }
 }
 
-/// True if the path is its own canonical form: the way of nearly every call.
+/// True if the path is in canonical form already, as in nearly every call.
 fn is_canonical(path: &str) -> bool {
     let mut before = 0;
     for byte in path.bytes() {

@@ -1,4 +1,4 @@
-//! A target's query: checked and read, never rewritten, as it is forwarded byte for byte.
+//! A target's query: checked and read, but never rewritten, since it is forwarded byte for byte.
 
 use std::borrow::Cow;
 

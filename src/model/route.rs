@@ -1,4 +1,4 @@
-//! A route: which calls it means, what they need, how they are treated. Matching is not here (`model::route_table`).
+//! A route: which calls it means, what they need, and how they are treated. Matching is not here (`model::route_table`).
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Which route a call means (contract.md section 2): a trie of segments, so that finding takes as long with a thousand
-//! routes as with one, and allocates nothing. What paths are matched is not here (`model::path`).
+//! Finding the route of a call (contract.md section 2): a trie of segments, so that a lookup among a thousand routes takes
+//! no longer than with one, and allocates nothing. Parsing paths is not here (`model::path`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub struct Conflict {
     pub path: String,
 }
 
-/// Where paths have come to after some segments, and how they may go on.
+/// Where paths are after some segments, and how they may go on.
 #[derive(Debug, Default)]
 struct Node {
     literals: HashMap<Box<str>, Node>,
@@ -89,7 +89,7 @@ impl RouteTable {
         }
     }
 
-    /// Every route, in the order given, less the doubles of the catalogue.
+    /// Every route, in the order given, without the catalogue's duplicates.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes.iter()
     }
@@ -118,7 +118,7 @@ impl RouteTable {
 }
 
 impl Node {
-    /// Makes the way of the route's template; gives the routes of equal shape.
+    /// Makes the nodes of the route's template; gives the routes of equal shape.
     fn place(&mut self, route: &Route) -> &mut Vec<Arc<Route>> {
         let mut node = self;
         for segment in route.template.segments() {

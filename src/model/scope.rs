@@ -41,7 +41,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A set of scopes, in order, without doubles.
+/// A set of scopes, in order, without duplicates.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct ScopeSet(Arc<[Scope]>);

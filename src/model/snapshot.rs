@@ -1,4 +1,4 @@
-//! One generation of the configuration, immutable: a request reads one snapshot from its first byte to its last.
+//! One immutable generation of the configuration: a request reads the same snapshot from its first byte to its last.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::route_table::RouteTable;
 use super::scope::ScopeSet;
 use super::tenant::Tenant;
 
-/// All that a request's way through the house depends on.
+/// Everything that a request's way through the house depends on.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// Counts loads of the configuration, from 1.
@@ -160,7 +160,7 @@ impl Callers {
         self.by_uid.get(&uid)
     }
 
-    /// Who is whoever presents nothing.
+    /// The caller for whoever presents nothing.
     pub fn anonymous(&self) -> Option<&Arc<Caller>> {
         self.anonymous.as_ref()
     }

@@ -1,4 +1,4 @@
-//! What the configuration says of a tenant. Its connection is not here (`model::connection`).
+//! What the configuration says about a tenant. Its connection is not here (`model::connection`).
 
 use super::caller::Rate;
 use super::ids::{CompanyId, TenantName};

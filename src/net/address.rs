@@ -1,12 +1,12 @@
-//! Which addresses are out on the internet: the check that keeps a name from leading us into our own network. Not here:
-//! names and dialling.
+//! Which addresses belong to the public internet: the check that keeps a name from leading us into our own network. Not
+//! here: names and dialling.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// True if `address` is a unicast address of the public internet; false for loopback, link-local, private, shared,
 /// unique-local, multicast, unspecified, documentation, benchmarking and reserved ranges, also where an IPv6 address
 /// only wraps such an IPv4 address.
-pub fn is_public(address: IpAddr) -> bool {
+pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),

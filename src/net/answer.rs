@@ -1,6 +1,6 @@
-//! The body of an answer on its way to a caller. On an HTTP/1.1 link a caller who does not read blocks the link, which is
-//! noticed there; on an HTTP/2 link it blocks one stream, whose body then nobody asks for any more: it is given up here,
-//! so that it does not hold its upstream link for as long as the caller likes.
+//! The body of an answer on its way to a caller. A caller who stops reading blocks an HTTP/1.1 link, where that is noticed;
+//! on an HTTP/2 link it blocks one stream, whose body nobody polls any more. Such a body is given up here, so that it does
+//! not hold its upstream link for as long as the caller likes.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -18,10 +18,10 @@ use super::body::MessageBody;
 use super::deadline::Alarm;
 use super::watch::Answering;
 
-/// So many answers that are over cost less to keep than to look for.
+/// This many finished answers cost less to keep than to look for.
 const FEW: usize = 16;
 
-/// The body, with the word that the answer is over once it is dropped.
+/// The body; dropping it tells that the answer is over.
 pub(super) enum Answer<B> {
     Alone { body: B, _answering: Answering },
     Stream(Rc<Stream<B>>),
@@ -82,7 +82,7 @@ impl<B> GiveUp for Stream<B> {
 #[derive(Default)]
 pub(super) struct Answers {
     streams: RefCell<Vec<Weak<dyn GiveUp>>>,
-    /// Those that are over are let go of when there are so many: each keeps its memory as long as it is in here.
+    /// Finished ones are let go of once there are this many: each keeps its memory as long as it is in here.
     many: Cell<usize>,
     checked: Cell<Option<Instant>>,
 }

@@ -1,6 +1,5 @@
-//! What is put around a body on its way through: an idle limit, a size limit, a count. An error of the inner body always
-//! comes out as an error, so that a cut-off message is never taken for a whole one. Not here: pooling (see
-//! `net::upstream_body`).
+//! Wrappers for a body in transit: an idle limit, a size limit, a count. An error of the inner body always comes out as an
+//! error, so that a truncated message is never taken for a whole one. Not here: pooling (`net::upstream_body`).
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -171,7 +170,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
     }
 }
 
-fn length(frame: &Frame<Bytes>) -> u64 {
+/// Bytes of data in a frame; none in trailers.
+pub fn length(frame: &Frame<Bytes>) -> u64 {
     frame.data_ref().map_or(0, |bytes| bytes.len() as u64)
 }
 

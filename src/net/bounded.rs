@@ -1,6 +1,6 @@
-//! A link upstream on which only so much may come until the head of an answer: hyper bounds each head, but takes any
-//! number of interim ones, and would do nothing else on its thread while they keep coming. On HTTP/2 that holds for each
-//! stream (`net::unfinished`). Not here: HTTP.
+//! A bound on what an upstream link may deliver before the head of an answer: hyper bounds each head, but accepts any number
+//! of interim ones, and would do nothing else on its thread while they keep coming. On HTTP/2 the bound is per stream
+//! (`net::unfinished`). Not here: HTTP.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::link::Link;
 use super::unfinished::Unfinished;
 
-/// Bytes that may come until there is an answer; several of the largest heads.
+/// Bytes that may come before an answer: several of the largest heads.
 const UNTIL_ANSWER: usize = 512 * 1024;
 
 /// Too many interim answers.
@@ -21,12 +21,12 @@ const UNTIL_ANSWER: usize = 512 * 1024;
 #[error("more than {UNTIL_ANSWER} bytes came, and no answer among them")]
 struct NoAnswer;
 
-/// How much may still come. Its clones are one.
+/// How much may still come. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Patience(Rc<Cell<usize>>);
 
 impl Patience {
-    /// With a link that was not used yet.
+    /// For a link that was not used yet.
     pub(super) fn new() -> Self {
         Self(Rc::new(Cell::new(usize::MAX)))
     }
@@ -54,7 +54,7 @@ impl Patience {
     }
 }
 
-/// Bytes that have come on a link. Its clones are one.
+/// Bytes that have come on a link. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard(Rc<Cell<u64>>);
 
@@ -75,7 +75,7 @@ pub(super) struct Bounded {
     bound: Bound,
 }
 
-/// What holds what comes to its bounds.
+/// The bound on what comes.
 #[derive(Debug)]
 enum Bound {
     OneAnswer(Patience),

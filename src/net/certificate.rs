@@ -1,9 +1,9 @@
-//! The names in a certificate that TLS has already verified. Reads just as much DER as it takes to find the subject
+//! The names in a certificate that TLS has already verified. Reads only as much DER as it takes to find the subject
 //! alternative names; verifies nothing.
 
 use std::net::IpAddr;
 
-/// `dns:…` (in lower case), `email:…`, `uri:…` and `ip:…` names of a DER-encoded certificate, in its order. None if it has
+/// `dns:…` (in lower case), `email:…`, `uri:…` and `ip:…` names of a DER-encoded certificate, in its order. Empty if it has
 /// none or cannot be read: a name that is not understood admits nobody.
 pub(super) fn names(certificate: &[u8]) -> Vec<String> {
     alternative_names(certificate).unwrap_or_default()
@@ -60,7 +60,7 @@ fn address(octets: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
-/// What is left to read of a row of tag-length-value elements.
+/// What is left to read of a sequence of tag-length-value elements.
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {

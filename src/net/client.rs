@@ -38,7 +38,7 @@ pub struct ClientOptions {
     pub idle_timeout: Duration,
     /// From the last move of the request's body (or from sending it, if it has none) until the answer's head.
     pub first_byte_timeout: Duration,
-    /// Offer HTTP/2 (ALPN); without TLS it is HTTP/1.1 anyhow.
+    /// Offer HTTP/2 (ALPN); without TLS it is always HTTP/1.1.
     pub prefer_h2: bool,
 }
 

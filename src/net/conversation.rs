@@ -1,5 +1,5 @@
-//! One caller's link, from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and how long everything may take. Between
-//! requests an HTTP/1.1 link is soon parked: hyper and its buffers are let go of until the next byte. Not here: accepting.
+//! One caller's link, from its first byte to its last: TLS, HTTP/1.1 or HTTP/2, and how long each step may take. Between
+//! requests an HTTP/1.1 link is soon parked: hyper and its buffers are dropped until the next byte. Not here: accepting.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -27,6 +27,7 @@ use super::answer::Answer;
 use super::body::MessageBody;
 use super::certificate;
 use super::deadline::Alarm;
+use super::frames::PREFACE;
 use super::guest::Guest;
 use super::link::Link;
 use super::local::Local;
@@ -41,7 +42,6 @@ use super::well_formed;
 const PARK_AFTER: Duration = Duration::from_secs(2);
 /// Room for a first read; most heads fit.
 const FIRST_READ: usize = 4096;
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// For a head that began and did not end: marked as ours (contract.md section 3). Nobody has said who they are yet, so it
 /// says nothing more.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\npleo-gateway-error: request-timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -53,7 +53,7 @@ pub(super) struct Serving<S, P> {
     pub(super) limits: ServerLimits,
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) stop: CancellationToken,
-    /// The word to stop was given: each answer on HTTP/1.1 is the last of its link.
+    /// Told to stop: each answer on HTTP/1.1 is the last of its link.
     pub(super) stopping: Cell<bool>,
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<Local>,
@@ -133,7 +133,7 @@ where
         Some((Link::Tls(Box::new(stream.into())), guest))
     }
 
-    /// Waits, with next to no memory, until it can be told what the peer speaks. None: it is gone, or too late.
+    /// Waits, with next to no memory, until it is clear what the peer speaks. `None` if it is gone, or too late.
     async fn first_bytes(
         &self,
         link: &mut Link,
@@ -141,13 +141,12 @@ where
         wait: Duration,
     ) -> Option<Speaks> {
         let told = async {
-            while read.is_empty() || (read.len() < H2_PREFACE.len() && H2_PREFACE.starts_with(read))
-            {
+            while read.is_empty() || (read.len() < PREFACE.len() && PREFACE.starts_with(read)) {
                 if poll_fn(|cx| read_some(link, read, cx)).await.ok()? == 0 {
                     return None;
                 }
             }
-            Some(if read.starts_with(H2_PREFACE) {
+            Some(if read.starts_with(PREFACE) {
                 Speaks::Http2
             } else {
                 Speaks::Http1
@@ -160,7 +159,7 @@ where
         }
     }
 
-    /// Resolves after the word to stop; what had come by then can be seen first: it may be a request.
+    /// Resolves once told to stop; what had come by then can be seen first: it may be a request.
     async fn stopped(&self) {
         self.stop.cancelled().await;
         yield_now().await;

@@ -1,5 +1,5 @@
-//! TLS settings for dialling a database: the server is always verified, its name unless told otherwise. Not here: sockets,
-//! and whether TLS is used at all.
+//! TLS settings for dialling a database: the server is always verified, and so is its name unless told otherwise. Not here:
+//! sockets, and whether TLS is used at all.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // The name is looked at last: all else was found right by then.
+        // The name is checked last: everything else has passed by then.
         match self
             .0
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)

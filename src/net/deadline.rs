@@ -1,5 +1,5 @@
-//! Timers that cost nothing while all goes well: one is armed late, left alone when its deadline moves on, and only
-//! looked at again when it fires.
+//! Timers that cost nothing while all goes well: armed late, left alone when the deadline moves, and checked again only when
+//! they fire.
 
 use std::future::Future;
 use std::pin::Pin;

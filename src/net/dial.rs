@@ -1,5 +1,5 @@
-//! Dialling an origin: resolve, check each address, connect to exactly what was checked, TLS. One deadline covers it
-//! all. Not here: keeping links (see `net::pool`) and what is said over them.
+//! Dialling an origin: resolve, check each address, connect to exactly what was checked, TLS; one deadline covers it all.
+//! Not here: keeping links (`net::pool`) and what is said over them.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 link upstream: it carries one request at a time and goes back to its pool in between.
+//! An upstream HTTP/1.1 link: it carries one request at a time and returns to its pool in between.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -70,9 +70,7 @@ impl<B: MessageBody> Exclusive<B> {
             .await
             .is_ok()
     }
-}
 
-impl<B: MessageBody> Exclusive<B> {
     pub(super) fn is_closed(&self) -> bool {
         self.sender.borrow().is_closed()
     }

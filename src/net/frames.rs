@@ -1,10 +1,10 @@
-//! The frames that come in on an HTTP/2 link, looked at on their way to h2: lengths and settings that it would take, or
-//! refuse under another name than RFC 9113 gives them, and peers that do little but reset streams. Not here: what is in
-//! a frame otherwise, which is h2's.
+//! Incoming HTTP/2 frames, inspected on their way to h2: lengths and settings that h2 would accept, or would refuse with
+//! another error than RFC 9113 asks for, and peers that do little but reset streams. Not here: everything else about a
+//! frame, which is h2's.
 
 use h2::Reason;
 
-pub(super) const PREFACE: usize = 24;
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) const HEAD: usize = 9;
 const SETTING: usize = 6;
 
@@ -25,8 +25,7 @@ const END_HEADERS: u8 = 4;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
-/// A peer may reset so many more streams than it leaves to their end (CVE-2023-44487): a reset takes two from its credit,
-/// a stream earns one.
+/// A peer's credit for resetting streams (CVE-2023-44487): a reset costs two, a new stream earns one.
 const CREDIT: u32 = 100;
 
 /// What was seen of a link so far.
@@ -36,7 +35,7 @@ pub(super) struct Frames {
     last_stream: u32,
     /// The stream that the peer ended last.
     ended: u32,
-    /// In fields that more frames are to carry.
+    /// In fields that go on in another frame.
     in_block: bool,
     /// In a frame that carries fields.
     in_fields: bool,
@@ -46,7 +45,7 @@ pub(super) struct Frames {
 /// Where in a frame the link is.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// In the connection preface; so much is to come.
+    /// In the connection preface; this much is to come.
     Preface(usize),
     Head {
         bytes: [u8; HEAD],
@@ -57,7 +56,7 @@ enum Place {
         have: usize,
         left: usize,
     },
-    /// In a payload that is not looked at; so much is to come.
+    /// In a payload that is not looked at; this much is to come.
     Payload(usize),
 }
 
@@ -75,10 +74,10 @@ pub(super) struct Fault {
 }
 
 impl Frames {
-    /// Of a link of which nothing was read.
+    /// For a link of which nothing was read yet.
     pub(super) fn new() -> Self {
         Self {
-            place: Place::Preface(PREFACE),
+            place: Place::Preface(PREFACE.len()),
             last_stream: 0,
             ended: 0,
             in_block: false,
@@ -106,7 +105,7 @@ impl Frames {
         self.in_block || (self.in_fields && matches!(self.place, Place::Payload(_)))
     }
 
-    /// The farewell for a link that ends so.
+    /// The GOAWAY for a link that ends for this reason.
     pub(super) fn goaway(&self, reason: Reason) -> [u8; HEAD + 8] {
         let mut frame = [0; HEAD + 8];
         frame[2] = 8;
@@ -228,20 +227,21 @@ pub(super) fn filled<const N: usize>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-        let length = u8::try_from(payload.len()).unwrap();
-        let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
+    pub(in crate::net) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
         frame.extend(payload);
         frame
     }
 
     fn link() -> Frames {
         let mut frames = Frames::new();
-        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        assert_eq!(frames.look(preface), Ok(()));
+        assert_eq!(frames.look(PREFACE), Ok(()));
         frames
     }
 
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn who_resets_more_than_it_leaves_to_their_end_is_told_to_calm_down() {
         let (open, reset) = (HEADERS, frame(RST_STREAM, 0, 1, &[0; 4]));
-        let exchange = |frames: &mut Frames, stream: u8, resets: bool| {
+        let exchange = |frames: &mut Frames, stream: u32, resets: bool| {
             frames.look(&frame(open, 5, stream, &[0x82]))?;
             if resets { frames.look(&reset) } else { Ok(()) }
         };

@@ -1,5 +1,5 @@
-//! Whoever is at the other end of a link, for as long as it lasts. The certificate that was shown when it began counts only
-//! while it would be let in still: a reload may have revoked it. Not here: who may come in at first (`net::conversation`).
+//! Whoever is at the other end of a link, for as long as it lasts. The certificate shown at its beginning counts only while
+//! it would still be accepted: a reload may have revoked it. Not here: who is let in at first (`net::conversation`).
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ struct Shown {
     door: Arc<ServerTls>,
     /// Leaf first.
     chain: Vec<CertificateDer<'static>>,
-    /// What it was last held against, and whether it stood.
+    /// What it was last checked against, and whether it passed.
     settings: RefCell<Arc<DoorSettings>>,
     stands: Cell<bool>,
 }

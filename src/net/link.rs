@@ -1,4 +1,4 @@
-//! One network connection, in clear or under TLS, either way round. Not here: who is at the other end.
+//! One network connection, plaintext or TLS, in either direction. Not here: who is at the other end.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,9 +11,9 @@ use tokio_rustls::TlsStream;
 /// A stream of bytes to a peer.
 #[derive(Debug)]
 pub enum Link {
-    /// TCP in clear.
+    /// Plaintext TCP.
     Tcp(TcpStream),
-    /// A unix socket in clear.
+    /// A plaintext unix socket.
     Unix(UnixStream),
     /// TLS over one of the above.
     Tls(Box<TlsStream<Link>>),
@@ -21,7 +21,7 @@ pub enum Link {
 
 impl Link {
     /// True if TLS is on and HTTP/2 was agreed upon (ALPN).
-    pub fn is_h2(&self) -> bool {
+    pub(super) fn is_h2(&self) -> bool {
         match self {
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
             Self::Tcp(_) | Self::Unix(_) => false,
@@ -31,7 +31,7 @@ impl Link {
     /// Makes its end a reset (TCP), so that it cannot be taken for the end of what was sent. Not possible on a unix socket.
     pub(super) fn reset_when_dropped(&self) {
         match self {
-            // What cannot be set is not set: the link ends anyhow.
+            // If it cannot be set, the link ends all the same.
             Self::Tcp(stream) => drop(stream.set_zero_linger()),
             Self::Tls(stream) => stream.get_ref().0.reset_when_dropped(),
             Self::Unix(_) => {}

@@ -1,4 +1,4 @@
-//! The limit on upstream links, shared by all threads, with what metrics want to know of it. Not here: the links.
+//! The limit on upstream links, shared by all threads, with the counts that metrics report. Not here: the links.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct Links {
     limit: usize,
     free: Arc<Semaphore>,
-    /// For requests whose bodies are still to come.
+    /// For requests whose bodies are unfinished.
     shares: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// One count per thread, so that no request of one thread touches what another thread counts with.
@@ -64,7 +64,7 @@ impl Links {
         Arc::clone(&self.free).acquire_owned().await.ok()
     }
 
-    /// A share of the half of the links that bodies may hold which are still to come, if there is one now.
+    /// A share of the half of the links that unfinished bodies may hold, if there is one now.
     pub(super) fn try_share(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.shares).try_acquire_owned().ok()
     }

@@ -1,4 +1,4 @@
-//! Our doors: binding their addresses, one socket per thread. Not here: what happens on the links that come in.
+//! Our doors: binding their addresses, one socket per thread. Not here: what happens on accepted links.
 
 use std::fmt;
 use std::io::{self, ErrorKind};

@@ -1,8 +1,7 @@
-//! Floor 3: bytes. Listeners, TLS, dialling and pooled links; knows no OAuth and no route.
+//! Floor 3: bytes. Listeners, TLS, dialling and pooled links; knows nothing of OAuth or routes.
 //!
-//! A *link* is one network connection (a *connection* is a tenant's tie to Pleo, and lives elsewhere). Callers' traffic
-//! runs on one thread per core ([`threads`]): what is made there stays there, so nothing here is locked on the way of a
-//! request.
+//! A *link* is one network connection (a *connection* is a tenant's tie to Pleo, and lives elsewhere). Callers' traffic runs
+//! on one thread per core ([`threads`]), and what is made on a thread stays there, so that no request takes a lock here.
 
 pub mod address;
 mod answer;

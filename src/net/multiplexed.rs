@@ -1,4 +1,4 @@
-//! An HTTP/2 link upstream: it carries many requests at once, up to the peer's limit.
+//! An upstream HTTP/2 link: it carries many requests at once, up to the peer's limit.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -21,7 +21,7 @@ use super::pool::Pool;
 use super::sending::Sent;
 use super::upstream_body::Carrier;
 
-/// Of answers not yet taken by their callers: per stream, and per link. Bytes.
+/// Windows for answers that callers have not taken yet: per stream, and per link. Bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
 const LINK_WINDOW: u32 = 1 << 23;
 /// An answer's head. Bytes.
@@ -95,9 +95,7 @@ impl<B: MessageBody> Multiplexed<B> {
             .as_ref()
             .is_some_and(|connection| self.streams.get() < connection.current_max_send_streams())
     }
-}
 
-impl<B: MessageBody> Multiplexed<B> {
     pub(super) fn is_closed(&self) -> bool {
         self.is_broken.get() || self.sender.is_closed()
     }

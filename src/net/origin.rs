@@ -1,5 +1,5 @@
-//! Where requests go: scheme, host and port, with everything a request needs of them ready-made. Not here: paths and
-//! queries, nor whether the host may be dialled (see `net::address`).
+//! Where requests go: scheme, host and port, with everything a request needs of them prepared in advance. Not here: paths
+//! and queries, and whether the host may be dialled (`net::address`).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,10 +9,10 @@ use http::uri::Authority;
 use rustls::pki_types::ServerName;
 use url::{Host, Url};
 
-/// In clear or over TLS.
+/// Plaintext or TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// In clear.
+    /// Plaintext.
     Http,
     /// Over TLS, verified.
     Https,
@@ -76,7 +76,7 @@ impl Origin {
         })
     }
 
-    /// In clear or over TLS.
+    /// Plaintext or TLS.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
@@ -101,7 +101,8 @@ impl Origin {
         &self.authority
     }
 
-    pub(super) fn uri_scheme(&self) -> http::uri::Scheme {
+    /// `http` or `https`.
+    pub fn uri_scheme(&self) -> http::uri::Scheme {
         match self.scheme {
             Scheme::Http => http::uri::Scheme::HTTP,
             Scheme::Https => http::uri::Scheme::HTTPS,
@@ -109,7 +110,7 @@ impl Origin {
     }
 
     /// Who the certificate must name.
-    pub fn server_name(&self) -> &ServerName<'static> {
+    pub(super) fn server_name(&self) -> &ServerName<'static> {
         &self.server_name
     }
 

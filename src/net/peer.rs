@@ -1,4 +1,4 @@
-//! Who is at the other end of a caller's link, and the request that came over it. Not here: which caller that makes.
+//! Who is at the other end of a caller's link, and the request that came over it. Not here: which caller that is.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

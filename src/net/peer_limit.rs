@@ -1,4 +1,4 @@
-//! How many links one address may have open, over all threads. Not here: the limit on all links.
+//! How many links one address may have open, across all threads. Not here: the limit on all links.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ impl PeerLimit {
         })
     }
 
-    /// A seat for one link, or none if the address has all of its own.
+    /// A seat for one link, or none if the address has used up its own.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
         let address = address.to_canonical();
         let mut open = self.open();

@@ -66,8 +66,8 @@ impl<B: MessageBody> Pool<B> {
         }
     }
 
-    /// Bodies that are still to come may hold half of the exclusive links: callers who send slowly leave the rest to others,
-    /// also to those whose bodies come whole while they wait here.
+    /// Unfinished bodies may hold half of the exclusive links: callers who send slowly leave the rest to others, including
+    /// those whose bodies arrive in full while they wait here.
     pub(super) async fn admit(
         &self,
         body: &mut Sent<B>,
@@ -132,7 +132,7 @@ impl<B: MessageBody> Pool<B> {
         self.keep_reaping();
     }
 
-    /// Closes what is idle: one that was kept as long as these was dead.
+    /// Closes the idle links: one that was kept as long as these was dead.
     pub(super) fn distrust_idle(&self) {
         self.idle.borrow_mut().clear();
         let mut streams = self.streams.borrow_mut();
@@ -141,7 +141,7 @@ impl<B: MessageBody> Pool<B> {
         self.count_idle();
     }
 
-    /// There is something for one of those who wait.
+    /// Wakes one of those who wait: there is something for it.
     pub(super) fn tell_one(&self) {
         if self.waiting.get() > 0 {
             self.freed.notify_one();
@@ -166,7 +166,7 @@ impl<B: MessageBody> Pool<B> {
         streams.iter().find(|link| link.has_room()).cloned()
     }
 
-    /// The right to open a link; none if meanwhile one has become free.
+    /// The right to open a link; none if one has become free meanwhile.
     async fn permit(&self, deadline: Instant) -> Result<Option<OwnedSemaphorePermit>, SendError> {
         if let Some(permit) = self.options.links.try_hold() {
             return Ok(Some(permit));

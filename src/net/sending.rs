@@ -1,5 +1,5 @@
-//! A request body on its way up, watched: when it last moved, whether all of it is gone, and whether it was the caller
-//! who broke it off. While it waits for a link it may be read ahead. Not here: limits on it (see `net::body`).
+//! A request body on its way upstream, observed: when it last moved, whether all of it is gone, and whether it was the
+//! caller who broke it off. It may be read ahead while it waits for a link. Not here: limits on it (`net::body`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::BoxError;
 use super::body::MessageBody;
 
-/// The most that is read ahead, but for the frame that goes beyond it. Bytes.
+/// The most that is read ahead, apart from the frame that goes beyond it. Bytes.
 const AHEAD: u64 = 64 * 1024;
 
 /// The body as hyper sends it.
@@ -35,7 +35,7 @@ pub(super) struct Sending {
     moved: Cell<Instant>,
     ended: Cell<bool>,
     failure: RefCell<Option<BoxError>>,
-    /// Of the links, until it has ended.
+    /// Its share of the links, until it has ended.
     share: RefCell<Option<OwnedSemaphorePermit>>,
 }
 
@@ -68,7 +68,7 @@ impl<B: Body> Sent<B> {
 }
 
 impl<B: MessageBody> Sent<B> {
-    /// Reads on although there is no link yet. Resolves once all of it is here, or it has failed; never, if that is too much.
+    /// Reads ahead while there is no link yet. Resolves once all of it is here or it has failed; never, if it is too large.
     pub(super) async fn read_ahead(&mut self) {
         while !self.body.is_end_stream() {
             let Some(frame) = self.body.frame().await else {
@@ -76,7 +76,7 @@ impl<B: MessageBody> Sent<B> {
             };
             let has_failed = frame.is_err();
             let size = length(&frame);
-            // Of frames with nothing in them there may be any number.
+            // There may be any number of empty frames.
             if size != Some(0) {
                 self.bytes_ahead += size.unwrap_or(0);
                 self.ahead.push_back(frame.map_err(Into::into));

@@ -51,7 +51,7 @@ pub struct ServerLimits {
     pub idle_timeout: Duration,
     /// A peer that does not take what we write.
     pub body_idle_timeout: Duration,
-    /// From the word to stop until links are cut.
+    /// From being told to stop until links are cut.
     pub drain_timeout: Duration,
     /// A request's head, in bytes.
     pub max_header_bytes: u32,
@@ -118,7 +118,7 @@ where
     Ok(())
 }
 
-/// Starts a conversation on every link that comes in; gives back those that are still going on at the word to stop.
+/// Starts a conversation on every link that comes in; gives back those that are still going on when told to stop.
 async fn accept_until<S, F, B, P>(
     stop: CancellationToken,
     listener: Listener,
@@ -141,7 +141,7 @@ where
             () = &mut stopped, if !stopping => {
                 stopping = true;
                 serving.stopping.set(true);
-                // Whoever came before the word is not turned away; the next look shows them all.
+                // Whoever came before that is not turned away; the next look shows them all.
                 yield_now().await;
                 continue;
             }

@@ -1,4 +1,4 @@
-//! One thread per core, each with a runtime of its own; what is made on one stays there. Not here: what they do.
+//! One thread per core, each with its own runtime; what is made on a thread stays there. Not here: what they do.
 
 use std::future::Future;
 use std::io;

@@ -134,7 +134,7 @@ pub(super) fn trusted(roots: &Roots) -> Result<RootCertStore, TlsError> {
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let instead = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(std::env::var_os);
     if instead.iter().any(Option::is_some) {
-        // Whoever narrows down whom to trust does not mean everybody when the file is away.
+        // Whoever restricts whom to trust does not mean everybody if the file is missing.
         if store.is_empty() {
             return Err(TlsError::NoRoots);
         }
@@ -195,7 +195,7 @@ pub fn door_settings(files: &TlsFiles) -> Result<Arc<DoorSettings>, TlsError> {
     }))
 }
 
-/// What callers' certificates are held against, where they are asked for.
+/// What callers' certificates are checked against, where they are asked for.
 fn verifier(files: &TlsFiles) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
     let Some(file) = &files.client_ca_file else {
         return Ok(None);
@@ -252,12 +252,12 @@ fn unreadable(file: &Path, wanted: &'static str, source: pem::Error) -> TlsError
     }
 }
 
-/// A door's TLS, which a reload can replace: links made afterwards use the new settings. A ticket of the old ones is of no
-/// use with the new, so that nobody comes back by a certificate that would be refused now.
+/// A door's TLS, which a reload can replace: links made afterwards use the new settings. Session tickets of the old ones do
+/// not work with the new, so that nobody comes back on a certificate that would be refused now.
 #[derive(Debug)]
 pub struct ServerTls(ArcSwap<DoorSettings>);
 
-/// Settings of a door, and what they hold callers' certificates against.
+/// Settings of a door, and what they check callers' certificates against.
 #[derive(Debug)]
 pub struct DoorSettings {
     pub(super) server: Arc<ServerConfig>,

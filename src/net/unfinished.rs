@@ -1,7 +1,7 @@
-//! The messages that the peer of an HTTP/2 link has begun and not ended, either way round. hyper takes a reset with
-//! `NO_ERROR` for the end of a body, and any number of interim answers: here such a reset gets another reason on its way to
-//! h2, so that a part is never taken for the whole, and fields without an end come to one. Not here: frames that are wrong
-//! in themselves (`net::frames`).
+//! Messages that the peer of an HTTP/2 link has begun and not ended, in either direction. hyper takes a reset with
+//! `NO_ERROR` for the end of a body, and accepts any number of interim answers. Here such a reset gets another reason on its
+//! way to h2, so that a part is never taken for the whole, and endless fields come to an end. Not here: frames that are
+//! wrong in themselves (`net::frames`).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::frames::{CONTINUATION, DATA, END_STREAM, HEAD, HEADERS, RST_STREAM, f
 
 /// Bytes of fields in one message, interim answers among them; several of the largest heads.
 const FIELDS: usize = 512 * 1024;
-/// So many are followed: more than are under way at once. What we gave up ourselves may never be ended.
+/// How many are followed: more than are under way at once. What we gave up ourselves may never end.
 const FOLLOWED: usize = 4096;
 /// RFC 9113 section 7: the stream is no longer needed.
 const CANCEL: u8 = 8;
@@ -29,12 +29,12 @@ enum Place {
         bytes: [u8; HEAD],
         have: usize,
     },
-    /// In the reason for which a stream is reset that had not ended.
+    /// In the reason of a reset of a stream that had not ended.
     Reason {
         bytes: [u8; 4],
         have: usize,
     },
-    /// In what is not looked at; so much is to come.
+    /// In what is not looked at; this much is to come.
     Payload(usize),
 }
 
@@ -49,7 +49,7 @@ const NEXT: Place = Place::Head {
 pub(super) struct EndlessFields;
 
 impl Unfinished {
-    /// Of a link whose peer first sends so many bytes that are no frame.
+    /// For a link whose peer first sends this many bytes that are no frame.
     pub(super) fn after(preface: usize) -> Self {
         Self {
             place: payload(preface),
@@ -138,16 +138,8 @@ fn payload(length: usize) -> Place {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frames::tests::frame;
     use super::*;
-
-    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        frame
-    }
 
     /// `bytes` as h2 gets to see them, in pieces of this size.
     fn seen(bytes: &[u8], size: usize) -> Vec<u8> {

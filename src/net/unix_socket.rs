@@ -1,5 +1,5 @@
-//! Making a unix socket at a path: never with wider permissions than asked for, and never in place of one that somebody
-//! still answers on.
+//! Creating a unix socket at a path: never with wider permissions than asked for, and never in place of one that still
+//! answers.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};

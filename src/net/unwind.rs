@@ -1,4 +1,4 @@
-//! A panic costs one request, not its link and not its thread. Not here: what is answered then.
+//! A panic costs one request, not its link or its thread. Not here: what is answered then.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,5 @@
-//! The body of an upstream's answer. It holds its link: the link is free again when the body has ended cleanly, and is
-//! given up when the body is dropped before.
+//! The body of an upstream's answer. It holds its link, which is free again once the body has ended cleanly, and is given up
+//! if the body is dropped before.
 
 use std::fmt;
 use std::pin::Pin;
@@ -55,7 +55,7 @@ pub struct UpstreamBody {
     sending: Option<Rc<Sending>>,
     /// What came with the head, until it is asked for.
     first: Option<First>,
-    /// As far as was seen: asking hyper takes a lock.
+    /// As far as seen: asking hyper takes a lock.
     over: bool,
 }
 
@@ -96,8 +96,8 @@ impl UpstreamBody {
         this
     }
 
-    /// Takes what came along with the head. The error is that of a body that was broken from its beginning: once the head
-    /// is handed on, nothing could be answered in its place.
+    /// Takes what came along with the head. The error is that of a body that is broken from the start: once the head is
+    /// handed on, nothing else can be answered.
     pub(super) fn begin(&mut self) -> Result<(), hyper::Error> {
         if self.over {
             return Ok(());

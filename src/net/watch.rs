@@ -1,5 +1,5 @@
-//! What a caller's link is doing, so that its one timer knows how long that may take. Reading and writing keep it up to
-//! date; nothing here sleeps. Not here: HTTP.
+//! What a caller's link is doing, so that its one timer knows how long that may take. Reads and writes keep it up to date;
+//! nothing here sleeps. Not here: HTTP.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -162,7 +162,7 @@ pub(super) struct Watched {
 #[derive(Clone, Copy, Debug)]
 struct Ending {
     reason: Reason,
-    /// What was to be written before has had its chance.
+    /// What was to be written before it has had its chance.
     due: bool,
 }
 
@@ -174,7 +174,7 @@ impl Watched {
             read,
             watch,
             frames,
-            unfinished: Unfinished::after(PREFACE),
+            unfinished: Unfinished::after(PREFACE.len()),
             ending: None,
         }
     }

@@ -1,5 +1,5 @@
-//! What h2 lets pass of malformed requests (RFC 9113 sections 8.2.1, 8.3.1 and 8.5). Their streams are reset; nobody further up
-//! sees them. HTTP/1.1 has no such thing: there, blanks around a value belong to no value.
+//! The malformed requests that h2 lets pass (RFC 9113 sections 8.2.1, 8.3.1 and 8.5). Their streams are reset, and nobody
+//! further up sees them. HTTP/1.1 needs no such check: there, whitespace around a value is no part of it.
 
 use h2::Reason;
 use http::{HeaderName, HeaderValue, Method, Request, Version};
@@ -22,7 +22,7 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), h2::Error> {
     Ok(())
 }
 
-/// Of what is no token (RFC 9110 section 5.6.2) h2 lets this pass in a name.
+/// The one character outside of tokens (RFC 9110 section 5.6.2) that h2 lets pass in a name.
 fn is_no_token(name: &HeaderName) -> bool {
     name.as_str().contains('"')
 }

@@ -1,4 +1,4 @@
-//! Reads the token endpoint's answers (RFC 6749 section 5), strict on what a connection rests upon and lenient on the
+//! Reads the token endpoint's answers (RFC 6749 section 5), strict about what a connection rests on and lenient about the
 //! rest: a pair that Pleo has already rotated to must not be lost to a comma. What an answer means is not decided here
 //! (`failure`).
 

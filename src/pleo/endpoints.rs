@@ -1,5 +1,5 @@
-//! Where Pleo is and who we are to it: the addresses of each environment and the OAuth client's own settings. Nothing is
-//! sent from here.
+//! Where Pleo is and who we are to it: the endpoints of each environment and our OAuth client's settings. Nothing is sent
+//! from here.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub enum Environment {
     Staging,
     /// `pleo-gateway sandbox` on this machine.
     Sandbox,
-    /// Addresses of one's own.
+    /// Endpoints of one's own.
     Custom,
 }
 

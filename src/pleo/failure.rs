@@ -1,5 +1,5 @@
-//! Sorts what came of a call to the token endpoint by what it proves (design.md R4). Raw bodies die here: above this file
-//! there are tokens in `Secret`s, and words of our own.
+//! Sorts the outcomes of calls to the token endpoint by what they prove (design.md R4). Raw bodies end here: above this file
+//! there are only tokens in `Secret`s and words of our own.
 
 use std::fmt;
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub enum ExchangeError {
     NoPair(#[source] NoPairCause),
 }
 
-/// The words of RFC 6749 section 5.2 and of Pleo that prove something.
+/// The error codes of RFC 6749 section 5.2, and of Pleo, that prove something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the word itself")]
 pub enum OAuthCode {

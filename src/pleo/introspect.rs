@@ -1,5 +1,5 @@
-//! "Who am I" at Pleo's API: company, scopes, and whether a credential lives. The oracle of design.md R5 speaks here, so
-//! only what Pleo itself says for certain counts; all else is silence. What follows from it is not decided here.
+//! "Who am I" at Pleo's API: the company, the scopes, and whether a credential is alive. This is the oracle of design.md R5,
+//! so only what Pleo itself says for certain counts; everything else is silence. What follows from it is not decided here.
 
 use std::future::ready;
 use std::time::Duration;
@@ -114,6 +114,23 @@ struct Fields {
     subject_urn: Option<String>,
 }
 
+impl Credential<'_> {
+    /// Its `Authorization`, marked sensitive: `Bearer token` (RFC 6750), or `Basic base64(key:)` for API keys (pleo.md
+    /// section 6). `None` if it holds what no header can.
+    pub fn header(self) -> Option<HeaderValue> {
+        let text = Zeroizing::new(match self {
+            Self::Bearer(token) => format!("Bearer {}", token.expose()),
+            Self::Key(key) => {
+                let user = Zeroizing::new(format!("{}:", key.expose()));
+                format!("Basic {}", BASE64_STANDARD.encode(user.as_bytes()))
+            }
+        });
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
 impl Pleo {
     /// Asks `GET /v1/introspect` with a credential. `limit` covers all of it.
     pub async fn who_am_i(&self, credential: Credential<'_>, limit: Duration) -> Probe {
@@ -158,7 +175,7 @@ impl Pleo {
             .header(ACCEPT, "application/json")
             .header(CACHE_CONTROL, "no-cache")
             .body(Bytes::new());
-        let (Ok(mut request), Some(shown)) = (request, header(credential)) else {
+        let (Ok(mut request), Some(shown)) = (request, credential.header()) else {
             return Reply::NotSent(NotSentCause::Unfit);
         };
         request.headers_mut().insert(AUTHORIZATION, shown);
@@ -169,20 +186,6 @@ impl Pleo {
         };
         self.0.wire.call(errand, || ready(true)).await
     }
-}
-
-/// The `Authorization` of a credential; `None` if it holds what no header can.
-fn header(credential: Credential<'_>) -> Option<HeaderValue> {
-    let text = Zeroizing::new(match credential {
-        Credential::Bearer(token) => format!("Bearer {}", token.expose()),
-        Credential::Key(key) => {
-            let user = Zeroizing::new(format!("{}:", key.expose()));
-            format!("Basic {}", BASE64_STANDARD.encode(user.as_bytes()))
-        }
-    });
-    let mut value = HeaderValue::from_str(&text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 fn judge(answer: &Answer, credential: Credential<'_>) -> Probe {
@@ -231,7 +234,7 @@ fn is_page(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(b"text/html"))
 }
 
-/// An answer with an age is some cache's (trace 8 of design.md section 3).
+/// An answer with an `Age` comes from some cache (trace 8 of design.md section 3).
 fn is_cached(headers: &HeaderMap) -> bool {
     headers.get(AGE).is_some_and(|age| age != "0")
 }

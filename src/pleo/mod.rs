@@ -1,5 +1,5 @@
-//! Floor 4: all that is Pleo: endpoints, OAuth calls, introspection, how its failures sort. Every call is one request on a
-//! link of its own. When to call, and what follows, is not decided here (`refresh`, `tokens`).
+//! Floor 4: everything about Pleo: endpoints, OAuth calls, introspection, how its failures sort. Every call is one request
+//! on a link of its own. When to call, and what follows, is not decided here (`refresh`, `tokens`).
 
 pub mod answer;
 pub mod endpoints;

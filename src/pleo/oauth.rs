@@ -1,6 +1,6 @@
-//! The OAuth calls: where a browser is sent, a code for a pair, a pair for the next one. The oauth2 crate makes the
-//! requests; they are sent by `wire`, and `failure` sorts the answers, since the crate's own errors drop phase and status
-//! and carry raw bodies.
+//! The OAuth calls: where to send a browser, a code for a pair, a pair for the next one. The oauth2 crate builds the
+//! requests; `wire` sends them and `failure` sorts the answers, because the crate's own errors drop phase and status and
+//! carry raw bodies.
 
 use std::cell::RefCell;
 use std::future::{Future, ready};

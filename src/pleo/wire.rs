@@ -1,6 +1,5 @@
-//! One call to Pleo over a link of its own: no pool, no retry, no redirect, no proxy of the environment. Its worth is the
-//! record of how far the call came, since that decides what may be done next (design.md R2, R4). What an answer means is
-//! not decided here.
+//! One call to Pleo over a link of its own: no pool, no retry, no redirect, no proxy from the environment. It records how
+//! far the call came, since that decides what may be done next (design.md R2, R4). What an answer means is not decided here.
 
 use std::future::Future;
 use std::io;

@@ -1,5 +1,5 @@
-//! How often and how many at once: the rates of callers, tenants and routes, their calls at once, and what Pleo said about
-//! coming too often. Counted for the whole process; where nothing is limited, nothing is locked.
+//! How often, and how many at once: the rate limits of callers, tenants and routes, their limits on concurrent calls, and
+//! what Pleo said about calling too often. Counted for the whole process; where nothing is limited, nothing is locked.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,12 +17,12 @@ use crate::model::caller::Rate;
 use crate::model::ids::{CallerName, RouteName, TenantName};
 use crate::model::snapshot::Snapshot;
 
-/// When to come again where others have to end first.
+/// When to try again where others have to end first.
 const SOON: Duration = Duration::from_secs(1);
 /// Pleo's word is believed for this long at most: its limit is one of requests per minute.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
-/// What is left to whom. Clones count into the same.
+/// What is left for whom. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct Allowance(Arc<Shared>);
 
@@ -89,7 +89,7 @@ pub(super) struct Seats {
 }
 
 impl Allowance {
-    /// One more call, or when to come again. A call that is refused counts for nothing.
+    /// One more call, or when to try again. A call that is refused counts for nothing.
     pub(super) fn take(
         &self,
         permit: &Permit,
@@ -184,8 +184,10 @@ fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
 /// The caller's share of its tenant's rate, where others may call for that tenant too.
 fn share(permit: &Permit, snapshot: &Snapshot) -> Option<(Subject, u32)> {
     let callers = snapshot.callers.count_for(permit.tenant());
-    let subject = || Subject::Share(permit.caller().name.clone(), permit.tenant().clone());
-    (callers > 1).then(|| (subject(), callers))
+    (callers > 1).then(|| {
+        let caller = permit.caller().name.clone();
+        (Subject::Share(caller, permit.tenant().clone()), callers)
+    })
 }
 
 impl Claim {
@@ -199,7 +201,7 @@ impl Claim {
 }
 
 impl Book {
-    /// All or nothing. The error is what is used up, and when to come again.
+    /// All or nothing. The error is what is used up, and when to try again.
     fn take(
         &mut self,
         claims: impl Iterator<Item = Claim>,

@@ -1,24 +1,20 @@
-//! The head of Pleo's answer on its way to the caller: untouched but for what concerns the link to Pleo, what would set
+//! The head of Pleo's answer on its way to the caller: unchanged except for what concerns the link to Pleo, what would set
 //! state at the caller for Pleo's host, and what could be taken for ours (contract.md section 3.7). `Location` is in
 //! `proxy::location`.
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, Response};
 
 use super::error::ProxyError;
-use super::headers::{is_hop_by_hop, is_number, strip, strip_named};
+use super::headers::{has_odd_coding, is_hop_by_hop, is_number, strip, strip_named};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Refuses an answer with two readings, before any of it is handed on (RFC 9112 section 6.3).
 pub(super) fn check<B>(answer: &Response<B>) -> Result<(), ProxyError> {
     let headers = answer.headers();
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
-        let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if !chunked || codings.next().is_some() || headers.contains_key(CONTENT_LENGTH) {
-            return Err(ProxyError::AmbiguousAnswer);
-        }
+    if has_odd_coding(headers) {
+        return Err(ProxyError::AmbiguousAnswer);
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     // hyper takes a list of equal lengths for one of them.
@@ -30,7 +26,7 @@ pub(super) fn check<B>(answer: &Response<B>) -> Result<(), ProxyError> {
     Ok(())
 }
 
-/// Takes off what is not for the caller.
+/// Removes what is not for the caller.
 pub(super) fn clean(headers: &mut HeaderMap, allow_set_cookie: bool) {
     strip_named(headers);
     strip(

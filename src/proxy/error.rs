@@ -1,5 +1,5 @@
-//! Why a request could not be served: one variant for each decision that the reply has to make. Texts, codes and statuses
-//! are not here (`edge::reply`).
+//! Why a request could not be served: one variant for each decision the reply has to make. Texts, codes and statuses are not
+//! here (`edge::reply`).
 
 use std::time::Duration;
 
@@ -48,10 +48,10 @@ pub enum ProxyError {
     RateLimited {
         /// What is used up.
         limit: Limit,
-        /// When to come again.
+        /// When to try again.
         retry_after: Duration,
     },
-    /// The whole gateway has enough to do.
+    /// The whole gateway is at its limit.
     #[error("too many requests at once")]
     Overloaded,
     /// A bug of ours.

@@ -79,7 +79,7 @@ pub fn doubts_token<B>(answer: &Response<B>) -> bool {
             .any(about_scope)
 }
 
-/// What the caller's body did wrong is the caller's affair, all else is Pleo's.
+/// What is wrong with the caller's body is the caller's fault, all else is Pleo's.
 fn failure(error: SendError) -> ProxyError {
     match error {
         SendError::RequestBody(cause) => body_fault(&cause),

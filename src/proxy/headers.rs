@@ -1,6 +1,6 @@
-//! The head that goes to Pleo. [`clean`] takes off whatever a caller may not send there, [`CleanHead::inject`] is the only
-//! place that puts a credential on: first strip, then inject, so that no `Connection` trick removes what we add
-//! (requirement 35). Answers' heads are not here (`proxy::answer`).
+//! The head that goes to Pleo. [`clean`] removes whatever a caller may not send there; [`CleanHead::inject`] is the only
+//! place that adds a credential. First strip, then inject, so that no `Connection` trick removes what we add (requirement
+//! 35). Heads of answers are not here (`proxy::answer`).
 
 use std::fmt;
 
@@ -51,16 +51,11 @@ pub enum Framing {
     Chunked,
 }
 
-/// Refuses what has two readings or came back to us, before anybody is asked who calls.
+/// Refuses what has two readings or came back to us, before it is asked who calls.
 pub fn check(head: &request::Parts) -> Result<(), ProxyError> {
     let headers = &head.headers;
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
-        // hyper takes any list that ends with `chunked`, and drops a length beside it.
-        let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if !chunked || codings.next().is_some() || headers.contains_key(CONTENT_LENGTH) {
-            return Err(Malformed::Framing.into());
-        }
+    if has_odd_coding(headers) {
+        return Err(Malformed::Framing.into());
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if lengths.next().is_some_and(|length| !is_number(length)) || lengths.next().is_some() {
@@ -74,6 +69,17 @@ pub fn check(head: &request::Parts) -> Result<(), ProxyError> {
         return Err(ProxyError::Loop);
     }
     Ok(())
+}
+
+/// True if there is a transfer coding other than one plain `chunked` without a length: hyper takes any list that ends
+/// with `chunked`, and drops a length beside it.
+pub(super) fn has_odd_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.next().is_some_and(|coding| {
+        !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+            || codings.next().is_some()
+            || headers.contains_key(CONTENT_LENGTH)
+    })
 }
 
 pub(super) fn is_number(value: &HeaderValue) -> bool {
@@ -93,7 +99,7 @@ fn names_us(via: &HeaderValue) -> bool {
     via.as_bytes().split(|byte| *byte == b',').any(us)
 }
 
-/// Takes off what must not reach Pleo and puts on what is ours, except for the credential.
+/// Removes what must not reach Pleo and adds what is ours, except for the credential.
 pub fn clean(
     head: request::Parts,
     permit: &Permit,
@@ -112,7 +118,7 @@ pub fn clean(
     frame(&mut headers, &head.method, framing, said_length);
     headers.append(VIA, via(head.version));
     let mut request_id = request_id.clone();
-    // Each is seen once: it would only push others out of HTTP/2's table of fields.
+    // Each occurs once, and would only push others out of HTTP/2's dynamic table.
     request_id.set_sensitive(true);
     headers.insert(X_REQUEST_ID, request_id);
     CleanHead {
@@ -124,12 +130,12 @@ pub fn clean(
 
 impl CleanHead {
     /// True if the request asks for nothing to be changed (RFC 9110 section 9.2.1).
-    pub fn is_safe(&self) -> bool {
+    pub(super) fn is_safe(&self) -> bool {
         self.method.is_safe()
     }
 
     /// Names the request's span to Pleo as the one above.
-    pub fn continue_trace(&mut self, span: &Span) {
+    pub(super) fn continue_trace(&mut self, span: &Span) {
         span.hand_on(&mut self.headers);
     }
 
@@ -144,7 +150,7 @@ impl CleanHead {
     }
 }
 
-/// hyper frames bodies by what they say of themselves; these two it would leave out.
+/// hyper frames bodies by what they say of themselves, and would leave these two out.
 fn frame(headers: &mut HeaderMap, method: &Method, framing: Framing, said_length: bool) {
     match framing {
         Framing::Empty
@@ -203,7 +209,7 @@ pub(super) fn strip(headers: &mut HeaderMap, stripped: fn(&str) -> bool) {
     }
 }
 
-/// Drops from trailers what belongs into heads only: framing, routing, credentials, content (RFC 9110 section 6.5.1).
+/// Drops from trailers what belongs in heads only: framing, routing, credentials, content (RFC 9110 section 6.5.1).
 pub fn clean_trailers(trailers: &mut HeaderMap) {
     strip(trailers, |name| {
         is_stripped(name)
@@ -224,7 +230,7 @@ pub fn clean_trailers(trailers: &mut HeaderMap) {
 }
 
 /// True for what a caller may not send to Pleo: credentials, our own fields, what says who the caller is or overrides
-/// method and path, what concerns this link only, and the framing that we make anew. Names are in lower case.
+/// method and path, what concerns this link only, and the framing, which we redo. Names are in lower case.
 fn is_stripped(name: &str) -> bool {
     if has(name, b'_') {
         return is_look_alike(name);

@@ -1,4 +1,4 @@
-//! `Max-Forwards` of OPTIONS (RFC 9110 section 7.6.2): each intermediary takes one off, and the one where none is left
+//! `Max-Forwards` on OPTIONS (RFC 9110 section 7.6.2): each intermediary subtracts one, and the one that finds none left
 //! answers itself. It means nothing for other methods; TRACE is never served.
 
 use http::header::{ALLOW, MAX_FORWARDS};
@@ -12,7 +12,7 @@ pub(super) fn end_here(head: &request::Parts) -> bool {
     head.method == Method::OPTIONS && left(&head.headers) == Some(0)
 }
 
-/// Takes one off. What is no number is left as it is.
+/// Subtracts one. What is not a number is left as it is.
 pub(super) fn take_one(method: &Method, headers: &mut HeaderMap) {
     if *method != Method::OPTIONS {
         return;

@@ -1,5 +1,5 @@
-//! What is known of a request so far: written by the proxy on the way, read for the log, the metrics and the replies,
-//! also when the caller went away half-way.
+//! What is known of a request so far: written by the proxy along the way, and read for the log, the metrics and the replies,
+//! even if the caller went away half-way.
 
 use std::cell::{Cell, OnceCell};
 use std::time::Duration;
@@ -39,26 +39,26 @@ pub(super) enum Stage {
 impl Journey {
     /// Who calls, once that is established.
     pub fn caller(&self) -> Option<&CallerName> {
-        let named = self.denied.get().and_then(|denied| denied.caller.as_ref());
-        self.permit
-            .get()
-            .map_or(named, |permit| Some(&permit.caller().name))
+        match self.permit.get() {
+            Some(permit) => Some(&permit.caller().name),
+            None => self.denied.get()?.caller.as_ref(),
+        }
     }
 
     /// On whose behalf, once that is established.
     pub fn tenant(&self) -> Option<&TenantName> {
-        let named = self.denied.get().and_then(|denied| denied.tenant.as_ref());
-        self.permit
-            .get()
-            .map_or(named, |permit| Some(permit.tenant()))
+        match self.permit.get() {
+            Some(permit) => Some(permit.tenant()),
+            None => self.denied.get()?.tenant.as_ref(),
+        }
     }
 
     /// By which route, once one is found.
     pub fn route(&self) -> Option<&Route> {
-        let named = self.denied.get().and_then(|denied| denied.route.as_deref());
-        self.permit
-            .get()
-            .map_or(named, |permit| Some(permit.route()))
+        match self.permit.get() {
+            Some(permit) => Some(permit.route()),
+            None => self.denied.get()?.route.as_deref(),
+        }
     }
 
     /// Which of Pleo's operations the request, of this method, means; once its path was looked at.
@@ -82,7 +82,7 @@ impl Journey {
         self.generation.get()
     }
 
-    /// Time that Pleo had it until the head of the answer; `None` if it was not sent.
+    /// The time Pleo took until the head of the answer; `None` if it was not sent.
     pub fn upstream(&self) -> Option<Duration> {
         self.upstream.get()
     }

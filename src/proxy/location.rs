@@ -1,4 +1,4 @@
-//! `Location` and `Content-Location` that point at Pleo's API are made to point at us, in the way the tenant was named.
+//! `Location` and `Content-Location` that point at Pleo's API are rewritten to point at us, in the way the tenant was named.
 
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, HeaderValue, Uri};
@@ -13,7 +13,7 @@ pub(super) fn rewrite(headers: &mut HeaderMap, api: &Origin, permit: &Permit, sn
         let Some(value) = headers.get(&name).map(HeaderValue::as_bytes) else {
             continue;
         };
-        // Not all that servers write there is ASCII.
+        // Not everything that servers write there is ASCII.
         let Ok(value) = std::str::from_utf8(value) else {
             continue;
         };
@@ -52,7 +52,7 @@ impl<'v> Place<'v> {
     /// None if it points elsewhere, or is relative to the path it came from.
     fn of(value: &'v str, api: &Origin) -> Option<Self> {
         let hosted = match value.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(scheme_of(api)) => rest,
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(api.uri_scheme().as_str()) => rest,
             Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => return None,
             _ => match value.strip_prefix("//") {
                 Some(rest) => rest,
@@ -62,13 +62,6 @@ impl<'v> Place<'v> {
         let end = hosted.find(['/', '?', '#', '\\']).unwrap_or(hosted.len());
         let (authority, rest) = hosted.split_at(end);
         names(authority, api).then_some(Self::Absolute(rest))
-    }
-}
-
-fn scheme_of(api: &Origin) -> &'static str {
-    match api.scheme() {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
     }
 }
 

@@ -179,8 +179,8 @@ impl Proxy {
         Ok(self.forwarder.hand_on(answer, permit, call.snapshot))
     }
 
-    /// Sends once more what Pleo did not act upon, as it said itself; and what changes nothing if all that went wrong is
-    /// that Pleo had closed an idle link (requirement 45). Everything else stays with its error.
+    /// Sends again what Pleo itself says it did not act upon, and safe requests if all that went wrong is that Pleo had
+    /// closed an idle link (requirement 45). Everything else keeps its error.
     async fn repeat(
         &self,
         error: ProxyError,
@@ -246,15 +246,12 @@ impl Proxy {
 
     fn count_denial(&self, denied: &Denied) {
         if let (Denial::ScopeForbidden(scopes), Some(route)) = (&denied.denial, &denied.route) {
-            for scope in scopes.iter() {
-                self.metrics
-                    .scope_denied(&route.name, scope, ScopeMode::Enforce);
-            }
+            self.lacked(route, scopes, ScopeMode::Enforce);
         }
     }
 }
 
-/// Before a bearer is asked for: a body that is said to be too large costs nothing.
+/// Checked before a bearer is asked for: a body that is declared too large costs nothing.
 fn hold_to_limits(upload: &Upload, route: &Route, limits: &Limits) -> Result<(), ProxyError> {
     let limit = route.max_request_body.unwrap_or(limits.max_request_body);
     let buffer = route.replay_buffer.unwrap_or(limits.replay_buffer);

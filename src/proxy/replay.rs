@@ -1,6 +1,6 @@
-//! A caller's body on its way to Pleo: streamed, counted, held against its limits, and kept as far as the replay buffer
-//! goes, so that the request can be sent a second time (design.md R7). Nothing is read before Pleo's link asks for it:
-//! that is what makes hyper say `100 Continue`.
+//! A caller's body on its way to Pleo: streamed, counted, held to its limits, and kept as far as the replay buffer goes, so
+//! that the request can be sent a second time (design.md R7). Nothing is read before the link to Pleo asks for it: that is
+//! what makes hyper say `100 Continue`.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -17,14 +17,14 @@ use tokio::time::timeout;
 
 use super::headers::{Framing, clean_trailers};
 use crate::net::BoxError;
-use crate::net::body::{IdleTimeout, Stalled};
+use crate::net::body::{IdleTimeout, Stalled, length};
 use crate::tokens::bearer::{Bearer, Sending};
 
 /// What is read of a body that nobody wants, so that the link can be used again. Bytes, and time.
 const DISCARDED: u64 = 64 << 10;
 const DISCARDING: Duration = Duration::from_millis(100);
 
-/// A caller's body, as the one who handles the request sees it.
+/// A caller's body, as the handler of its request sees it.
 #[derive(Debug)]
 pub struct Upload<B = Incoming>(Option<Rc<RefCell<Source<B>>>>);
 
@@ -227,7 +227,7 @@ where
         }
         let fits = usize::try_from(self.received).is_ok_and(|received| received <= self.buffer);
         match &mut self.kept {
-            // Of frames with nothing in them there may be any number.
+            // There may be any number of empty frames.
             Some(_) if bytes.is_empty() => {}
             Some(kept) if fits => kept.push(bytes.clone()),
             Some(_) | None => self.kept = None,
@@ -306,7 +306,7 @@ where
             this.sending = None;
         }
         if let (Some(left), Some(Ok(frame))) = (&mut this.left, &frame) {
-            *left = left.saturating_sub(frame.data_ref().map_or(0, |bytes| bytes.len() as u64));
+            *left = left.saturating_sub(length(frame));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

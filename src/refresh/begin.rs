@@ -1,4 +1,4 @@
-//! Writing down the intent (R1), and the rules for presenting a refresh token again (R4, R5).
+//! Recording the intent (R1), and the rules for presenting a refresh token again (R4, R5).
 
 use std::time::Duration;
 
@@ -161,6 +161,7 @@ fn may_present_again(row: &Connection, moment: &Moment<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Event;
     use super::super::scene::{Scene, active, at, id};
     use super::*;
 
@@ -254,11 +255,7 @@ mod tests {
     fn r5_without_an_oracle_a_silent_owner_is_waited_for_until_adoption_ends_or_it_is_dead() {
         let mut scene = Scene::new();
         scene.at(895).begin(1).unwrap();
-        scene
-            .at(920)
-            .by("q")
-            .take(&super::super::Event::Overdue)
-            .unwrap();
+        scene.at(920).by("q").take(&Event::Overdue).unwrap();
         assert_eq!(scene.at(1039).begin(2).unwrap_err(), Refused::Busy);
         scene.knows(false, 144);
         assert_eq!(scene.at(1041).begin(2).unwrap_err(), Refused::Busy);
@@ -295,7 +292,7 @@ mod tests {
      {
         let mut scene = Scene::new();
         scene.begin(1).unwrap();
-        scene.at(800).take(&super::super::Event::Overdue).unwrap();
+        scene.at(800).take(&Event::Overdue).unwrap();
         for round in 2..500 {
             scene.at(round * 1000).begin(u128::from(round)).unwrap();
             scene.close(u128::from(round), Outcome::NoPair).unwrap();
@@ -337,7 +334,7 @@ mod tests {
     fn r12_a_rejected_generation_is_neither_begun_nor_sent_again() {
         let mut scene = Scene::new();
         scene.at(895).begin(1).unwrap();
-        scene.at(1100).take(&super::super::Event::Overdue).unwrap();
+        scene.at(1100).take(&Event::Overdue).unwrap();
         scene.at(1102).by("q").begin(2).unwrap();
         assert!(may_send_now(&scene, 2));
         scene.by("p").close(1, Outcome::Rejected).unwrap();

@@ -1,4 +1,4 @@
-//! Closing an attempt that brought no pair (R4), by its owner; and taking it over when its owner is silent (R2).
+//! Closing an attempt that brought no pair (R4), by its owner; and taking it over when the owner is silent (R2).
 
 use super::policy::Policy;
 use super::{Moment, Refused, Step};

@@ -1,12 +1,12 @@
-//! Epochs (R13): consents, imports and the end of a connection; and what introspection tells about one.
+//! Epochs (R13): consents, imports and the end of a connection; and what introspection says about one.
 
 use super::close::can_have_been_applied;
 use super::{Import, Moment, Refused, Step};
 use crate::clock::Timestamp;
 use crate::model::connection::{
-    Candidate, Connection, CredentialKind, Evidence, Held, Reason, State, Verdict,
+    Candidate, Connection, CredentialKind, Held, Reason, State, Verdict,
 };
-use crate::model::ids::{CompanyId, Generation};
+use crate::model::ids::CompanyId;
 use crate::model::ledger::{AuditKind, LedgerOutcome, Phase};
 use crate::model::scope::ScopeSet;
 
@@ -155,19 +155,13 @@ pub(super) fn learn(
 fn renewed(row: &Connection, now: Timestamp) -> Connection {
     Connection {
         epoch: row.epoch.next(),
-        generation: Generation(0),
-        reason: None,
-        held: Held::Nothing,
-        verdict: Verdict::Untried,
-        attempts: Vec::new(),
-        evidence: Evidence::default(),
-        next_try_at: None,
-        failures: 0,
-        refreshed_at: None,
+        state: row.state,
+        credential: row.credential,
+        company: row.company.clone(),
+        shared_company: row.shared_company,
+        scopes: row.scopes.clone(),
         consented_at: Some(now),
-        consent_until: None,
-        candidate: None,
-        ..row.clone()
+        ..Connection::pending(row.tenant.clone())
     }
 }
 
@@ -177,6 +171,7 @@ mod tests {
     use super::super::scene::{Scene, at, candidate};
     use super::*;
     use crate::model::connection::Outcome;
+    use crate::model::ids::Generation;
     use crate::secret::Secret;
 
     fn begin_consent(scene: &mut Scene) -> Result<Step, Refused> {

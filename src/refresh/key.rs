@@ -1,5 +1,5 @@
-//! API keys: they have no generations and are never refreshed. All that can happen to one is that Pleo refuses it; a new
-//! one comes as an import does (`consent`).
+//! API keys: they have no generations and are never refreshed. All that can happen to one is that Pleo refuses it; a new one
+//! arrives as an import does (`consent`).
 
 use super::{Moment, Refused, Step};
 use crate::model::connection::{Connection, Held, Reason, State};

@@ -1,5 +1,5 @@
-//! What ends a doubt that evidence alone does not end: that nobody can hold the answer any more, an operator's word, or
-//! that the row itself is too old (R14).
+//! Ending a doubt that evidence alone does not end: because nobody can hold the answer any more, because an operator says
+//! so, or because the row itself is too old (R14).
 
 use super::close::{can_have_been_applied, end};
 use super::{Moment, Refused, Step, evidence};

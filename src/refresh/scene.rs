@@ -1,5 +1,4 @@
-//! What the tests of this room begin with: a row, a process that looks at it, and events in few words. Product code
-//! does not come here.
+//! What the tests of this room start from: a row, a process that looks at it, and events in few words. Tests only.
 
 use std::cell::Cell;
 use std::time::Duration;

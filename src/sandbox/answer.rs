@@ -1,4 +1,4 @@
-//! What a handler answers, before the wire, and the body that goes on the wire: whole, byte by byte, or filler.
+//! A handler's answer before it goes on the wire, and the body that does: whole, byte by byte, or filler.
 
 use std::convert::Infallible;
 use std::pin::Pin;

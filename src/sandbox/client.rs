@@ -1,4 +1,4 @@
-//! Forms, and who the OAuth client is: Basic or body, never both in one request (pleo.md section 3).
+//! Forms, and who the OAuth client is: by Basic or in the body, never both in one request (pleo.md section 3).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

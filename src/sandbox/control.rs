@@ -1,4 +1,4 @@
-//! `/_sandbox/`: what a test or a person orders of the sandbox itself. Pleo has nothing like it.
+//! `/_sandbox/`: what a test or a person orders from the sandbox itself. Pleo has nothing like it.
 
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -50,13 +50,9 @@ pub(super) fn answer(sandbox: &Sandbox, call: &Call, now: Timestamp) -> Answer {
                 Err(problem) => Err(problem),
             }
         }
-        (&Method::DELETE, path) => match path.strip_prefix("authorisations/") {
-            Some(id) => revoke(sandbox, id),
-            None => Err((
-                StatusCode::NOT_FOUND,
-                "there is no such thing here".to_owned(),
-            )),
-        },
+        (&Method::DELETE, path) if let Some(id) = path.strip_prefix("authorisations/") => {
+            revoke(sandbox, id)
+        }
         (&Method::POST, "reset") => {
             sandbox.reset();
             Ok(json!({}))

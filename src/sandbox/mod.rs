@@ -1,6 +1,6 @@
-//! Floor 7: a strict stand-in for Pleo, a small server of its own: authorise page, token endpoint, introspection, API,
-//! and faults on demand (contract.md section 8). It shares only words with the rest of the house, so that a mistake of
-//! the gateway is not made twice. The command that runs it is in `cli`.
+//! Floor 7: a strict stand-in for Pleo, as a small server of its own: authorise page, token endpoint, introspection, API,
+//! and faults on demand (contract.md section 8). It shares nothing but words with the rest of the house, so that a mistake
+//! of the gateway is not made twice. The command that runs it is in `cli`.
 
 mod answer;
 mod api;

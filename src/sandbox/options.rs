@@ -1,4 +1,4 @@
-//! What can be set about the sandbox. The command line that sets it is in `cli`.
+//! The sandbox's options. The command line that sets them is in `cli`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The pages that a browser sees: consent, and a problem. Everything that comes from outside is escaped here.
+//! The pages that a browser sees: consent, and a problem. Everything from outside is escaped here.
 
 use std::fmt::Write as _;
 

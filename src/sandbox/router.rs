@@ -1,4 +1,4 @@
-//! Every call, from its head to its answer: which place it is for, its body, its fault, its effect.
+//! Every call, from its head to its answer: which endpoint it is for, its body, its fault, its effect.
 
 use std::convert::Infallible;
 use std::sync::Arc;

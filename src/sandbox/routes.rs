@@ -1,5 +1,5 @@
-//! Which operation of the catalogue a call is. Written apart from the gateway's own route table, so that the two check
-//! each other.
+//! Which operation of the catalogue a call is. Written independently of the gateway's route table, so that each checks the
+//! other.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};

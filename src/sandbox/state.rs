@@ -1,4 +1,4 @@
-//! All that the sandbox remembers between calls. It is kept under one lock (`server`), never held over an await.
+//! Everything the sandbox remembers between calls, under one lock (`server`) that is never held over an await.
 
 use std::collections::HashMap;
 use std::time::Duration;

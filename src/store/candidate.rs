@@ -1,4 +1,4 @@
-//! A consent's pair that is not yet in use, as one text to be sealed. How it is sealed is not here (`rows`).
+//! A consent's pair that is not yet in use, as one text to be sealed. Sealing it is not here (`rows`).
 
 use serde::{Deserialize, Serialize};
 

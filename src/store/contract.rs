@@ -1,4 +1,4 @@
-//! What every store promises, whatever it is made of. Files, keys and modes of one kind of store are not here (`tests`).
+//! What every store promises, whatever it is built on. Files, keys and modes of one kind of store are not here (`tests`).
 
 use std::sync::Arc;
 use std::time::Duration;

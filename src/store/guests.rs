@@ -1,4 +1,4 @@
-//! Connect links and the browsers under way with them, as they lie in their tables. Who may use them is not decided here
+//! Connect links and the browsers under way with them, as they are in their tables. Who may use them is not decided here
 //! (`connect`), nor are they kept here (`sqlite`, `postgres`).
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::model::scope::ScopeSet;
 /// How long a link is remembered after its end, to be told apart from one that never was.
 pub(super) const REMEMBERED: Duration = Duration::from_hours(24);
 
-/// So many visits of one link are kept. Whoever holds it may press its button as often as they like: the oldest give way.
+/// How many visits of one link are kept. Whoever holds it may press its button as often as they like: the oldest give way.
 pub(super) const VISITS_OF_A_LINK: u32 = 32;
 
 /// A link, by its digest.
@@ -42,7 +42,7 @@ pub(super) struct VisitRecord {
     pub(super) expires_at: i64,
 }
 
-/// A link or a visit that says what none of ours says.
+/// A link or a visit that cannot be one of ours.
 #[derive(Debug, thiserror::Error)]
 #[error("a link or a visit is not as it was written")]
 struct Changed;

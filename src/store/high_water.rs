@@ -1,10 +1,10 @@
 //! The high-water mark (design.md R14): the newest pair of every tenant that this machine has seen, in a file outside the
 //! database. What follows for a row below its mark is not decided here (`refresh`, `tokens`).
 //!
-//! A line per mark, with a check sum, only ever appended, by however many processes; the highest line of a tenant counts.
-//! A line begins with its line feed, so that one that was cut off spoils no other. The file is written anew, under a lock
-//! of its own and by a rename, when it is opened untidy or has grown; who appends holds the lock shared, and never waits
-//! for it. A mark is in the file as soon as it is raised, and on the disk with the next [`HighWater::settle`].
+//! One line per mark, with a checksum, appended by any number of processes; a tenant's highest line counts. A line begins
+//! with its line feed, so that a truncated one spoils no other. The file is rewritten, under a lock of its own and by a
+//! rename, when it is untidy at opening or has grown; appending takes that lock shared, and never waits for it. A mark is in
+//! the file as soon as it is raised, and on disk with the next [`HighWater::settle`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -16,10 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::private::{self, PrivateError};
+use super::seal::hex;
 use crate::model::ids::{Epoch, Generation, ProviderId, TenantName};
 use crate::telemetry::chain::chain;
 
-/// A file of fewer bytes than twice its marks and this is left as it is.
+/// A file shorter than twice its marks plus this many bytes is left as it is.
 const MAY_GROW: u64 = 64 * 1024;
 /// How every `SQLite` file begins.
 const DATABASE: &[u8] = b"SQLite format 3\0";
@@ -33,7 +34,7 @@ type Whose = (String, String, String);
 #[derive(Clone, Debug)]
 pub struct HighWater(Arc<Place>);
 
-/// Why the marks cannot be had. Nothing was changed.
+/// Why the marks are not available. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum HighWaterError {
     /// The file or its folder is not ours alone, or cannot be used.
@@ -62,7 +63,7 @@ struct State {
     unsynced: bool,
     /// The file is written anew once it is longer than that.
     longest: u64,
-    /// The trouble was told.
+    /// The trouble was reported.
     is_told: bool,
 }
 
@@ -70,7 +71,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Lines {
     marks: BTreeMap<Whose, Pair>,
-    /// Lines that are none of ours, but for the last.
+    /// Lines that are not ours, except for the last.
     damaged: usize,
     /// The last line was cut off.
     torn: bool,
@@ -107,7 +108,7 @@ impl HighWater {
         (pair < mark).then_some(mark)
     }
 
-    /// The newest pair of this tenant that was seen; nought and nought if none was.
+    /// The newest pair of this tenant that was seen; zero and zero if none was.
     pub fn mark(&self, tenant: &TenantName) -> Pair {
         let state = self.0.state();
         state.marks.get(tenant).copied().unwrap_or_default()
@@ -221,7 +222,7 @@ impl Place {
         let opened = OpenOptions::new().append(true).open(&self.path);
         match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Somebody took it away: all that is known goes into the new one.
+                // Somebody removed it: all that is known goes into the new one.
                 drop(private::create_new(&self.path)?);
                 state.waiting.extend(state.marks.keys().cloned());
                 OpenOptions::new().append(true).open(&self.path)
@@ -246,7 +247,7 @@ impl Place {
         matches!((there, here), (Ok(there), Ok(here)) if there == here)
     }
 
-    /// Tells it once; what waits is tried again.
+    /// Reports it once; what waits is tried again.
     fn failed(&self, state: &mut State, error: &io::Error) {
         if !std::mem::replace(&mut state.is_told, true) {
             tracing::error!(
@@ -386,10 +387,9 @@ fn read_line(line: &[u8]) -> Option<(Whose, Pair)> {
         .then_some(((store, provider, tenant), pair))
 }
 
-/// Against damage, not against anybody: 64 bits of SHA-256, in hexadecimal.
+/// Against damage, not against attackers: 64 bits of SHA-256, in hexadecimal.
 fn sum(words: &str) -> String {
-    let digest = digest(&SHA256, words.as_bytes());
-    (digest.as_ref()[..8].iter()).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    hex(&digest(&SHA256, words.as_bytes()).as_ref()[..8])
 }
 
 fn longest(text: &str) -> u64 {

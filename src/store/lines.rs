@@ -1,5 +1,5 @@
-//! Lines of the ledger and the audit as they lie in their tables. Their words are not made here (`tokens`, `connect`),
-//! nor are they kept here (`sqlite`, `postgres`).
+//! Entries of the ledger and the audit as they are in their tables. Their words are not made here (`tokens`, `connect`), nor
+//! are they kept here (`sqlite`, `postgres`).
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -58,7 +58,7 @@ impl Line {
         }
     }
 
-    /// `None` if it says what no line of ours says.
+    /// `None` if it cannot be one of ours.
     pub(super) fn open(self) -> Option<LedgerLine> {
         let attempt = self.attempt.as_deref().map(Uuid::parse_str);
         Some(LedgerLine {

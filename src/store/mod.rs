@@ -1,5 +1,5 @@
-//! Floor 4: connections at rest. One trait, its `SQLite` and its `PostgreSQL`, seals and salvage. How rows change is not decided here
-//! (`refresh`, `tokens`).
+//! Floor 4: connections at rest. One trait with its two implementations, `SQLite` and `PostgreSQL`; seals and salvage. How
+//! rows change is not decided here (`refresh`, `tokens`).
 
 mod candidate;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Opening the store: keys, tables, and this process among its owners on this machine. How a database is unlocked is not
-//! here (`sqlite`, `postgres`), nor what is done with it then.
+//! Opening the store: keys, tables, and this process's place among its owners on this machine. How a database is unlocked is
+//! not here (`sqlite`, `postgres`), nor what is done with it then.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub enum OpenError {
     /// Its folder or file is not ours alone, or cannot be used.
     #[error("the store's files cannot be used")]
     Private(#[from] PrivateError),
-    /// A sealing key cannot be had.
+    /// A sealing key is not available.
     #[error("the store cannot be opened without its sealing key")]
     Key(#[from] KeyError),
     /// It is sealed by a key that is not configured.
@@ -148,7 +148,7 @@ pub enum OpenError {
     /// Sealing does not work on this machine.
     #[error("the store's own secrets cannot be sealed")]
     Seal(#[from] SealError),
-    /// The thread that serves the store was not to be had.
+    /// The thread that serves the store could not be started.
     #[error("no thread for the store")]
     Thread(#[source] std::io::Error),
 }
@@ -156,7 +156,7 @@ pub enum OpenError {
 /// Whose fault it is that the store was not opened; one exit code each (contract.md section 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenFault {
-    /// Rights on files: 77.
+    /// Permissions of files: 77.
     Permission,
     /// Bad data: 65.
     Damaged,

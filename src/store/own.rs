@@ -1,4 +1,4 @@
-//! The store's own secrets: its id, the check value of the sealing key, the key of the fingerprints. Where they lie is not
+//! The store's own secrets: its id, the check value of the sealing key, the fingerprint key. Where they are kept is not
 //! decided here (`sqlite`, `postgres`).
 
 use aws_lc_rs::rand;

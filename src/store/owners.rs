@@ -1,5 +1,6 @@
-//! Which processes of this machine live (design.md R2, "known dead"). Each holds a lock on a file of its own for as long
-//! as it lives, frozen or not; the kernel frees the lock when it ends. What follows from a death is not here (`refresh`).
+//! Which processes of this machine are alive (design.md R2, "known dead"). Each holds a lock on a file of its own for as
+//! long as it lives, frozen or not; the kernel releases the lock when it ends. What follows from a death is not here
+//! (`refresh`).
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -18,13 +19,13 @@ const REMEMBERED: Duration = Duration::from_hours(24);
 /// The length of a lock file whose owner was seen to be dead: no list of keys is that short.
 const MARKED: u64 = 1;
 
-/// How a lock file ends until it has its name.
+/// The extension of a lock file until it has its name.
 const UNNAMED: &str = "new";
 
-/// What a line of a lock file begins with that names the process.
+/// The prefix of the line of a lock file that names the process.
 const PROCESS: &str = "process ";
 
-/// How files begin that are being written (`salvage`).
+/// The prefix of files that are being written (`salvage`).
 const HALF_WRITTEN: &str = ".tmp";
 
 /// The owners that this machine's salvage folder knows.
@@ -34,7 +35,7 @@ pub struct Owners {
     own: Owner,
 }
 
-/// The word that this owner lives. Dropped without [`Lock::retire`], it says that the owner died.
+/// Tells that this owner lives. Dropped without [`Lock::retire`], it tells that the owner died.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
@@ -48,7 +49,7 @@ pub struct Lock {
 pub struct Neighbour {
     /// Its name.
     pub owner: Owner,
-    /// Its number with the operating system.
+    /// Its process id.
     process: Option<String>,
     /// The sealing keys that it holds: the first seals, all open.
     keys: Vec<String>,

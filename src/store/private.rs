@@ -1,5 +1,4 @@
-//! Files and folders that only we may reach: made so whatever the umask, refused when looser. What lies in them is not
-//! here.
+//! Files and folders that only we may access: created so whatever the umask, refused if looser. What they hold is not here.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;

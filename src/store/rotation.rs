@@ -1,5 +1,5 @@
-//! A rotation of sealing keys: everything that another key sealed is sealed anew under the first. Place by place, so that
-//! it can end anywhere and be run again. How one place is sealed anew is not here (`reseal`, `salvage`).
+//! Rotating the sealing keys: everything that another key sealed is sealed anew under the first, place by place, so that it
+//! can be interrupted anywhere and run again. How one place is done is not here (`reseal`, `salvage`).
 
 use std::sync::Arc;
 
@@ -27,9 +27,9 @@ pub struct Rotation {
 /// What came of a rotation.
 #[derive(Debug, Default)]
 pub struct Resealed {
-    /// So many places were sealed anew.
+    /// How many places were sealed anew.
     pub resealed: usize,
-    /// So many were sealed by the first key already.
+    /// How many were sealed by the first key already.
     pub already: usize,
     /// What could not be opened, by name and with the reason. It stays as it was.
     pub failed: Vec<(String, String)>,

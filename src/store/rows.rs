@@ -1,8 +1,8 @@
 //! A connection as a row of its table, sealed and opened. How a database keeps its columns is not here (`sqlite`,
 //! `postgres`).
 //!
-//! Tokens are sealed one by one, so that the rest stays legible to an operator; one more seal is over the whole row, so
-//! that nothing of it can be changed by another hand.
+//! Tokens are sealed one by one, so that an operator can still read the rest; one more seal covers the whole row, so that no
+//! other hand can change any of it.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::de::{DeserializeOwned, Error as _};
@@ -18,7 +18,7 @@ use crate::model::ids::{CompanyId, Epoch, Generation, ProviderId, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
 
-/// All that rows are sealed and told apart with.
+/// What rows are sealed and told apart with.
 #[derive(Clone, Debug)]
 pub(super) struct Seals {
     pub(super) provider: ProviderId,
@@ -100,7 +100,7 @@ fn bytes_of(hex: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// A row that says what no row of ours says.
+/// A row that cannot be one of ours.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
     #[error("its seals do not fit")]
@@ -269,10 +269,6 @@ pub(super) fn holds_alone(row: &Connection) -> Option<&CompanyId> {
         .filter(|_| holds && !row.shared_company)
 }
 
-pub(super) fn sealed(_: &Unreadable, tenant: &TenantName) -> StoreError {
-    StoreError::Sealed(tenant.clone())
-}
-
 /// The machine could not seal: nothing was written.
 pub(super) fn unsealed(error: SealError) -> StoreError {
     StoreError::Unavailable(error.into())
@@ -306,7 +302,7 @@ pub(super) fn plain_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("JSON")
 }
 
-/// Databases count in signed numbers; ours never come near their end.
+/// Databases count in signed numbers; ours never come near the limit.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Salvage (design.md R1, R6): a pair whose commit failed, sealed in a file of this machine until it is committed or
+//! Salvage (design.md R1, R6): a pair whose commit failed, sealed in a file on this machine until it is committed or
 //! superseded. When that is so is not decided here (`tokens`).
 
 use std::fs::{self, File};
@@ -71,7 +71,7 @@ pub enum SalvageError {
     /// A pair cannot be sealed or opened.
     #[error("a pair in salvage cannot be sealed or opened")]
     Seal(#[from] SealError),
-    /// A file does not say what ours say.
+    /// A file is not in our format.
     #[error("a file in salvage is no pair of ours")]
     Malformed,
 }

@@ -1,5 +1,5 @@
-//! Sealing: AES-256-GCM under a key of its own for every tenant (HKDF-SHA-256), bound to where the secret belongs; and
-//! fingerprints. Where keys come from is not here (`sealing_keys`).
+//! Sealing: AES-256-GCM under a key of its own for every tenant (HKDF-SHA-256), bound to the place where the secret belongs;
+//! and fingerprints. Where keys come from is not here (`sealing_keys`).
 //!
 //! A sealed record is `version (1) | key id (4) | nonce (12) | ciphertext | tag (16)`.
 

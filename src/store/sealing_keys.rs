@@ -1,5 +1,5 @@
-//! Sealing keys: where they come from, how a key file looks and how the first one is made. What is sealed with them is
-//! not here (`seal`).
+//! Sealing keys: where they come from, what a key file looks like, and how the first one is made. What they seal is not here
+//! (`seal`).
 
 use std::fmt;
 use std::fs::File;
@@ -57,7 +57,7 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// Why a sealing key cannot be had.
+/// Why a sealing key is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The configuration names none.

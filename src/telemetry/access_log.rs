@@ -1,5 +1,5 @@
-//! The access log: one JSON line per request (contract.md section 7). No query strings, no header values, no bodies. A
-//! thread of its own writes; a request never waits for it: what does not fit is dropped and counted.
+//! The access log: one JSON line per request (contract.md section 7), without query strings, header values or bodies. A
+//! thread of its own writes it and no request waits for it: lines that do not fit are dropped and counted.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -227,11 +227,11 @@ fn some_millis<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
+    pub(in crate::telemetry) struct Sink(pub(in crate::telemetry) Arc<Mutex<Vec<u8>>>);
 
     impl Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,4 +1,4 @@
-//! The audit as log lines, `target=audit`. The audit itself is in the store (contract.md section 7).
+//! Audit entries as log lines, `target=audit`. The audit itself is in the store (contract.md section 7).
 
 use crate::model::ledger::AuditEntry;
 

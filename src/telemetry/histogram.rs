@@ -1,4 +1,4 @@
-//! A histogram of durations that takes no lock: requests on all threads observe into it. prometheus-client's own locks.
+//! A lock-free histogram of durations, since requests on all threads observe into it: prometheus-client's own locks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-/// Durations, counted in buckets. Clones count into the same.
+/// Durations, counted in buckets. Clones share the counts.
 #[derive(Clone, Debug)]
 pub(super) struct Durations(Arc<Buckets>);
 

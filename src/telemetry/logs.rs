@@ -1,5 +1,5 @@
-//! Our own log: where it goes and in which form. What is worth a line is decided where it happens; the access log is not
-//! here (`telemetry::access_log`).
+//! Our own log: where it goes and what it looks like. What is worth a line is decided where it happens; the access log is
+//! not here (`telemetry::access_log`).
 
 use std::io::{self, IsTerminal, Write};
 
@@ -24,8 +24,8 @@ pub enum Format {
 #[error("the log level cannot be read")]
 pub struct InvalidFilter(#[source] ParseError);
 
-/// Begins to log to standard error, in `RUST_LOG`'s grammar. The first call in a process decides, later ones change
-/// nothing.
+/// Starts logging to standard error, filtered in `RUST_LOG`'s grammar. The first call in a process decides, later ones
+/// change nothing.
 pub fn start(format: Format, filter: &str) -> Result<(), InvalidFilter> {
     let subscriber = subscriber(format, filter, || OneLine(io::stderr()))?;
     // The error says only that there is one already.
@@ -33,8 +33,8 @@ pub fn start(format: Format, filter: &str) -> Result<(), InvalidFilter> {
     Ok(())
 }
 
-/// Begins to say on standard error what `filter` lets through of what a command does: warnings and errors, in words, and
-/// the audit as the gateway's log has it. People are told in words what was done: on a terminal the audit is not said.
+/// Starts reporting on standard error what `filter` lets through of what a command does: warnings and errors in words, and
+/// the audit as the gateway's log has it. People are told in words what was done: a terminal does not get the audit.
 pub fn start_command(format: Format, filter: &str) -> Result<(), InvalidFilter> {
     let filter = EnvFilter::builder().parse(filter).map_err(InvalidFilter)?;
     let lines = || {
@@ -108,21 +108,8 @@ impl<W: Write> Write for OneLine<W> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::access_log::tests::Sink;
     use super::*;
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn logged(format: Format, filter: &str, work: impl FnOnce()) -> String {
         let sink = Sink::default();

@@ -1,5 +1,5 @@
-//! One thread's way to count requests: the metrics of each route are looked up once and kept, so that the way of a
-//! request takes no lock. Names are not here (`telemetry::metrics`).
+//! One thread's request counters: the metrics of each route are looked up once and kept, so that no request takes a lock.
+//! Names are not here (`telemetry::metrics`).
 
 use std::collections::HashMap;
 use std::time::Duration;

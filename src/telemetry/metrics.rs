@@ -1,5 +1,5 @@
-//! Every metric: name, labels and help (contract.md section 6). No label can grow without bound: never a path, never a
-//! caller's text. Counters are registered without `_total`, which the encoder adds.
+//! Every metric: name, labels and help text (contract.md section 6). No label is unbounded: never a path, never text that a
+//! caller chose. Counters are registered without `_total`, which the encoder adds.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ type Seconds = Gauge<f64, AtomicU64>;
 type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 type By<const N: usize, M> = Family<Labels<N>, M>;
 
-/// All metrics of one process. Clones count into the same.
+/// All metrics of one process. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<(Registry, Meters)>);
 

@@ -1,5 +1,5 @@
-//! Floor 2: what is told about the gateway's work: logs, metrics, the access log, the audit's log lines. No secret, no
-//! query string and no header value passes through here.
+//! Floor 2: what the gateway reports of its work: logs, metrics, traces, the access log, the audit's log lines. No secret,
+//! query string or header value passes through here.
 
 pub mod access_log;
 pub mod audit;

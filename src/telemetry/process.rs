@@ -1,4 +1,4 @@
-//! What the operating system says of this process (Linux: `/proc/self`). The metrics' names are not here.
+//! What the operating system reports about this process (Linux: `/proc/self`). The names of the metrics are not here.
 
 use std::fs;
 use std::time::Duration;

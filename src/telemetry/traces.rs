@@ -1,6 +1,5 @@
-//! Traces: for each request a span of ours and, below it, one of the time that Pleo had it. OpenTelemetry's SDK decides
-//! which are kept, gathers them and encodes them; how they reach the collector is its client's affair, given from above.
-//! What is told is what the access log tells.
+//! Traces: one span per request and, below it, one for the time Pleo took. OpenTelemetry's SDK samples, batches and encodes
+//! them; how they reach the collector is up to the client passed in from above. They tell no more than the access log.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -34,7 +33,7 @@ const SERVICE: &str = "pleo-gateway";
 pub struct Destination<'a> {
     /// The collector's door for traces.
     pub url: &'a str,
-    /// How long one sending may take.
+    /// How long one export may take.
     pub timeout: Duration,
     /// What we are called there.
     pub service_name: Option<&'a str>,
@@ -184,7 +183,7 @@ impl Span {
             below.trace_flags()
         );
         if let Ok(mut parent) = HeaderValue::try_from(parent) {
-            // Each is seen once: it would only push others out of HTTP/2's table of fields.
+            // Each occurs once, and would only push others out of HTTP/2's dynamic table.
             parent.set_sensitive(true);
             headers.insert(TRACEPARENT, parent);
         }

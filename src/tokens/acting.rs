@@ -1,5 +1,5 @@
-//! Who acts, for the audit: the process by itself, or somebody on whose behalf it does what it does. Carried along to the
-//! flight that is started for it. What is written down is not here (`rows`).
+//! On whose behalf something is done, for the audit: the process's own, or somebody's. Carried along into the flight that is
+//! started for them. What is written down is not here (`rows`).
 
 use std::future::Future;
 

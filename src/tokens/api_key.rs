@@ -1,12 +1,12 @@
-//! API keys that operators bring (contract.md section 4, `set-key`): what passes for one, and how one comes into use:
-//! tried first, stored only if Pleo accepts it for the right company.
+//! API keys that operators bring (contract.md section 4, `set-key`): what passes for one, and how one comes into use: tried
+//! first, and stored only if Pleo accepts it for the right company.
 
-use super::tend::PROBE_LIMIT;
-use super::undone::{OperateError, failed};
+use super::operate::check_company;
+use super::undone::OperateError;
 use super::{House, Tokens};
 use crate::model::connection::{Connection, CredentialKind, Held, State};
 use crate::model::ids::{CompanyId, TenantName};
-use crate::pleo::introspect::{Credential, Identity, Probe};
+use crate::pleo::introspect::Credential;
 use crate::refresh::{Event, Import};
 use crate::secret::Secret;
 
@@ -97,7 +97,7 @@ impl Tokens {
         terms: &KeyTerms,
     ) -> Result<Connection, OperateError> {
         let house = &self.0;
-        let identity = house.try_key(&key).await?;
+        let identity = house.identify(Credential::Key(&key)).await?;
         let company = identity.company.ok_or(OperateError::NoCompany)?;
         let before = match self.show(tenant).await {
             Ok(row) if row.state != State::Disconnected => row.company,
@@ -105,12 +105,8 @@ impl Tokens {
             Err(error) => return Err(error),
         };
         // Who was connected to one company does not act for another one by mistake.
-        if let Some(expected) = terms.expected_company.clone().or(before)
-            && expected != company
-        {
-            let got = company;
-            return Err(OperateError::WrongCompany { expected, got });
-        }
+        let expected = terms.expected_company.as_ref().or(before.as_ref());
+        check_company(expected, Some(&company))?;
         let import = Import {
             credential: terms.kind.into(),
             held: Held::Key(key),
@@ -119,23 +115,11 @@ impl Tokens {
             allow_shared_company: terms.allow_shared_company,
             replace: terms.replace,
         };
-        house
-            .apply_once_settled(tenant, &Event::Import(Box::new(import)))
-            .await
-            .map_err(|error| failed(tenant, error))
+        house.import(tenant, import).await
     }
 }
 
 impl House {
-    async fn try_key(&self, key: &Secret) -> Result<Identity, OperateError> {
-        let limit = PROBE_LIMIT * 2;
-        match self.pleo.who_am_i(Credential::Key(key), limit).await {
-            Probe::Accepted(identity) => Ok(identity),
-            Probe::Refused => Err(OperateError::Refused),
-            Probe::Silent(cause) => Err(OperateError::Silent(cause)),
-        }
-    }
-
     /// Writes down that Pleo refused this row's key, and says once what to do. True if the connection stands so now.
     pub(super) async fn reject_key(&self, row: &Connection) -> bool {
         let tenant = &row.tenant;

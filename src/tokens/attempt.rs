@@ -1,4 +1,4 @@
-//! One attempt to refresh, from the intent to its outcome (design.md R1–R4). Carried out by a flight, never by a call.
+//! One attempt to refresh, from its intent to its outcome (design.md R1–R4). Carried out by a flight, never by a call.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +41,7 @@ impl House {
             return Ok(Round::Again);
         }
         self.prove_oracle(row).await?;
-        // Whoever waited for a turn may have waited into the end of the process, or for Pleo to refuse the client.
+        // While it waited for its turn the process may have begun to end, or Pleo may have refused the client.
         if self.tasks.is_stopping() || self.client.pause(self.clock.boot()).is_some() {
             return Ok(Round::Rests);
         }
@@ -86,7 +86,7 @@ impl House {
     /// Another process was quicker, or the row has moved since it was looked at.
     async fn after_losing(&self, row: &Connection, why: Refused) -> Result<Round, ChangeError> {
         let (seen, _) = self.look(&row.tenant).await.map_err(ChangeError::Store)?;
-        // The other may be done by now: then its pair is what whoever waits here has come for.
+        // The other may be done by now: then its pair is what those who wait here have come for.
         let is_elsewhere = |now: Connection| {
             now.state == State::Refreshing
                 || (now.epoch, now.generation) != (row.epoch, row.generation)
@@ -107,28 +107,14 @@ impl House {
             return Ok(());
         }
         let accepted = match self.ask_introspection(&row).await {
-            Some(Probe::Accepted(identity)) => {
-                let event = Event::Learn {
-                    epoch: row.epoch,
-                    generation: row.generation,
-                    company: identity.company,
-                    scopes: identity.scopes,
-                };
-                match self.apply(&row.tenant, &event).await {
-                    Ok(_) | Err(ChangeError::Refused(_) | ChangeError::CompanyTaken(_)) => true,
-                    Err(error) => return Err(error),
-                }
-            }
+            Some(Probe::Accepted(identity)) => match self.note_identity(&row, identity).await {
+                Ok(_) | Err(ChangeError::Refused(_) | ChangeError::CompanyTaken(_)) => true,
+                Err(error) => return Err(error),
+            },
             Some(Probe::Refused) => false,
             Some(Probe::Silent(_)) | None => return Ok(()),
         };
-        let event = Event::Probed {
-            epoch: row.epoch,
-            generation: row.generation,
-            sent_at: timing.now,
-            accepted,
-        };
-        match self.apply(&row.tenant, &event).await {
+        match self.note_probe(&row, timing, accepted).await {
             Ok(_) | Err(ChangeError::Refused(_)) => Ok(()),
             Err(error) => Err(error),
         }

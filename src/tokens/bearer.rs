@@ -1,16 +1,14 @@
-//! A ready-made credential for one call. Only this room makes one. It knows how many requests are being sent with it, so
+//! A ready-made credential for one call; only this room makes one. It knows how many requests are being sent with it, so
 //! that a refresh can let them go first (design.md R8).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use tokio::sync::Notify;
-use zeroize::Zeroizing;
 
-use crate::model::connection::{Connection, Held};
+use super::tend::credential_of;
+use crate::model::connection::Connection;
 use crate::model::ids::{Epoch, Generation};
 use crate::secret::Secret;
 
@@ -85,22 +83,10 @@ impl Bearer {
         (self.epoch(), self.generation()) < (other.epoch(), other.generation())
     }
 
-    /// What a row's calls bear: `Bearer token` (RFC 6750), or `Basic base64(key:)` for API keys (pleo.md section 6).
+    /// What a row's calls bear.
     pub(super) fn of(row: &Connection) -> Option<Self> {
-        let text = match &row.held {
-            Held::Pair { access, .. } => {
-                Zeroizing::new(format!("Bearer {}", access.as_ref()?.token.expose()))
-            }
-            Held::Key(key) => {
-                let pair = Zeroizing::new(format!("{}:", key.expose()));
-                Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
-            }
-            Held::Nothing => return None,
-        };
-        let mut value = HeaderValue::from_str(&text).ok()?;
-        value.set_sensitive(true);
         Some(Self(Arc::new(Issued {
-            value,
+            value: credential_of(row)?.header()?,
             epoch: row.epoch,
             generation: row.generation,
             sends: AtomicUsize::new(0),

@@ -1,5 +1,5 @@
-//! The breaker of the OAuth client (design.md R4): Pleo refused *us*, which is an operator's fault and nobody's connection's.
-//! While it is open no refresh is sent for any tenant, so that a wrong secret is not tried once per tenant.
+//! The OAuth client's circuit breaker (design.md R4): Pleo refused *us*, which is an operator's fault and no connection's.
+//! While it is open no tenant is refreshed, so that a wrong secret is not tried once per tenant.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

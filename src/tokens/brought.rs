@@ -1,5 +1,5 @@
-//! A pair as operators bring it: JSON on standard input, as a line of a file, or as a request's body (contract.md section
-//! 4, `import`). What is done with it is in `operate`.
+//! A pair as operators bring it: JSON on standard input, on a line of a file, or in a request's body (contract.md section 4,
+//! `import`). What is done with it is in `operate`.
 
 use std::time::Duration;
 

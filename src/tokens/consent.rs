@@ -1,4 +1,4 @@
-//! Putting a consent's pair into use: durable first, then compared, then served (contract.md section 4, design.md R13).
+//! Putting a consent's pair into use: first made durable, then compared, then served (contract.md section 4, design.md R13).
 
 use std::time::Duration;
 
@@ -145,7 +145,7 @@ impl Tokens {
 impl House {
     /// Compares the candidate's company and puts it into use, or erases it. `open`: until when attempts wait for its
     /// consent.
-    pub(super) async fn decide_candidate(
+    async fn decide_candidate(
         &self,
         tenant: &TenantName,
         open: Option<Timestamp>,

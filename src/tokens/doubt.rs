@@ -1,4 +1,4 @@
-//! What follows from a jump between the clocks (design.md R10): a token whose life is not certain any more is shown to
+//! What follows when the clocks jump apart (design.md R10): a token whose remaining life is no longer certain is shown to
 //! Pleo before it is used. How jumps are noticed is not here (`jumps`).
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::{House, Timing};
 use crate::model::connection::{Connection, State};
 use crate::model::ids::TenantName;
 use crate::pleo::introspect::Probe;
-use crate::refresh::{Event, Refused};
+use crate::refresh::Refused;
 
 impl House {
     pub(super) fn is_doubtful(&self, tenant: &TenantName) -> bool {
@@ -47,13 +47,7 @@ impl House {
         row: &Connection,
         timing: Timing,
     ) -> Result<Round, ChangeError> {
-        let event = Event::Probed {
-            epoch: row.epoch,
-            generation: row.generation,
-            sent_at: timing.now,
-            accepted: false,
-        };
-        match self.apply(&row.tenant, &event).await {
+        match self.note_probe(row, timing, false).await {
             Ok(_) | Err(ChangeError::Refused(_)) => {}
             Err(error) => return Err(error),
         }

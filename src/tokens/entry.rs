@@ -36,7 +36,7 @@ pub(super) struct Reckoning {
     pub(super) jumps: u32,
 }
 
-/// One connection as this process last saw it. Immutable but for its marks.
+/// One connection as this process last saw it. Immutable except for its marks.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) state: State,
@@ -157,7 +157,7 @@ impl Entry {
         (now < at).then_some(at)
     }
 
-    /// Marks a use; the store of a shared cache line is saved where it is marked already.
+    /// Marks a use, without a write to a shared cache line where it is marked already.
     pub(super) fn use_it(&self) {
         if !self.marks.used.load(Ordering::Relaxed) {
             self.marks.used.store(true, Ordering::Relaxed);

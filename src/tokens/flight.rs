@@ -1,5 +1,5 @@
-//! One task per key, shared by all who wait for it; whoever asks may go away (design.md R9). What the task does is not
-//! here.
+//! One task per key, shared by everyone who waits for it; whoever asked may go away (design.md R9). What the task does is
+//! not here.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -68,7 +68,8 @@ where
         let task = work();
         self.tasks.spawn(async move {
             let outcome = task.await;
-            // First off the board, then the word: whoever comes between starts anew instead of taking an old outcome.
+            // First the flight is removed, then its outcome sent: whoever comes between starts anew instead of taking an
+            // old outcome.
             drop(landing);
             let _ = land.send(Some(outcome));
         });
@@ -90,7 +91,7 @@ impl<T: Clone> Seat<T> {
     }
 }
 
-/// Takes the flight off the board, also when its task panics.
+/// Removes the flight, even if its task panics.
 struct Landing<K: Eq + Hash, T> {
     key: K,
     in_the_air: Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>,

@@ -1,5 +1,5 @@
-//! Whether wall-clock time and this machine's own clock still agree (design.md R10): a suspended machine that was put
-//! back, or a hand on the clock. What follows from a jump is not here (`doubt`).
+//! Whether the wall clock and this machine's own clock still agree (design.md R10): they do not after a suspended machine
+//! was put back, or somebody set the clock. What follows is not here (`doubt`).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};

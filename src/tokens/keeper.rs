@@ -1,5 +1,5 @@
 //! The keeper: notices what other processes changed, refreshes connections in use ahead of expiry and idle ones now and
-//! then, and brings uncertain ones to an end (design.md R5, R15). It only starts flights.
+//! then, and brings uncertain ones to an end (design.md R5, R15). All it does is start flights.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Floor 5: fresh bearers. The only writer of connections: every change is a step of `refresh`, carried out here.
-//! Who may ask is decided before (`access`); how Pleo is asked is `pleo`.
+//! Floor 5: fresh bearers. The only writer of connections: every change is a step of `refresh`, carried out here. Who may
+//! ask is decided earlier (`access`); how Pleo is asked is in `pleo`.
 
 pub mod acting;
 pub mod api_key;
@@ -36,6 +36,16 @@ use moka::ops::compute::Op;
 use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::bearer::Bearer;
+use self::breaker::Breaker;
+use self::entry::{Entry, Reckoning};
+use self::flight::Flights;
+use self::jumps::Jumps;
+use self::rejected::Inquiry;
+pub use self::rows::ChangeError;
+use self::seldom::Seldom;
+use self::tend::{Purpose, Tended};
+use self::watched::Watched;
 use crate::access::grant::{GrantDenial, granted};
 use crate::access::permit::Permit;
 use crate::clock::{Boot, SharedClock, Timestamp};
@@ -52,17 +62,6 @@ use crate::store::owners::Owners;
 use crate::store::salvage::Salvage;
 use crate::store::{ConnectionStore, Revision};
 use crate::telemetry::metrics::{Lookup, Metrics};
-
-use bearer::Bearer;
-use breaker::Breaker;
-use entry::{Entry, Reckoning};
-use flight::Flights;
-use jumps::Jumps;
-use rejected::Inquiry;
-pub use rows::ChangeError;
-use seldom::Seldom;
-use tend::{Purpose, Tended};
-use watched::Watched;
 
 /// Far above any table of tenants: the cache's policy never has to choose.
 const MOST_TENANTS: u64 = 1_000_000;
@@ -147,7 +146,7 @@ pub(crate) struct Timing {
     boot: Boot,
 }
 
-/// What to do with a 401 of Pleo (design.md R7).
+/// What to do with a 401 from Pleo (design.md R7).
 #[derive(Clone, Debug)]
 pub enum Rejected {
     /// It was sent with a pair that is not the current one any more: send again with this.
@@ -179,7 +178,7 @@ pub enum ObtainError {
     Unavailable {
         /// Where the connection stands.
         state: State,
-        /// When to come again.
+        /// When to try again.
         retry_after: Duration,
     },
     /// The store does not answer.

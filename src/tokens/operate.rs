@@ -1,4 +1,4 @@
-//! What operators do to connections (contract.md section 4): the same from the command line and the admin door.
+//! What operators do to connections (contract.md section 4), the same from the command line and at the admin door.
 
 use std::time::Duration;
 
@@ -56,7 +56,9 @@ impl Tokens {
         let house = &self.0;
         let bundle = bundle.checked()?;
         let identity = if terms.verify {
-            Some(house.identify(bundle.access.as_ref()).await?)
+            let access = bundle.access.as_ref();
+            let access = access.ok_or(OperateError::NothingToVerify)?;
+            Some(house.identify(Credential::Bearer(access)).await?)
         } else {
             None
         };
@@ -64,15 +66,8 @@ impl Tokens {
             .as_ref()
             .and_then(|i| i.company.clone())
             .or_else(|| bundle.company.clone());
-        let mut expected = terms.expected_company.iter().chain(&bundle.company);
-        if let Some(got) = &company
-            && let Some(expected) = expected.find(|expected| *expected != got)
-        {
-            return Err(OperateError::WrongCompany {
-                expected: expected.clone(),
-                got: got.clone(),
-            });
-        }
+        check_company(terms.expected_company.as_ref(), company.as_ref())?;
+        check_company(bundle.company.as_ref(), company.as_ref())?;
         let now = house.store.now().await.map_err(OperateError::Store)?;
         let access = bundle.access.map(|token| Access {
             token,
@@ -91,10 +86,7 @@ impl Tokens {
             allow_shared_company: terms.allow_shared_company,
             replace: terms.replace,
         };
-        house
-            .apply_once_settled(tenant, &Event::Import(Box::new(import)))
-            .await
-            .map_err(|error| failed(tenant, error))
+        house.import(tenant, import).await
     }
 
     /// A connect link was made: from now on the tenant exists, `pending` until somebody consents.
@@ -135,16 +127,8 @@ impl Tokens {
             None => return Err(house.undone(&row)),
         };
         compare(&row, pinned, &identity)?;
-        let learn = Event::Learn {
-            epoch: row.epoch,
-            generation: row.generation,
-            company: identity.company,
-            scopes: identity.scopes,
-        };
-        house
-            .apply(tenant, &learn)
-            .await
-            .map_err(|error| failed(tenant, error))
+        let noted = house.note_identity(&row, identity).await;
+        noted.map_err(|error| failed(tenant, error))
     }
 
     /// Forces one refresh, under the same protocol as every other.
@@ -318,17 +302,40 @@ impl House {
         Ok(row)
     }
 
-    async fn identify(&self, access: Option<&Secret>) -> Result<Identity, OperateError> {
-        let access = access.ok_or(OperateError::NothingToVerify)?;
-        match self
-            .pleo
-            .who_am_i(Credential::Bearer(access), PROBE_LIMIT * 2)
-            .await
-        {
+    pub(super) async fn import(
+        &self,
+        tenant: &TenantName,
+        import: Import,
+    ) -> Result<Connection, OperateError> {
+        let event = Event::Import(Box::new(import));
+        let imported = self.apply_once_settled(tenant, &event).await;
+        imported.map_err(|error| failed(tenant, error))
+    }
+
+    /// Asks Pleo whose a credential is that an operator brings.
+    pub(super) async fn identify(
+        &self,
+        credential: Credential<'_>,
+    ) -> Result<Identity, OperateError> {
+        match self.pleo.who_am_i(credential, PROBE_LIMIT * 2).await {
             Probe::Accepted(identity) => Ok(identity),
             Probe::Refused => Err(OperateError::Refused),
             Probe::Silent(cause) => Err(OperateError::Silent(cause)),
         }
+    }
+}
+
+/// Refuses a company other than the expected one, where both are known.
+pub(super) fn check_company(
+    expected: Option<&CompanyId>,
+    got: Option<&CompanyId>,
+) -> Result<(), OperateError> {
+    match (expected, got) {
+        (Some(expected), Some(got)) if expected != got => Err(OperateError::WrongCompany {
+            expected: expected.clone(),
+            got: got.clone(),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -338,14 +345,7 @@ fn compare(
     pinned: Option<&CompanyId>,
     identity: &Identity,
 ) -> Result<(), OperateError> {
-    if let (Some(expected), Some(got)) = (pinned.or(row.company.as_ref()), &identity.company)
-        && expected != got
-    {
-        return Err(OperateError::WrongCompany {
-            expected: expected.clone(),
-            got: got.clone(),
-        });
-    }
+    check_company(pinned.or(row.company.as_ref()), identity.company.as_ref())?;
     let lost = match (&row.scopes, &identity.scopes) {
         (Some(held), Some(granted)) => held.missing_from(granted),
         _ => ScopeSet::default(),

@@ -1,4 +1,4 @@
-//! A new pair on its way into the row (design.md R3), by way of memory and salvage where the store fails (R6).
+//! A new pair on its way into its row (design.md R3), by way of memory and salvage if the store fails (R6).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

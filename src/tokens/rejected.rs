@@ -1,17 +1,16 @@
-//! A 401 of Pleo, judged by the generation of the token it was sent with (design.md R7).
+//! A 401 from Pleo, judged by the generation of the token it was sent with (design.md R7).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::bearer::Bearer;
 use super::tend::{LOOK_EVERY, PROBE_LIMIT, Purpose, Tended};
 use super::{House, ObtainError, Rejected};
-use tokio::time::timeout;
-
 use crate::model::connection::{Connection, State};
 use crate::model::ids::TenantName;
 use crate::pleo::introspect::{Credential, Probe};
-use crate::refresh::Event;
 
 /// What introspection said of the token that was rejected.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,13 +109,7 @@ impl House {
         if row.credential.is_key() {
             return inquiry;
         }
-        let event = Event::Probed {
-            epoch: row.epoch,
-            generation: row.generation,
-            sent_at: timing.now,
-            accepted,
-        };
-        if let Err(error) = self.apply(tenant, &event).await {
+        if let Err(error) = self.note_probe(&row, timing, accepted).await {
             tracing::debug!(%tenant, %error, "what introspection said could not be written down");
         }
         inquiry

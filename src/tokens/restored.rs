@@ -1,7 +1,8 @@
-//! Rows that were put back from a backup (design.md R14): declared where they are read, and brought back by a newer pair
-//! that this process still holds. What Pleo says of them is asked elsewhere (`tend`).
+//! Rows restored from a backup (design.md R14): declared so where they are read, and brought back by a newer pair that this
+//! process still holds. What Pleo says of them is asked elsewhere (`tend`).
 
-use std::sync::PoisonError;
+use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
 
 use super::rows::ChangeError;
 use super::{House, Timing};
@@ -69,7 +70,7 @@ impl House {
         else {
             return;
         };
-        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = self.stored();
         if (stored.get(&row.tenant)).is_some_and(|kept| kept.access.token == access.token) {
             return;
         }
@@ -89,7 +90,7 @@ impl House {
     /// An operator has ended the connection: its tokens are erased here too.
     pub(super) fn forget_ended(&self, row: &Connection) {
         if row.state == State::Disconnected {
-            let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut stored = self.stored();
             // A row that ended before the pair came was put back from a backup.
             if (stored.get(&row.tenant)).is_some_and(|kept| kept.epoch < row.epoch) {
                 stored.remove(&row.tenant);
@@ -111,7 +112,7 @@ impl House {
             Err(error) => {
                 tracing::warn!(tenant = %row.tenant, error = chain(&error), "a pair that the store had lost waits in salvage");
                 if self.keep_in_salvage(row, &pair).await.is_none() {
-                    let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut stored = self.stored();
                     stored.entry(row.tenant.clone()).or_insert(pair);
                 }
                 false
@@ -119,11 +120,15 @@ impl House {
         }
     }
 
+    fn stored(&self) -> MutexGuard<'_, HashMap<TenantName, NewPair>> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn newer_pair(&self, row: &Connection) -> Option<NewPair> {
         if row.reason != Some(Reason::Restored) {
             return None;
         }
-        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = self.stored();
         let pair = stored.remove(&row.tenant)?;
         let is_held = row.access().is_some_and(|a| a.token == pair.access.token);
         (pair.epoch == row.epoch && !is_held).then_some(pair)

@@ -1,4 +1,5 @@
-//! Reading and changing rows: every change is a step of the protocol, compared and set, and then shown to this process.
+//! Reading and changing rows: every change is a step of the protocol, written by compare-and-set, and then shown to this
+//! process.
 
 use std::time::Duration;
 

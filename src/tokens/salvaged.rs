@@ -1,4 +1,4 @@
-//! Pairs in salvage (design.md R6): put there when a commit fails, drained at boot and before every step that resolves.
+//! Pairs in salvage (design.md R6): put there when a commit fails, drained at start-up and before every step that resolves.
 
 use super::House;
 use super::rows::ChangeError;

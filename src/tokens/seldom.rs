@@ -1,4 +1,4 @@
-//! Troubles that last: told when they begin or change, and then seldom, however often they are met.
+//! Lasting troubles: reported when they begin or change, and only now and then after that, however often they are met.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

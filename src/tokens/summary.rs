@@ -1,4 +1,4 @@
-//! A connection as it is shown to operators (contract.md section 4, `list --json`). Never a token, never a part of one.
+//! A connection as operators see it (contract.md section 4, `list --json`). Never a token, nor any part of one.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What a flight does: everything that a tenant's row asks for now, until it rests.
+//! What a flight does: everything that a tenant's row asks for now, until the row rests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{House, ObtainError, Timing};
 use crate::clock::Timestamp;
 use crate::model::connection::{Connection, CredentialKind, Held, Reason, State};
 use crate::model::ids::{Generation, TenantName};
-use crate::pleo::introspect::{Credential, Probe};
+use crate::pleo::introspect::{Credential, Identity, Probe};
 use crate::refresh::next::{Next, apart_from_consent, next, rests_until};
 use crate::refresh::{Event, Refused};
 use crate::telemetry::chain::chain;
@@ -199,17 +199,42 @@ impl House {
     async fn learn(&self, row: &Connection) -> Result<Lesson, ChangeError> {
         match self.ask_unless_silent(row).await {
             Some(Probe::Accepted(identity)) => {
-                let event = Event::Learn {
-                    epoch: row.epoch,
-                    generation: row.generation,
-                    company: identity.company,
-                    scopes: identity.scopes,
-                };
-                self.apply(&row.tenant, &event).await.map(|_| Lesson::Over)
+                (self.note_identity(row, identity).await).map(|_| Lesson::Over)
             }
             Some(Probe::Refused) => Ok(Lesson::Refused),
             Some(Probe::Silent(_)) | None => Ok(Lesson::Over),
         }
+    }
+
+    /// Writes down what Pleo says of the row's credential.
+    pub(super) async fn note_identity(
+        &self,
+        row: &Connection,
+        identity: Identity,
+    ) -> Result<Connection, ChangeError> {
+        let event = Event::Learn {
+            epoch: row.epoch,
+            generation: row.generation,
+            company: identity.company,
+            scopes: identity.scopes,
+        };
+        self.apply(&row.tenant, &event).await
+    }
+
+    /// Writes down whether Pleo accepts the row's access token, asked no earlier than `timing`.
+    pub(super) async fn note_probe(
+        &self,
+        row: &Connection,
+        timing: Timing,
+        accepted: bool,
+    ) -> Result<Connection, ChangeError> {
+        let event = Event::Probed {
+            epoch: row.epoch,
+            generation: row.generation,
+            sent_at: timing.now,
+            accepted,
+        };
+        self.apply(&row.tenant, &event).await
     }
 
     pub(super) async fn ask_introspection(&self, row: &Connection) -> Option<Probe> {
@@ -237,14 +262,9 @@ impl House {
             Some(Probe::Refused) => false,
             Some(Probe::Silent(_)) | None => return Ok(Round::Rests),
         };
-        let event = Event::Probed {
-            epoch: row.epoch,
-            generation: row.generation,
-            sent_at: timing.now,
-            accepted,
-        };
         let before = row.state;
-        moved(self.apply(&row.tenant, &event).await.and_then(|row| {
+        let noted = self.note_probe(row, timing, accepted).await;
+        moved(noted.and_then(|row| {
             if row.state == before {
                 Err(ChangeError::Refused(Refused::Busy))
             } else {

@@ -1,4 +1,4 @@
-//! Why an operator's wish was not carried out, and what to do about it. Wishes are in `operate`.
+//! Why an operator's request was not carried out, and what to do about it. The requests are in `operate`.
 
 use super::House;
 use super::api_key::NotAKey;

@@ -1,5 +1,5 @@
-//! The end of a connection whose row cannot be opened: sealed by a key that is gone, or changed by another hand. Nothing
-//! else can be done with one (`operate`).
+//! Ending a connection whose row cannot be opened: sealed by a key that is gone, or changed by another hand. Nothing else
+//! can be done with one (`operate`).
 
 use super::rows::ChangeError;
 use super::{House, Timing};

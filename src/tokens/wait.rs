@@ -1,4 +1,4 @@
-//! Waiting for a token: in a queue of bounded length, for a flight to land, or for a hold to end (design.md R8, R11).
+//! Waiting for a token: in a bounded queue, for a flight to land, or for a hold to end (design.md R8, R11).
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -126,7 +126,7 @@ impl House {
     }
 }
 
-/// A place in a queue. Given back also when its holder goes away.
+/// A place in a queue, given back even if its holder goes away.
 pub(super) struct Place<'a> {
     house: &'a House,
     tenant: TenantName,

@@ -1,10 +1,10 @@
-//! The operators' door, and what is written down of a call: health, metrics, the connections' API, the access log.
+//! The operators' door, and what is recorded of a call: health, metrics, the connections' API, the access log.
 
 use serde_json::Value;
 
 use crate::harness::client::{Answer, call};
 use crate::harness::gateway::{Gateway, Setup};
-use crate::harness::sandbox::{Minted, Sandbox};
+use crate::harness::sandbox::Sandbox;
 use crate::harness::upstream::Upstream;
 
 const ACCESS_LOG: [&str; 18] = [
@@ -157,7 +157,7 @@ fn the_operators_door_describes_what_it_answers() {
 #[test]
 fn calls_are_counted_by_route_and_never_by_what_a_caller_wrote() {
     let upstream = Upstream::fine();
-    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = Gateway::before(&upstream);
     gateway.get("/v2/employees?canary=1").expect(200);
     gateway.get("/canary").refused(403, "route-denied");
     gateway
@@ -207,7 +207,7 @@ fn calls_are_counted_by_route_and_never_by_what_a_caller_wrote() {
 #[test]
 fn the_access_log_has_one_line_per_request_without_what_is_personal() {
     let upstream = Upstream::fine();
-    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = Gateway::before(&upstream);
     let headers = [("x-request-id", "line-1"), ("x-own", "header-canary")];
     let target = "/v2/employees/path-canary?name=query-canary";
     gateway.call_with("GET", target, &headers, b"").expect(200);

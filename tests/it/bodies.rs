@@ -1,4 +1,4 @@
-//! Bodies: they stream both ways as they come, within bounds, and a body that was cut off is never passed for a whole one.
+//! Bodies: they stream both ways as they come, within bounds, and a truncated body never passes for a whole one.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,6 @@ use crate::harness::SOON;
 use crate::harness::client::{answer, answer_head, send};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::{Link, Rest};
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{FINE, Upstream};
 use crate::stand::is_long;
 
@@ -18,16 +17,6 @@ const CALLER: (&str, &str) = ("pleo-gateway-key", KEY);
 const LARGE: usize = 64 * 1024 * 1024;
 /// What a body may cost beside what the gateway holds anyway: far less than the body.
 const BOUND: u64 = 16 * 1024 * 1024;
-
-fn before(upstream: &Upstream) -> Gateway {
-    limited(upstream, "")
-}
-
-fn limited(upstream: &Upstream, limits: &str) -> Gateway {
-    let mut setup = Setup::at(&upstream.origin());
-    limits.clone_into(&mut setup.limits);
-    setup.start_connected(&[("acme", &Minted::made_up())])
-}
 
 /// A sender for the upstream's thread, and its receiver for the test.
 fn signal() -> (impl Fn() + Send + Sync, Receiver<()>) {
@@ -37,6 +26,18 @@ fn signal() -> (impl Fn() + Send + Sync, Receiver<()>) {
 }
 
 /// Requirement 48: nothing waits for the end.
+/// Sends the head of an upload, and the first piece of its body.
+fn begin_upload(gateway: &Gateway) -> Link {
+    let mut link = Link::to(gateway.base());
+    let head =
+        format!("POST /v1/vendors:search HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n");
+    link.send(format!(
+        "{head}transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+    ))
+    .unwrap();
+    link
+}
+
 #[test]
 fn an_upload_arrives_while_it_is_still_being_sent() {
     let (arrived, first_arrived) = signal();
@@ -49,14 +50,8 @@ fn an_upload_arrives_while_it_is_still_being_sent() {
             first.len() + rest.len()
         ));
     });
-    let gateway = before(&upstream);
-    let mut link = Link::to(gateway.base());
-    let head =
-        format!("POST /v1/vendors:search HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n");
-    link.send(format!(
-        "{head}transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"
-    ))
-    .unwrap();
+    let gateway = Gateway::before(&upstream);
+    let mut link = begin_upload(&gateway);
     first_arrived.recv_timeout(SOON).unwrap();
     link.send("4\r\nlast\r\n0\r\n\r\n").unwrap();
     assert_eq!(
@@ -74,7 +69,7 @@ fn an_answer_arrives_while_it_is_still_being_made() {
         waiting.lock().unwrap().recv_timeout(SOON).unwrap();
         exchange.reply("4\r\nlast\r\n0\r\n\r\n");
     });
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     send(&mut link, "GET", "/v2/employees", &[CALLER], b"");
     let (status, _, mut rest) = answer_head(&mut link, "GET").unwrap();
@@ -101,7 +96,7 @@ fn there_and_back(size: usize) -> u64 {
             exchange.reply(&piece);
         }
     });
-    let gateway = limited(&upstream, "max_request_body = \"1GiB\"");
+    let gateway = Gateway::limited(&upstream, "max_request_body = \"1GiB\"");
     gateway
         .call("POST", "/v1/vendors:search", &vec![0; 64 * 1024])
         .expect(200);
@@ -154,7 +149,7 @@ fn long_a_gibibyte_goes_each_way_in_bounded_memory() {
 #[test]
 fn a_body_over_the_limit_is_refused_with_and_without_a_length() {
     let upstream = Upstream::fine();
-    let gateway = limited(&upstream, "max_request_body = \"1KiB\"");
+    let gateway = Gateway::limited(&upstream, "max_request_body = \"1KiB\"");
     gateway
         .call("POST", "/v1/vendors:search", &[b'x'; 1024])
         .expect(200);
@@ -197,7 +192,7 @@ fn head_204_and_304_have_no_body_and_the_link_stays_good() {
     setup.routes.push_str(
         "[[routes]]\nmethods = [\"HEAD\"]\npath = \"/v2/employees\"\nscopes = [\"users:read\"]\n",
     );
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let mut link = Link::to(gateway.base());
     for (method, target, status) in [
         ("HEAD", "/v2/employees", 200),
@@ -220,7 +215,7 @@ fn cut_off(text: &'static str) {
         exchange.reply(text);
         exchange.close();
     });
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     send(&mut link, "GET", "/v2/employees", &[CALLER], b"");
     let (status, _, rest) = answer_head(&mut link, "GET").unwrap();
@@ -253,14 +248,8 @@ fn an_upload_that_breaks_off_is_never_finished_for_the_caller() {
         over.lock().unwrap().send(exchange.is_whole()).unwrap();
         exchange.close();
     });
-    let gateway = before(&upstream);
-    let mut link = Link::to(gateway.base());
-    let head =
-        format!("POST /v1/vendors:search HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n");
-    link.send(format!(
-        "{head}transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"
-    ))
-    .unwrap();
+    let gateway = Gateway::before(&upstream);
+    let link = begin_upload(&gateway);
     first_arrived.recv_timeout(SOON).unwrap();
     drop(link);
     assert!(
@@ -273,7 +262,7 @@ fn an_upload_that_breaks_off_is_never_finished_for_the_caller() {
 #[test]
 fn continue_is_said_once_there_is_a_token_and_refusals_come_before_the_body() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let ask = |target: &str| {
         let mut link = Link::to(gateway.base());
         link.send(format!(
@@ -299,7 +288,7 @@ fn trailers_pass() {
     let upstream = Upstream::answering(
         "HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 42\r\n\r\n",
     );
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     send(
         &mut link,
@@ -346,7 +335,7 @@ fn a_slow_reader_slows_pleo_down_and_nobody_else() {
             *count.lock().unwrap() += piece.len();
         }
     });
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     send(&mut link, "GET", "/v2/employees/slow", &[CALLER], b"");
     let (status, _, _) = answer_head(&mut link, "GET").unwrap();

@@ -1,5 +1,5 @@
-//! Real clients, as legacy systems use them, against the real binary: GET, POST with and without a known length, errors of
-//! the gateway's and of Pleo's, and many calls at once. The programs are in `tests/clients`; `tests/setup` installs what
+//! Real clients, as legacy systems use them, against the real binary: GET, POST with and without a known length, the
+//! gateway's errors and Pleo's, and many calls at once. The programs are in `tests/clients`; `tests/setup` installs what
 //! they need.
 
 use std::process::Command;

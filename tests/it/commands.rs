@@ -36,30 +36,19 @@ fn stored() -> Setup {
     setup
 }
 
-#[track_caller]
-fn ends(output: &Output, code: i32, words: &[&str]) {
-    let said = format!("{}{}", output.out, output.err);
-    assert_eq!(output.code, code, "{said}");
-    for word in words {
-        assert!(said.contains(word), "{word} in {said}");
-    }
-    assert!(!said.contains("panicked"), "{said}");
-}
-
 #[test]
 fn a_command_line_that_makes_no_sense_is_64() {
-    ends(&binary(&["nonsense"]), 64, &["nonsense"]);
-    ends(&binary(&["connections", "import"]), 64, &["--file"]);
-    ends(&binary(&["connections", "show", "Not A Tenant"]), 64, &[]);
-    ends(&binary(&["sandbox", "--access-ttl", "soon"]), 64, &["soon"]);
+    binary(&["nonsense"]).ends(64, &["nonsense"]);
+    binary(&["connections", "import"]).ends(64, &["--file"]);
+    binary(&["connections", "show", "Not A Tenant"]).ends(64, &[]);
+    binary(&["sandbox", "--access-ttl", "soon"]).ends(64, &["soon"]);
     for life in ["366d", "99999999d"] {
         let link = ["connections", "link", "acme", "--expires", life];
-        ends(&binary(&link), 64, &["365d"]);
+        binary(&link).ends(64, &["365d"]);
     }
-    let undecided = binary(&["connections", "resolve", "acme"]);
-    ends(&undecided, 64, &["--retry|--give-up"]);
-    ends(&binary(&["--help"]), 0, &["connections"]);
-    ends(&binary(&["--version"]), 0, &["pleo-gateway"]);
+    binary(&["connections", "resolve", "acme"]).ends(64, &["--retry|--give-up"]);
+    binary(&["--help"]).ends(0, &["connections"]);
+    binary(&["--version"]).ends(0, &["pleo-gateway"]);
 }
 
 #[test]
@@ -68,11 +57,13 @@ fn a_configuration_that_is_not_there_or_not_toml_is_78() {
     let missing = setup.folder().join("none.toml").display().to_string();
     for command in [vec!["serve"], vec!["check"], vec!["connections", "list"]] {
         let arguments = [command, vec!["-c", &missing]].concat();
-        ends(&binary(&arguments), 78, &["none.toml"]);
+        binary(&arguments).ends(78, &["none.toml"]);
     }
     fs::write(setup.file(), setup.text().replace("[store]", "[store")).unwrap();
     for command in ["serve", "check"] {
-        ends(&setup.cli(&[command], ""), 78, &["gateway.toml:", "[store"]);
+        setup
+            .cli(&[command], "")
+            .ends(78, &["gateway.toml:", "[store"]);
     }
 }
 
@@ -94,10 +85,10 @@ fn every_problem_is_reported_with_its_place_and_a_remedy() {
         "vendor",
         "gateway.toml:",
     ];
-    ends(&setup.cli(&["check"], ""), 78, &words);
-    ends(&setup.cli(&["serve"], ""), 78, &words);
+    setup.cli(&["check"], "").ends(78, &words);
+    setup.cli(&["serve"], "").ends(78, &words);
     let output = setup.cli(&["check", "--json"], "");
-    ends(&output, 78, &[]);
+    output.ends(78, &[]);
     let report: Value = serde_json::from_str(&output.out).unwrap();
     let problems = report["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 3, "{report:#}");
@@ -117,18 +108,20 @@ fn every_problem_is_reported_with_its_place_and_a_remedy() {
 #[test]
 fn a_good_configuration_is_fine() {
     let setup = written();
-    ends(&setup.cli(&["check"], ""), 0, &["fine"]);
+    setup.cli(&["check"], "").ends(0, &["fine"]);
     let output = setup.cli(&["check", "--json"], "");
-    ends(&output, 0, &[]);
+    output.ends(0, &[]);
     let report: Value = serde_json::from_str(&output.out).unwrap();
     assert_eq!(report["problems"], json!([]));
     assert!(
         !setup.folder().join("data/gateway.db").exists(),
         "check made a store"
     );
-    ends(&setup.cli(&["check", "--online"], ""), 69, &["127.0.0.1:1"]);
+    setup
+        .cli(&["check", "--online"], "")
+        .ends(69, &["127.0.0.1:1"]);
     let output = setup.cli(&["check", "--online", "--json"], "");
-    ends(&output, 69, &[]);
+    output.ends(69, &[]);
     let report: Value = serde_json::from_str(&output.out).unwrap();
     let problem = &report["problems"][0];
     assert!(problem["message"].as_str().unwrap().contains("127.0.0.1:1"));
@@ -136,7 +129,7 @@ fn a_good_configuration_is_fine() {
     let sandbox = Sandbox::start("15m");
     let setup = Setup::with(&sandbox);
     setup.write();
-    ends(&setup.cli(&["check", "--online"], ""), 0, &["fine"]);
+    setup.cli(&["check", "--online"], "").ends(0, &["fine"]);
 }
 
 #[test]
@@ -151,32 +144,20 @@ fn a_variable_of_the_environment_goes_before_the_file() {
         run(&mut command, "", SOON)
     };
     let check = |name: &str, value: &str| check_with(name, value.as_ref());
-    ends(&check("PLEO_GATEWAY_REFRESH__HOLD", "4s"), 0, &[]);
-    ends(
-        &check("PLEO_GATEWAY_REFRESH__HOLD", "long"),
-        78,
-        &["PLEO_GATEWAY_REFRESH__HOLD"],
-    );
-    ends(
-        &check("PLEO_GATEWAY_REFRESH__HOLDS", "4s"),
-        78,
-        &["did you mean PLEO_GATEWAY_REFRESH__HOLD?"],
-    );
-    ends(&check("PLEO_GATEWAY_PORT", "tcp://10.0.0.1:80"), 0, &[]);
+    check("PLEO_GATEWAY_REFRESH__HOLD", "4s").ends(0, &[]);
+    check("PLEO_GATEWAY_REFRESH__HOLD", "long").ends(78, &["PLEO_GATEWAY_REFRESH__HOLD"]);
+    check("PLEO_GATEWAY_REFRESH__HOLDS", "4s")
+        .ends(78, &["did you mean PLEO_GATEWAY_REFRESH__HOLD?"]);
+    check("PLEO_GATEWAY_PORT", "tcp://10.0.0.1:80").ends(0, &[]);
     let no_text = OsStr::from_bytes(b"\xff");
-    let words = ["PLEO_GATEWAY_REFRESH__HOLD", "write it in UTF-8"];
-    ends(
-        &check_with("PLEO_GATEWAY_REFRESH__HOLD", no_text),
-        78,
-        &words,
-    );
+    check_with("PLEO_GATEWAY_REFRESH__HOLD", no_text)
+        .ends(78, &["PLEO_GATEWAY_REFRESH__HOLD", "write it in UTF-8"]);
     let text = fs::read_to_string(setup.file()).unwrap();
     let named = "client_secret = { env = \"PLEO_SECRET\" }";
     let text = text.replace("client_secret  = { file = \"client-secret\" }", named);
     assert!(text.contains(named));
     fs::write(setup.file(), text).unwrap();
-    let words = ["PLEO_SECRET is not UTF-8"];
-    ends(&check_with("PLEO_SECRET", no_text), 78, &words);
+    check_with("PLEO_SECRET", no_text).ends(78, &["PLEO_SECRET is not UTF-8"]);
 }
 
 /// Requirement 118.
@@ -187,7 +168,7 @@ fn a_secret_that_others_can_read_is_77() {
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
     for command in [vec!["serve"], vec!["check"], vec!["connections", "list"]] {
         let output = setup.cli(&command, "");
-        ends(&output, 77, &["client-secret"]);
+        output.ends(77, &["client-secret"]);
         assert!(!output.err.contains("sandbox-secret"));
     }
 }
@@ -214,17 +195,17 @@ fn a_wrong_sealing_key_is_78_and_changes_nothing() {
         vec!["connections", "list"],
         vec!["connections", "disconnect", "acme"],
     ] {
-        ends(&setup.cli(&command, ""), 78, &["key"]);
+        setup.cli(&command, "").ends(78, &["key"]);
     }
     fs::remove_file(&key).unwrap();
-    ends(&setup.cli(&["connections", "list"], ""), 78, &["key"]);
+    setup.cli(&["connections", "list"], "").ends(78, &["key"]);
     assert!(
         !key.exists(),
         "a new key was made beside a store that needs the old one"
     );
     assert!(database(&setup) == before, "the database was changed");
     secret_file(&key, &right);
-    ends(&setup.cli(&["connections", "list"], ""), 0, &["acme"]);
+    setup.cli(&["connections", "list"], "").ends(0, &["acme"]);
 }
 
 /// Requirement 113.
@@ -239,18 +220,16 @@ fn a_corrupt_database_is_65_and_left_as_it_is() {
     bytes[..64].fill(0x5a);
     fs::write(&file, &bytes).unwrap();
     for command in [vec!["serve"], vec!["connections", "list"]] {
-        ends(&setup.cli(&command, ""), 65, &["gateway.db"]);
+        setup.cli(&command, "").ends(65, &["gateway.db"]);
     }
     assert!(
         fs::read(&file).unwrap() == bytes,
         "the corrupt database was changed"
     );
     fs::write(&file, "not a database").unwrap();
-    ends(
-        &setup.cli(&["connections", "list"], ""),
-        65,
-        &["gateway.db"],
-    );
+    setup
+        .cli(&["connections", "list"], "")
+        .ends(65, &["gateway.db"]);
 }
 
 /// Another program that holds the database for itself, until it is dropped.
@@ -290,14 +269,12 @@ impl Drop for Holder {
 fn a_database_that_another_program_holds_is_69() {
     let setup = stored();
     let holder = Holder::of(&database_file(&setup));
-    ends(
-        &setup.cli(&["connections", "list"], ""),
-        69,
-        &["gateway.db"],
-    );
-    ends(&setup.cli(&["serve"], ""), 69, &["gateway.db"]);
+    setup
+        .cli(&["connections", "list"], "")
+        .ends(69, &["gateway.db"]);
+    setup.cli(&["serve"], "").ends(69, &["gateway.db"]);
     drop(holder);
-    ends(&setup.cli(&["connections", "list"], ""), 0, &["acme"]);
+    setup.cli(&["connections", "list"], "").ends(0, &["acme"]);
 }
 
 #[test]
@@ -307,21 +284,21 @@ fn a_port_in_use_is_69_and_named() {
     let mut setup = Setup::at(NOWHERE);
     setup.doors = format!("[[listen]]\naddress = \"{address}\"\n");
     setup.write();
-    ends(&setup.cli(&["serve"], ""), 69, &[&address]);
-    ends(&binary(&["sandbox", "--listen", &address]), 69, &[&address]);
+    setup.cli(&["serve"], "").ends(69, &[&address]);
+    binary(&["sandbox", "--listen", &address]).ends(69, &[&address]);
 }
 
 #[test]
 fn a_link_that_asks_for_nothing_is_made_with_a_warning() {
     let setup = written();
     let lonely = setup.cli(&["connections", "link", "lonely"], "");
-    ends(&lonely, 0, &["/connect/", "no scope", "[[tenants]]"]);
+    lonely.ends(0, &["/connect/", "no scope", "[[tenants]]"]);
 }
 
 #[test]
 fn a_callers_key_is_told_once_with_lines_to_paste() {
     let output = binary(&["callers", "new", "erp", "--json"]);
-    ends(&output, 0, &[]);
+    output.ends(0, &[]);
     let made: Value = serde_json::from_str(&output.out).unwrap();
     let lines = crate::harness::gateway::caller("erp", made["key"].as_str().unwrap(), "[]");
     assert!(
@@ -329,7 +306,7 @@ fn a_callers_key_is_told_once_with_lines_to_paste() {
         "the digest is another key's"
     );
     let other = binary(&["callers", "new", "erp"]);
-    ends(&other, 0, &["[[callers]]", "key_sha256"]);
+    other.ends(0, &["[[callers]]", "key_sha256"]);
     assert!(!other.out.contains(made["key"].as_str().unwrap()));
 }
 
@@ -337,23 +314,23 @@ fn a_callers_key_is_told_once_with_lines_to_paste() {
 fn the_sealing_key_is_made_once_for_its_owner_only_and_never_shown() {
     let setup = written();
     let output = setup.cli(&["keys", "new"], "");
-    ends(&output, 0, &["sealing.key"]);
+    output.ends(0, &["sealing.key"]);
     let file = setup.folder().join("data/sealing.key");
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let key = fs::read_to_string(&file).unwrap();
     assert!(!format!("{}{}", output.out, output.err).contains(key.trim()));
-    ends(&setup.cli(&["keys", "new"], ""), 78, &["exists"]);
+    setup.cli(&["keys", "new"], "").ends(78, &["exists"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), key);
 }
 
 #[test]
 fn health_tells_whether_the_gateway_is_ready() {
     let gateway = Setup::at(NOWHERE).start();
-    ends(&binary(&["health", "--url", &gateway.admin]), 0, &["ready"]);
+    binary(&["health", "--url", &gateway.admin]).ends(0, &["ready"]);
     drop(gateway);
     let nobody = format!("http://127.0.0.1:{}", free_port());
-    ends(&binary(&["health", "--url", &nobody]), 69, &[]);
-    ends(&binary(&["health", "--url", "nonsense"]), 64, &[]);
+    binary(&["health", "--url", &nobody]).ends(69, &[]);
+    binary(&["health", "--url", "nonsense"]).ends(64, &[]);
 }
 
 #[test]
@@ -369,7 +346,7 @@ fn the_shipped_configurations_start_on_a_fresh_machine_without_a_secret() {
         );
         fs::write(setup.file(), format!("{text}\n{doors}")).unwrap();
         let gateway = setup.start_as_written();
-        ends(&binary(&["health", "--url", &gateway.admin]), 0, &["ready"]);
+        binary(&["health", "--url", &gateway.admin]).ends(0, &["ready"]);
         let answer = call(gateway.base(), "GET", "/v3/export-jobs", &[], b"");
         answer.refused(503, "not-connected");
     }
@@ -389,5 +366,5 @@ fn the_sandbox_counts_to_the_limit_that_it_is_told() {
 fn the_demo_sends_one_request_through() {
     let mut demo = Command::new(BINARY);
     demo.args(["demo", "--once"]).env("RUST_LOG", "trace");
-    ends(&run(&mut demo, "", SOON), 0, &["200"]);
+    run(&mut demo, "", SOON).ends(0, &["200"]);
 }

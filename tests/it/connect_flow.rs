@@ -1,6 +1,6 @@
 //! The browser's journey: a link, a page, Pleo's consent, and back; and everything that must not work.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use crate::harness::client::{Answer, call, call_pleo};
@@ -42,6 +42,12 @@ impl<'a> Browser<'a> {
         let sent = self.ask("POST", link).expect(303);
         Url::parse(sent.header("location").unwrap()).unwrap()
     }
+
+    /// All the way with a link; the last page.
+    fn consent(&mut self, link: &str, company: &str) -> Answer {
+        let back = decide(&self.set_out(link), "approve", company);
+        self.ask("GET", &back)
+    }
 }
 
 /// The path and query of a URL.
@@ -70,18 +76,19 @@ fn parameter(url: &Url, name: &str) -> String {
     pairs.find(|(key, _)| key == name).unwrap().1.into_owned()
 }
 
-/// A gateway that nobody has connected yet.
-fn unconnected(sandbox: &Sandbox) -> Gateway {
-    let mut setup = Setup::with(sandbox);
+/// Pleo, its first company, and a gateway that nobody has connected yet.
+fn unconnected() -> (Sandbox, String, Gateway) {
+    let sandbox = Sandbox::start("15m");
+    let company = sandbox.companies().remove(0);
+    let mut setup = Setup::with(&sandbox);
     "[[routes]]\ncatalogue = \"export/v3\"\n".clone_into(&mut setup.routes);
-    setup.start()
+    let gateway = setup.start();
+    (sandbox, company, gateway)
 }
 
 fn link(gateway: &Gateway, more: &[&str]) -> String {
     let arguments = [&["connections", "link", "acme", "--json"], more].concat();
-    let output = gateway.cli(&arguments, "");
-    assert_eq!(output.code, 0, "{}", output.err);
-    let made: Value = serde_json::from_str(&output.out).unwrap();
+    let made = gateway.cli(&arguments, "").json();
     assert_eq!(made["tenant"], "acme");
     assert!(
         made["expires_at"].as_str().unwrap().ends_with('Z'),
@@ -94,19 +101,14 @@ fn jobs(gateway: &Gateway, company: &str) -> Answer {
     gateway.get(&format!("/v3/export-jobs?company_id={company}"))
 }
 
-/// All the way with a link; the last page.
+/// The same with a new link and browser.
 fn consent(gateway: &Gateway, company: &str) -> Answer {
-    let mut browser = Browser::new(gateway);
-    let authorize = browser.set_out(&link(gateway, &[]));
-    let back = decide(&authorize, "approve", company);
-    browser.ask("GET", &back)
+    Browser::new(gateway).consent(&link(gateway, &[]), company)
 }
 
 #[test]
 fn a_link_leads_to_consent_and_consent_to_calls() {
-    let sandbox = Sandbox::start("15m");
-    let company = sandbox.companies().remove(0);
-    let gateway = unconnected(&sandbox);
+    let (sandbox, company, gateway) = unconnected();
     let url = link(&gateway, &[]);
     assert!(url.starts_with(&format!("{}/", gateway.connect)), "{url}");
     assert_eq!(gateway.connection("acme")["state"], "pending");
@@ -158,8 +160,7 @@ fn a_link_leads_to_consent_and_consent_to_calls() {
 
 #[test]
 fn the_cookie_is_for_this_browser_and_this_site_only() {
-    let sandbox = Sandbox::start("15m");
-    let gateway = unconnected(&sandbox);
+    let (_sandbox, _, gateway) = unconnected();
     let url = link(&gateway, &[]);
     let sent = Browser::new(&gateway).ask("POST", &url).expect(303);
     let cookie = sent.header("set-cookie").unwrap();
@@ -172,9 +173,7 @@ fn the_cookie_is_for_this_browser_and_this_site_only() {
 
 #[test]
 fn a_mail_scanner_that_opens_the_link_uses_nothing_up() {
-    let sandbox = Sandbox::start("15m");
-    let company = sandbox.companies().remove(0);
-    let gateway = unconnected(&sandbox);
+    let (_sandbox, company, gateway) = unconnected();
     let url = link(&gateway, &[]);
     for method in ["HEAD", "GET", "GET"] {
         Browser::new(&gateway).ask(method, &url).expect(200);
@@ -182,18 +181,13 @@ fn a_mail_scanner_that_opens_the_link_uses_nothing_up() {
     // one that presses the button, too, but never comes back
     Browser::new(&gateway).set_out(&url);
     let mut browser = Browser::new(&gateway);
-    let authorize = browser.set_out(&url);
-    browser
-        .ask("GET", &decide(&authorize, "approve", &company))
-        .expect(200);
+    browser.consent(&url, &company).expect(200);
     jobs(&gateway, &company).expect(200);
 }
 
 #[test]
 fn an_answer_counts_once_and_only_in_the_browser_that_asked() {
-    let sandbox = Sandbox::start("15m");
-    let company = sandbox.companies().remove(0);
-    let gateway = unconnected(&sandbox);
+    let (sandbox, company, gateway) = unconnected();
     let url = link(&gateway, &[]);
     let mut browser = Browser::new(&gateway);
     let authorize = browser.set_out(&url);
@@ -218,8 +212,7 @@ fn an_answer_counts_once_and_only_in_the_browser_that_asked() {
 
 #[test]
 fn a_state_that_was_made_up_is_refused() {
-    let sandbox = Sandbox::start("15m");
-    let gateway = unconnected(&sandbox);
+    let (sandbox, _, gateway) = unconnected();
     let mut browser = Browser::new(&gateway);
     browser.set_out(&link(&gateway, &[]));
     let callback = format!("{}/oauth/callback", gateway.connect);
@@ -242,8 +235,7 @@ fn a_state_that_was_made_up_is_refused() {
 
 #[test]
 fn an_expired_link_says_what_to_do() {
-    let sandbox = Sandbox::start("15m");
-    let gateway = unconnected(&sandbox);
+    let (_sandbox, _, gateway) = unconnected();
     let url = link(&gateway, &["--expires", "1ms"]);
     let gone = Browser::new(&gateway).ask("GET", &url).expect(410);
     assert!(gone.text().contains("link-expired"), "{}", gone.text());
@@ -254,9 +246,7 @@ fn an_expired_link_says_what_to_do() {
 
 #[test]
 fn a_customer_who_declines_gets_a_page_and_may_try_again() {
-    let sandbox = Sandbox::start("15m");
-    let company = sandbox.companies().remove(0);
-    let gateway = unconnected(&sandbox);
+    let (_sandbox, company, gateway) = unconnected();
     let url = link(&gateway, &[]);
     let mut browser = Browser::new(&gateway);
     let authorize = browser.set_out(&url);
@@ -270,19 +260,15 @@ fn a_customer_who_declines_gets_a_page_and_may_try_again() {
         page.text()
     );
     assert_eq!(gateway.connection("acme")["state"], "pending");
-    let authorize = browser.set_out(&url);
-    browser
-        .ask("GET", &decide(&authorize, "approve", &company))
-        .expect(200);
+    browser.consent(&url, &company).expect(200);
     jobs(&gateway, &company).expect(200);
 }
 
 /// Requirements 92 and 93: an unexpected company is refused, and a good pair takes the old one's place at once.
 #[test]
 fn another_company_at_a_new_consent_is_refused_and_the_old_pair_stays_in_use() {
-    let sandbox = Sandbox::start("15m");
+    let (sandbox, _, gateway) = unconnected();
     let companies = sandbox.companies();
-    let gateway = unconnected(&sandbox);
     consent(&gateway, &companies[0]).expect(200);
     let before = gateway.connection("acme");
     let refused = consent(&gateway, &companies[1]);
@@ -308,9 +294,7 @@ fn another_company_at_a_new_consent_is_refused_and_the_old_pair_stays_in_use() {
 
 #[test]
 fn one_company_is_one_tenants_unless_it_is_allowed() {
-    let sandbox = Sandbox::start("15m");
-    let company = sandbox.companies().remove(0);
-    let gateway = unconnected(&sandbox);
+    let (sandbox, company, gateway) = unconnected();
     let minted = sandbox.mint();
     assert_eq!(minted.company, company);
     gateway.setup.import("beta", &minted);
@@ -320,28 +304,21 @@ fn one_company_is_one_tenants_unless_it_is_allowed() {
         !refused.text().contains("beta"),
         "another tenant's name is shown"
     );
-    let mut browser = Browser::new(&gateway);
-    let authorize = browser.set_out(&link(&gateway, &["--allow-shared-company"]));
-    browser
-        .ask("GET", &decide(&authorize, "approve", &company))
+    let shared = link(&gateway, &["--allow-shared-company"]);
+    Browser::new(&gateway)
+        .consent(&shared, &company)
         .expect(200);
     jobs(&gateway, &company).expect(200);
 }
 
 #[test]
 fn a_pleo_that_fails_at_the_exchange_leaves_the_link_good() {
-    let sandbox = Sandbox::start("15m");
-    let company = sandbox.companies().remove(0);
-    let gateway = unconnected(&sandbox);
+    let (sandbox, company, gateway) = unconnected();
     let url = link(&gateway, &[]);
     sandbox.fault(&json!({"endpoint": "token", "kind": "status", "status": 503}));
     let mut browser = Browser::new(&gateway);
-    let authorize = browser.set_out(&url);
-    let failed = browser.ask("GET", &decide(&authorize, "approve", &company));
+    let failed = browser.consent(&url, &company);
     assert!(failed.status >= 400, "{}", failed.text());
-    let authorize = browser.set_out(&url);
-    browser
-        .ask("GET", &decide(&authorize, "approve", &company))
-        .expect(200);
+    browser.consent(&url, &company).expect(200);
     jobs(&gateway, &company).expect(200);
 }

@@ -1,4 +1,4 @@
-//! The doors on both sides: HTTP/1.1 and HTTP/2, in clear and over TLS, unix sockets; and TLS to Pleo, verified.
+//! The doors on both sides: HTTP/1.1 and HTTP/2, plaintext and TLS, unix sockets; and TLS to Pleo, verified.
 
 use std::io;
 use std::net::TcpStream;
@@ -11,7 +11,6 @@ use crate::harness::client::{self, answer};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::Link;
 use crate::harness::program::run;
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{FINE, Upstream};
 use crate::harness::{SOON, eventually};
 
@@ -31,7 +30,7 @@ fn curl_as_anyone(arguments: &[&str]) -> (String, String) {
 #[test]
 fn http2_is_served_in_clear_to_who_knows() {
     let upstream = Upstream::fine();
-    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = Gateway::before(&upstream);
     let url = format!("{}/v2/employees", gateway.base());
     let (told, body) = curl(&["--http2-prior-knowledge", &url]);
     assert_eq!((told.as_str(), body.as_str()), ("2 200", "{\"ok\":true}"));
@@ -55,7 +54,7 @@ fn large_bodies_go_both_ways_over_http2() {
         ));
         exchange.reply(&body);
     });
-    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = Gateway::before(&upstream);
     let (sent, got) = (
         gateway.setup.folder().join("sent"),
         gateway.setup.folder().join("got"),
@@ -85,7 +84,7 @@ fn large_bodies_go_both_ways_over_http2() {
 #[test]
 fn an_offer_to_upgrade_is_passed_over() {
     let upstream = Upstream::fine();
-    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = Gateway::before(&upstream);
     let url = format!("{}/v2/employees", gateway.base());
     let (told, _) = curl(&["--http2", &url]);
     assert_eq!(told, "1.1 200");
@@ -102,7 +101,7 @@ fn a_unix_socket_is_a_door_for_its_owner() {
     let mut setup = Setup::at(&upstream.origin());
     let path = setup.folder().join("door.sock");
     setup.doors = format!("[[listen]]\naddress = \"unix:{}\"\n", path.display());
-    let mut gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let mut gateway = setup.start_with_acme();
     assert_eq!(gateway.base(), format!("unix:{}", path.display()));
     let mode = path.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -124,7 +123,7 @@ fn secure_door(authority: &Authority, upstream: &Upstream, more: &str) -> (Gatew
     setup.doors = format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = {{ cert_file = \"door.pem\", key_file = \"door.key\"{more} }}\n"
     );
-    (setup.start_connected(&[("acme", &Minted::made_up())]), ca)
+    (setup.start_with_acme(), ca)
 }
 
 #[test]
@@ -248,7 +247,7 @@ fn a_client_certificate_is_a_credential_where_it_is_asked_for() {
         .certificate(&["other.internal"])
         .write(setup.folder(), "other");
     setup.ask_for_certificates(&authority);
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let url = format!("{}/v2/employees", gateway.base());
     let ca = gateway.setup.folder().join("ca.pem").display().to_string();
     let status = |name: &str, keyed: bool| {
@@ -287,7 +286,7 @@ fn pleo_is_called_over_tls_that_is_verified() {
     let (upstream, mut setup) = secure_pleo(&authority, &["localhost"]);
     authority.write(setup.folder());
     setup.pleo = "ca_file = \"ca.pem\"".to_owned();
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     gateway.get("/v2/employees").expect(200);
     assert_eq!(
         upstream.only().head.all("authorization"),
@@ -304,7 +303,7 @@ fn a_pleo_with_a_wrong_certificate_gets_nothing() {
     named.pleo = "ca_file = \"ca.pem\"".to_owned();
     let (unknown_authority, unknown) = secure_pleo(&authority, &["localhost"]);
     for (upstream, setup) in [(wrong_name, named), (unknown_authority, unknown)] {
-        let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+        let gateway = setup.start_with_acme();
         gateway
             .get("/v2/employees")
             .refused(502, "upstream-unreachable");
@@ -327,8 +326,7 @@ fn a_door_is_drained_before_the_gateway_ends() {
         released.lock().unwrap().recv_timeout(SOON).unwrap();
         exchange.reply(FINE);
     });
-    let mut gateway =
-        Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let mut gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     link.send(format!(
         "GET /v2/employees HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n\r\n"

@@ -13,7 +13,7 @@ use crate::harness::client::{Answer, answer, call};
 use crate::harness::frames::{Frame, Frames, GOAWAY, HEADERS, PING, WHOLE, fields, frame};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::Link;
-use crate::harness::sandbox::{Minted, Sandbox};
+use crate::harness::sandbox::Sandbox;
 use crate::harness::upstream::{FINE, Upstream};
 use crate::harness::{SOON, eventually};
 
@@ -49,9 +49,7 @@ impl Slow {
     }
 
     fn gateway(&self, limits: &str) -> Gateway {
-        let mut setup = Setup::at(&self.upstream.origin());
-        limits.clone_into(&mut setup.limits);
-        setup.start_connected(&[("acme", &Minted::made_up())])
+        Gateway::limited(&self.upstream, limits)
     }
 
     /// A call that has reached Pleo.
@@ -164,8 +162,7 @@ fn a_drain_goes_step_by_step_and_loses_nothing() {
 #[test]
 fn a_drain_that_takes_too_long_cuts_calls_but_no_refresh() {
     let sandbox = Sandbox::start("15m");
-    let mut minted = sandbox.mint();
-    minted.pair.as_object_mut().unwrap().remove("access_token");
+    let minted = sandbox.mint().without_access();
     sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "3s", "commit": true}));
     let mut setup = Setup::with(&sandbox);
     setup.limits = "drain_timeout = \"500ms\"".to_owned();

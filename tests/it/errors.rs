@@ -1,4 +1,5 @@
-//! Every error of the gateway's own looks like one: a problem document that a program can rely on, with nothing of the inside.
+//! Every error of the gateway's own looks like one: a problem document that programs can rely on, with nothing of the
+//! internals.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -9,16 +10,9 @@ use crate::harness::SOON;
 use crate::harness::client::{Answer, answer, call, send};
 use crate::harness::gateway::{Gateway, KEY, OFFICE_KEY, Setup};
 use crate::harness::link::Link;
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{FINE, Upstream};
 
 const CALLER: (&str, &str) = ("pleo-gateway-key", KEY);
-
-pub(crate) fn before(upstream: &Upstream, limits: &str) -> Gateway {
-    let mut setup = Setup::at(&upstream.origin());
-    limits.clone_into(&mut setup.limits);
-    setup.start_connected(&[("acme", &Minted::made_up())])
-}
 
 /// Fails unless the answer is a problem document as the contract has it; gives the document.
 #[track_caller]
@@ -75,7 +69,7 @@ pub(crate) fn problem(answer: Answer, status: u16, code: &str) -> Value {
 #[test]
 fn what_a_caller_did_wrong_is_said_as_a_problem() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream, "max_request_body = \"1KiB\"");
+    let gateway = Gateway::limited(&upstream, "max_request_body = \"1KiB\"");
     let get = |target: &str| gateway.get(target);
     problem(get("/v2/employees/%2e%2e/x"), 400, "bad-request");
     problem(
@@ -119,7 +113,7 @@ fn what_a_caller_did_wrong_is_said_as_a_problem() {
 #[test]
 fn heads_that_are_too_large_and_methods_that_are_never_served_are_refused() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream, "max_uri_bytes = \"1KiB\"\nmax_headers = 20");
+    let gateway = Gateway::limited(&upstream, "max_uri_bytes = \"1KiB\"\nmax_headers = 20");
     let long = format!("/v2/employees?x={}", "y".repeat(2000));
     problem(gateway.get(&long), 414, "uri-too-long");
     let fields: Vec<(String, String)> = (0..40)
@@ -150,7 +144,7 @@ fn heads_that_are_too_large_and_methods_that_are_never_served_are_refused() {
 
 #[test]
 fn an_error_has_no_body_for_head() {
-    let gateway = before(&Upstream::fine(), "");
+    let gateway = Gateway::limited(&Upstream::fine(), "");
     let mut link = Link::to(gateway.base());
     for _ in 0..2 {
         send(&mut link, "HEAD", "/v9/nothing", &[CALLER], b"");
@@ -168,7 +162,7 @@ fn without_a_key_only_own_names_are_answered_and_no_web_page_of_another_site() {
     setup
         .callers
         .push_str("[[callers]]\nname = \"local\"\nanonymous = true\ntenants = [\"acme\"]\n");
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let get = |headers: &[(&str, &str)]| call(gateway.base(), "GET", "/v2/employees", headers, b"");
     get(&[]).expect(200);
     problem(get(&[("host", "rebound.example.com")]), 421, "misdirected");
@@ -192,7 +186,7 @@ fn without_a_key_only_own_names_are_answered_and_no_web_page_of_another_site() {
 #[test]
 fn a_body_that_stalls_is_a_request_timeout() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream, "body_idle_timeout = \"300ms\"");
+    let gateway = Gateway::limited(&upstream, "body_idle_timeout = \"300ms\"");
     let mut link = Link::to(gateway.base());
     let head =
         format!("POST /v1/vendors:search HTTP/1.1\r\nhost: x\r\npleo-gateway-key: {KEY}\r\n");
@@ -229,7 +223,7 @@ fn limits_of_our_own_are_429_and_a_full_gateway_503() {
     ));
     setup.callers.push_str("rate = \"2/min\"\n");
     setup.limits = "max_in_flight = 2".to_owned();
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let get = |key: &str, target: &str| {
         call(
             gateway.base(),

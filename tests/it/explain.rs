@@ -1,4 +1,4 @@
-//! `explain` foretells what the running gateway does, and sends nothing; what else programs ask of the binary itself.
+//! `explain` predicts what the running gateway does, and sends nothing; and what else programs ask of the binary itself.
 
 use std::process::Command;
 
@@ -6,17 +6,12 @@ use serde_json::{Value, json};
 
 use crate::harness::client::call;
 use crate::harness::gateway::{Gateway, KEY, OFFICE_KEY, Setup, caller};
-use crate::harness::program::{Output, run};
+use crate::harness::program::run;
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
 use crate::harness::{BINARY, SOON};
 use crate::stand::dice::Dice;
 use crate::stand::is_long;
-
-fn json_of(output: &Output) -> Value {
-    assert_eq!(output.code, 0, "{}", output.err);
-    serde_json::from_str(&output.out).unwrap()
-}
 
 #[test]
 fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
@@ -26,7 +21,7 @@ fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
         .callers
         .push_str(&caller("reader", "reader-canary", r#"["acme"]"#));
     setup.callers.push_str("scopes = [\"vendors:read\"]\n");
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     for (name, key, tenant, method, target, is_forwarded) in [
         ("erp", KEY, "acme", "GET", "/v2/employees?x=1", true),
         ("erp", KEY, "acme", "POST", "/v1/vendors%3Asearch", true),
@@ -57,7 +52,7 @@ fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
             "explain", "--caller", name, "--tenant", tenant, "--json", method, target,
         ];
         let before = upstream.seen().len();
-        let explained = json_of(&gateway.cli(&asked, ""));
+        let explained = gateway.cli(&asked, "").json();
         assert_eq!(upstream.seen().len(), before, "explain sent something");
         let verdict = if is_forwarded { "forwarded" } else { "refused" };
         assert_eq!(explained["verdict"], verdict, "{asked:?}: {explained:#}");
@@ -81,7 +76,7 @@ fn explain_and_the_running_gateway_agree_and_explain_sends_nothing() {
         "GET",
         "/v2/employees",
     ];
-    let explained = json_of(&gateway.cli(&asked, ""));
+    let explained = gateway.cli(&asked, "").json();
     assert_eq!(explained["verdict"], "refused", "{explained:#}");
 }
 
@@ -148,7 +143,7 @@ fn long_explain_foretells_hundreds_of_random_requests_to_the_running_gateway() {
     let reader = caller("reader", "reader-canary", r#"["acme", "beta"]"#);
     setup.callers += &reader;
     setup.callers += "scopes = [\"vendors:read\"]\n";
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let mut dice = Dice::new();
     println!("seed {}", dice.seed());
     let (mut forwarded, rounds) = (0, if is_long() { 5000 } else { 200 });
@@ -166,7 +161,7 @@ fn long_explain_foretells_hundreds_of_random_requests_to_the_running_gateway() {
             fields.push(("pleo-gateway-tenant", tenant));
         }
         asked.extend([method, &path]);
-        let explained = json_of(&gateway.cli(&asked, ""));
+        let explained = gateway.cli(&asked, "").json();
         let before = upstream.seen().len();
         let answer = call(gateway.base(), method, &path, &fields, b"");
         let sent = upstream.seen().len() - before;
@@ -228,7 +223,7 @@ fn three_doors(upstream: &Upstream) -> (Gateway, [String; 3]) {
     let uid = rustix::process::geteuid().as_raw().to_string();
     let local = "[[callers]]\nname = \"local\"\nunix_uid = [UID]\ntenants = [\"acme\"]\n";
     setup.callers += &local.replace("UID", &uid);
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     (gateway, [pinned, open, unix])
 }
 
@@ -257,7 +252,7 @@ fn explain_looks_through_the_door_that_serves_the_caller_and_the_tenant() {
         (&["local", "--door", &open], path, &open, None, no),
     ] {
         let asked = [&["explain", "--json", "--caller"], asked, &["GET", target]].concat();
-        let explained = json_of(&gateway.cli(&asked, ""));
+        let explained = gateway.cli(&asked, "").json();
         let told = (&explained["door"], explained["tenant"].as_str());
         assert_eq!(told, (&json!(door), tenant), "{asked:?}: {explained:#}");
         assert_eq!(explained["verdict"], verdict, "{asked:?}: {explained:#}");

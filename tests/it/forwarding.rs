@@ -1,20 +1,15 @@
-//! What arrives at Pleo and what comes back: the caller's own bytes, less what is not Pleo's or not the caller's to see.
+//! What arrives at Pleo and what comes back: the caller's own bytes, without what is not for Pleo or not for the caller.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::harness::client::Answer;
 use crate::harness::gateway::{Gateway, KEY, Setup};
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
-
-fn before(upstream: &Upstream) -> Gateway {
-    Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())])
-}
 
 #[test]
 fn the_target_arrives_byte_for_byte_and_the_body_untouched() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let query = "?b=%7e%3a&a=+%20&&c=%C3%A6;x=[1]&a=%2F..%2F&empty=&'q'";
     let body = [0, 255, 13, 10, 13, 10, 128];
     gateway
@@ -31,7 +26,7 @@ fn the_target_arrives_byte_for_byte_and_the_body_untouched() {
 #[test]
 fn nothing_of_the_callers_own_credentials_and_hops_is_sent_on() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let headers = [
         ("authorization", "Bearer erp-canary"),
         ("cookie", "session=a-canary"),
@@ -85,7 +80,7 @@ fn nothing_of_the_callers_own_credentials_and_hops_is_sent_on() {
 #[test]
 fn the_callers_request_id_is_kept_and_told() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let answer = gateway.call_with("GET", "/v2/employees", &[("x-request-id", "abc-123")], b"");
     assert_eq!(answer.expect(200).header("x-request-id"), Some("abc-123"));
     assert_eq!(upstream.only().head.all("x-request-id"), ["abc-123"]);
@@ -94,7 +89,7 @@ fn the_callers_request_id_is_kept_and_told() {
 /// What a caller gets of this answer.
 fn handed_on(answer: &str) -> Answer {
     let upstream = Upstream::answering(answer);
-    before(&upstream).get("/v2/employees")
+    Gateway::before(&upstream).get("/v2/employees")
 }
 
 #[test]
@@ -139,7 +134,7 @@ fn redirects_are_passed_on_and_lead_back_to_the_gateway() {
         .unwrap();
     let mut setup = Setup::at(&upstream.origin());
     setup.proxy = "public_url = \"http://gateway.test:8080\"".to_owned();
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let plain = gateway.get("/v3/export-jobs").expect(303);
     assert_eq!(
         plain.header("location"),

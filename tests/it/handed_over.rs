@@ -1,5 +1,5 @@
 //! Doors whose sockets the service manager hands over (`fd:NAME`): which are taken, which are refused, and what is said
-//! of those that no door takes.
+//! about those that no door takes.
 
 use std::fs::File;
 use std::net::{TcpListener, UdpSocket};

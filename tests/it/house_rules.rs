@@ -1,4 +1,4 @@
-//! The rules of the house (docs/architecture.md), held by a test: floors, sizes, and how a file opens.
+//! The rules of the house (docs/architecture.md), enforced by a test: floors, sizes, and how a file opens.
 
 use std::fs;
 use std::path::{Path, PathBuf};

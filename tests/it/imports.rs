@@ -5,70 +5,42 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::harness::gateway::Setup;
-use crate::harness::program::Output;
 use crate::harness::sandbox::{Minted, Sandbox};
 use crate::harness::upstream::Upstream;
-
-fn setup(sandbox: &Sandbox) -> Setup {
-    let setup = Setup::with(sandbox);
-    setup.write();
-    setup
-}
-
-#[track_caller]
-fn ends(output: &Output, code: i32, words: &[&str]) {
-    let said = format!("{}{}", output.out, output.err);
-    assert_eq!(output.code, code, "{said}");
-    for word in words {
-        assert!(said.contains(word), "{word} in {said}");
-    }
-}
-
-#[track_caller]
-fn json_of(output: &Output) -> Value {
-    assert_eq!(output.code, 0, "{}", output.err);
-    serde_json::from_str(&output.out).unwrap()
-}
 
 #[test]
 fn an_active_connection_is_replaced_only_when_that_is_said() {
     let sandbox = Sandbox::start("15m");
-    let (setup, first, second) = (setup(&sandbox), sandbox.mint(), sandbox.mint());
+    let (setup, first, second) = (Setup::written(&sandbox), sandbox.mint(), sandbox.mint());
     setup.import("acme", &first);
     let pair = second.pair.to_string();
-    ends(
-        &setup.cli(&["connections", "import", "acme"], &pair),
-        65,
-        &["--replace"],
-    );
+    setup
+        .cli(&["connections", "import", "acme"], &pair)
+        .ends(65, &["--replace"]);
     assert_eq!(sandbox.count("token_calls"), 0);
-    ends(
-        &setup.cli(&["connections", "import", "acme", "--replace"], &pair),
-        0,
-        &[],
-    );
-    ends(&setup.cli(&["connections", "verify", "acme"], ""), 0, &[]);
+    setup
+        .cli(&["connections", "import", "acme", "--replace"], &pair)
+        .ends(0, &[]);
+    setup
+        .cli(&["connections", "verify", "acme"], "")
+        .ends(0, &[]);
     let other = json!({"company": sandbox.companies()[0]});
     let shared = sandbox.mint_with(&other).pair.to_string();
-    ends(
-        &setup.cli(&["connections", "import", "beta"], &shared),
-        65,
-        &["acme", "--allow-shared-company"],
-    );
-    ends(
-        &setup.cli(
+    setup
+        .cli(&["connections", "import", "beta"], &shared)
+        .ends(65, &["acme", "--allow-shared-company"]);
+    setup
+        .cli(
             &["connections", "import", "beta", "--allow-shared-company"],
             &shared,
-        ),
-        0,
-        &[],
-    );
+        )
+        .ends(0, &[]);
 }
 
 #[test]
 fn input_that_cannot_be_used_is_65_and_never_repeated() {
     let sandbox = Sandbox::start("15m");
-    let setup = setup(&sandbox);
+    let setup = Setup::written(&sandbox);
     for bad in [
         "",
         "canary",
@@ -79,20 +51,18 @@ fn input_that_cannot_be_used_is_65_and_never_repeated() {
         "{\"refresh_token\":{\"canary\":1}}",
     ] {
         let output = setup.cli(&["connections", "import", "acme"], bad);
-        ends(&output, 65, &[]);
+        output.ends(65, &[]);
         assert!(!output.err.contains("canary"), "{}", output.err);
     }
-    ends(
-        &setup.cli(&["connections", "list", "--json"], ""),
-        0,
-        &["[]"],
-    );
+    setup
+        .cli(&["connections", "list", "--json"], "")
+        .ends(0, &["[]"]);
 }
 
 #[test]
 fn good_lines_are_imported_whatever_the_others_are() {
     let sandbox = Sandbox::start("15m");
-    let setup = setup(&sandbox);
+    let setup = Setup::written(&sandbox);
     let companies = sandbox.companies();
     let line = |tenant: &str, company: &str| {
         let mut pair = sandbox.mint_with(&json!({"company": company})).pair;
@@ -112,12 +82,13 @@ fn good_lines_are_imported_whatever_the_others_are() {
     let no_text = b"{\"tenant\":\"delta\",\"refresh_token\":\"a-canary\xff\"}\n".as_slice();
     fs::write(&file, [no_text, lines.as_bytes()].concat()).unwrap();
     let file = file.display().to_string();
-    ends(
-        &setup.cli(&["connections", "import", "--file", &file], ""),
-        65,
-        &["line 1", "line 3", "line 6", "3 imported", "3 failed"],
-    );
-    let list = json_of(&setup.cli(&["connections", "list", "--json"], ""));
+    setup
+        .cli(&["connections", "import", "--file", &file], "")
+        .ends(
+            65,
+            &["line 1", "line 3", "line 6", "3 imported", "3 failed"],
+        );
+    let list = setup.cli(&["connections", "list", "--json"], "").json();
     let tenants: Vec<_> = list
         .as_array()
         .unwrap()
@@ -136,15 +107,13 @@ fn good_lines_are_imported_whatever_the_others_are() {
         ],
         &lines,
     );
-    ends(&again, 65, &[]);
+    again.ends(65, &[]);
     let report: Value = serde_json::from_str(&again.out).unwrap();
     assert_eq!([&report["imported"], &report["failed"]], [3, 2]);
     assert_eq!(report["failures"][1]["line"], 5);
-    ends(
-        &setup.cli(&["connections", "import", "--file", "/nonexistent/x"], ""),
-        74,
-        &["/nonexistent/x"],
-    );
+    setup
+        .cli(&["connections", "import", "--file", "/nonexistent/x"], "")
+        .ends(74, &["/nonexistent/x"]);
 }
 
 #[test]
@@ -158,18 +127,16 @@ fn a_company_that_is_pinned_is_the_only_one_accepted() {
     );
     setup.write();
     let wrong = sandbox.mint().pair.to_string();
-    ends(
-        &setup.cli(&["connections", "import", "acme"], &wrong),
-        65,
-        &[&companies[0], &companies[1]],
-    );
+    setup
+        .cli(&["connections", "import", "acme"], &wrong)
+        .ends(65, &[&companies[0], &companies[1]]);
     let right = sandbox.mint_with(&json!({"company": companies[1]}));
     let mut said_wrong = right.pair.clone();
     said_wrong["company_id"] = companies[2].as_str().into();
     for (tenant, how) in [("acme", "--replace"), ("beta", "--verify")] {
         let import = ["connections", "import", tenant, how];
         let wrong = setup.cli(&import, &said_wrong.to_string());
-        ends(&wrong, 65, &[&companies[1], &companies[2]]);
+        wrong.ends(65, &[&companies[1], &companies[2]]);
     }
     setup.import("acme", &right);
 }
@@ -212,7 +179,7 @@ fn rows_of_another_provider_are_not_connected_and_nothing_of_them_is_sent() {
         .replace("client_id      = \"sandbox\"", "client_id      = \"other\"");
     fs::write(setup.file(), &text).unwrap();
     let list = setup.cli(&["connections", "list", "--json"], "");
-    assert_eq!(json_of(&list), json!([]));
+    assert_eq!(list.json(), json!([]));
     let gateway = setup.start_as_written();
     gateway.get("/v2/employees").refused(503, "not-connected");
     assert!(upstream.seen().is_empty());

@@ -1,4 +1,4 @@
-//! Signals to commands: whoever interrupts one loses no answer of Pleo's, and does not wait for anything else.
+//! Signals to commands: interrupting one loses no answer of Pleo's, and waits for nothing else.
 
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
@@ -22,10 +22,7 @@ async fn refreshing(stand: &Stand) -> Child {
     stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "2s", "commit": true}));
     let mut command = stand.command(&["connections", "refresh", "acme"]);
     let child = command.spawn().unwrap();
-    until("the refresh is at the token endpoint", SOON, async || {
-        (stand.authorisation(id)["refresh_calls"] == 1).then_some(())
-    })
-    .await;
+    stand.until_first(id, "refresh_calls").await;
     child
 }
 

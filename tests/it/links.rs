@@ -7,14 +7,9 @@ use std::time::{Duration, Instant};
 use crate::harness::client::{answer, answer_head, call, send};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::{Link, Rest};
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{FINE, Upstream};
 
 const CALLER: (&str, &str) = ("pleo-gateway-key", KEY);
-
-fn before(upstream: &Upstream) -> Gateway {
-    Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())])
-}
 
 fn request(line: &str, more: &str) -> String {
     format!("{line}\r\nhost: 127.0.0.1\r\npleo-gateway-key: {KEY}\r\n{more}\r\n")
@@ -25,7 +20,7 @@ fn an_http_1_0_client_is_answered_in_its_own_way() {
     let upstream = Upstream::answering(
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     );
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     link.send(request("GET /v2/employees HTTP/1.0", ""))
         .unwrap();
@@ -49,7 +44,7 @@ fn requests_sent_ahead_are_answered_in_their_order() {
             target.len()
         ));
     });
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     let all: String = (0..5)
         .map(|n| request(&format!("GET /v2/employees?n={n} HTTP/1.1"), ""))
@@ -64,7 +59,7 @@ fn requests_sent_ahead_are_answered_in_their_order() {
 #[test]
 fn a_client_that_wants_to_close_is_closed_and_the_others_keep_their_link() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     for _ in 0..3 {
         send(&mut link, "GET", "/v2/employees", &[CALLER], b"");
@@ -89,7 +84,7 @@ fn a_pleo_that_says_that_it_closes_each_link_costs_no_request() {
         exchange.reply(&closing);
         exchange.close();
     });
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     for place in 0..100 {
         let method = if place % 2 == 0 { "GET" } else { "POST" };
@@ -116,7 +111,7 @@ fn links_to_pleo_are_kept_and_used_again() {
             .insert(format!("{:?}", std::thread::current().id()));
         exchange.reply(FINE);
     });
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     for _ in 0..20 {
         gateway.get("/v2/employees").expect(200);
     }
@@ -131,7 +126,7 @@ fn an_answer_that_comes_before_the_body_is_whole_is_handed_on() {
             .reply("HTTP/1.1 413 Too Large\r\ncontent-length: 5\r\nconnection: close\r\n\r\npleo!");
         exchange.close();
     });
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     link.send(request(
         "POST /v1/vendors:search HTTP/1.1",
@@ -150,7 +145,7 @@ fn an_answer_without_a_length_ends_with_pleos_link() {
         exchange.reply("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nall of it");
         exchange.close();
     });
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     for _ in 0..2 {
         send(&mut link, "GET", "/v2/employees", &[CALLER], b"");
@@ -175,7 +170,7 @@ fn a_long_head_of_pleos_passes_and_an_endless_one_does_not() {
             "HTTP/1.1 200 OK\r\nx-long: {filler}\r\ncontent-length: 0\r\n\r\n"
         ));
     });
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let long = gateway.get("/v2/employees/long").expect(200);
     assert_eq!(long.header("x-long").map(str::len), Some(12_000));
     gateway
@@ -196,7 +191,7 @@ fn a_caller_that_goes_away_ends_its_call_at_pleo() {
         }
         exchange.close();
     });
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     send(&mut link, "GET", "/v2/employees", &[CALLER], b"");
     let (_, _, mut rest) = answer_head(&mut link, "GET").unwrap();
@@ -210,7 +205,7 @@ fn a_caller_that_goes_away_ends_its_call_at_pleo() {
 #[test]
 fn an_idle_gateway_ends_at_once() {
     let upstream = Upstream::fine();
-    let mut gateway = before(&upstream);
+    let mut gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
     send(&mut link, "GET", "/v2/employees", &[CALLER], b"");
     answer(&mut link, "GET").unwrap().expect(200);
@@ -229,7 +224,7 @@ fn a_client_that_says_nothing_or_half_a_head_is_let_go() {
     let upstream = Upstream::fine();
     let mut setup = Setup::at(&upstream.origin());
     setup.limits = "header_timeout = \"300ms\"\nidle_timeout = \"300ms\"".to_owned();
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     for begun in [
         "",
         "GET /v2/employees HTT",

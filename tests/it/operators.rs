@@ -36,27 +36,6 @@ const HISTORY: [&str; 9] = [
     "refresh_fingerprint",
 ];
 
-fn setup(sandbox: &Sandbox) -> Setup {
-    let setup = Setup::with(sandbox);
-    setup.write();
-    setup
-}
-
-#[track_caller]
-fn ends(output: &Output, code: i32, words: &[&str]) {
-    let said = format!("{}{}", output.out, output.err);
-    assert_eq!(output.code, code, "{said}");
-    for word in words {
-        assert!(said.contains(word), "{word} in {said}");
-    }
-}
-
-#[track_caller]
-fn json_of(output: &Output) -> Value {
-    assert_eq!(output.code, 0, "{}", output.err);
-    serde_json::from_str(&output.out).unwrap()
-}
-
 fn keys(value: &Value) -> BTreeSet<&str> {
     value
         .as_object()
@@ -82,16 +61,14 @@ fn no_token(minted: &Minted, output: &Output) {
 #[test]
 fn an_import_is_listed_exactly_as_the_contract_says() {
     let sandbox = Sandbox::start("15m");
-    let (setup, minted) = (setup(&sandbox), sandbox.mint());
-    ends(
-        &setup.cli(&["connections", "list", "--json"], ""),
-        0,
-        &["[]"],
-    );
+    let (setup, minted) = (Setup::written(&sandbox), sandbox.mint());
+    setup
+        .cli(&["connections", "list", "--json"], "")
+        .ends(0, &["[]"]);
     setup.import("acme", &minted);
     let output = setup.cli(&["connections", "list", "--json"], "");
     no_token(&minted, &output);
-    let list = json_of(&output);
+    let list = output.json();
     assert_eq!(list.as_array().unwrap().len(), 1);
     let row = &list[0];
     assert_eq!(keys(row), FIELDS.into_iter().collect());
@@ -108,46 +85,38 @@ fn an_import_is_listed_exactly_as_the_contract_says() {
     assert!(row["access_expires_at"].as_str().unwrap().ends_with('Z'));
     assert_eq!(row["reason"], Value::Null);
     let shown = setup.cli(&["connections", "show", "acme", "--json"], "");
-    assert_eq!(&json_of(&shown), row);
+    assert_eq!(&shown.json(), row);
     no_token(&minted, &setup.cli(&["connections", "list"], ""));
-    ends(
-        &setup.cli(&["connections", "show", "beta"], ""),
-        69,
-        &["beta"],
-    );
+    setup
+        .cli(&["connections", "show", "beta"], "")
+        .ends(69, &["beta"]);
 }
 
 #[test]
 fn verify_asks_pleo_and_compares() {
     let sandbox = Sandbox::start("15m");
-    let setup = setup(&sandbox);
+    let setup = Setup::written(&sandbox);
     let minted = sandbox.mint();
     setup.import("acme", &minted);
-    ends(
-        &setup.cli(&["connections", "verify", "acme", "--json"], ""),
-        0,
-        &[&minted.company],
-    );
+    setup
+        .cli(&["connections", "verify", "acme", "--json"], "")
+        .ends(0, &[&minted.company]);
     let mut lying = sandbox.mint();
     lying.pair["company_id"] = sandbox.companies()[1].clone().into();
     setup.import("beta", &lying);
-    ends(
-        &setup.cli(&["connections", "verify", "beta"], ""),
-        65,
-        &["company"],
-    );
+    setup
+        .cli(&["connections", "verify", "beta"], "")
+        .ends(65, &["company"]);
     let refused = setup.cli(
         &["connections", "import", "gamma", "--verify"],
         &json!({"access_token": "x-canary", "refresh_token": "y-canary"}).to_string(),
     );
-    ends(&refused, 69, &[]);
+    refused.ends(69, &[]);
     sandbox.revoke(&minted);
     assert_ne!(setup.cli(&["connections", "verify", "acme"], "").code, 0);
-    ends(
-        &setup.cli(&["connections", "verify", "nobody"], ""),
-        69,
-        &["nobody"],
-    );
+    setup
+        .cli(&["connections", "verify", "nobody"], "")
+        .ends(69, &["nobody"]);
 }
 
 #[test]
@@ -159,14 +128,14 @@ fn a_refresh_by_hand_is_noticed_by_the_running_gateway_and_told_in_the_history()
     gateway.get(&target).expect(200);
     let output = gateway.cli(&["connections", "refresh", "acme", "--json"], "");
     no_token(&minted, &output);
-    assert_eq!(json_of(&output)["generation"], 1);
+    assert_eq!(output.json()["generation"], 1);
     // the old token is dead: whoever has not noticed pays with one refused call, and never with a second refresh
     gateway.get(&target).expect(200);
     assert_eq!(sandbox.count("refreshes"), 1);
 
     let output = gateway.cli(&["connections", "history", "acme", "--json"], "");
     no_token(&minted, &output);
-    let history = json_of(&output);
+    let history = output.json();
     let history = history.as_array().unwrap();
     assert!(
         history
@@ -189,29 +158,29 @@ fn a_refresh_by_hand_is_noticed_by_the_running_gateway_and_told_in_the_history()
 #[test]
 fn a_refresh_that_pleo_refuses_needs_a_person_and_one_that_fails_for_now_may_be_tried_again() {
     let sandbox = Sandbox::start("15m");
-    let setup = setup(&sandbox);
+    let setup = Setup::written(&sandbox);
     let minted = sandbox.mint();
     setup.import("acme", &minted);
     sandbox.fault(&json!({"endpoint": "token", "kind": "status", "status": 429}));
-    ends(&setup.cli(&["connections", "refresh", "acme"], ""), 75, &[]);
+    setup
+        .cli(&["connections", "refresh", "acme"], "")
+        .ends(75, &[]);
     let other = sandbox.mint_with(&json!({"company": sandbox.companies()[1]}));
     setup.import("beta", &other);
     sandbox.revoke(&other);
-    ends(
-        &setup.cli(&["connections", "refresh", "beta"], ""),
-        69,
-        &["consent"],
-    );
-    let row = json_of(&setup.cli(&["connections", "show", "beta", "--json"], ""));
+    setup
+        .cli(&["connections", "refresh", "beta"], "")
+        .ends(69, &["consent"]);
+    let row = setup
+        .cli(&["connections", "show", "beta", "--json"], "")
+        .json();
     assert_eq!(
         (&row["state"], &row["reason"]),
         (&json!("reauthorization_required"), &json!("revoked"))
     );
-    ends(
-        &setup.cli(&["connections", "refresh", "nobody"], ""),
-        69,
-        &["nobody"],
-    );
+    setup
+        .cli(&["connections", "refresh", "nobody"], "")
+        .ends(69, &["nobody"]);
 }
 
 #[test]
@@ -221,11 +190,9 @@ fn a_running_gateway_notices_a_disconnect_within_a_second() {
     let gateway = Setup::with(&sandbox).start_connected(&[("acme", &minted)]);
     let target = format!("/v3/export-jobs?company_id={}", minted.company);
     gateway.get(&target).expect(200);
-    ends(
-        &gateway.cli(&["connections", "disconnect", "acme"], ""),
-        0,
-        &[],
-    );
+    gateway
+        .cli(&["connections", "disconnect", "acme"], "")
+        .ends(0, &[]);
     let disconnected = Instant::now();
     eventually("the gateway to notice", || {
         (gateway.get(&target).status == 503).then_some(())
@@ -242,11 +209,9 @@ fn a_running_gateway_notices_a_disconnect_within_a_second() {
 
     // and that it is connected again
     let again = sandbox.mint().pair.to_string();
-    ends(
-        &gateway.cli(&["connections", "import", "acme"], &again),
-        0,
-        &[],
-    );
+    gateway
+        .cli(&["connections", "import", "acme"], &again)
+        .ends(0, &[]);
     eventually("the gateway to notice", || {
         (gateway.get(&target).status == 200).then_some(())
     });
@@ -256,13 +221,11 @@ fn a_running_gateway_notices_a_disconnect_within_a_second() {
 #[test]
 fn uninstalling_tells_pleo_first() {
     let sandbox = Sandbox::start("15m");
-    let setup = setup(&sandbox);
+    let setup = Setup::written(&sandbox);
     setup.import("acme", &sandbox.mint());
-    ends(
-        &setup.cli(&["connections", "disconnect", "acme", "--uninstall"], ""),
-        0,
-        &[],
-    );
+    setup
+        .cli(&["connections", "disconnect", "acme", "--uninstall"], "")
+        .ends(0, &[]);
     let state = sandbox.state();
     assert_eq!(state["authorisations"][0]["alive"], false, "{state:#}");
 }

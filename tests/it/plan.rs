@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::process::geteuid;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::gateway::{Setup, caller};
 use crate::harness::program::{Output, run};
@@ -39,11 +39,6 @@ fn plan(setup: &Setup, new: &str, more: &[&str]) -> Output {
     run(&mut command, "", SOON)
 }
 
-fn json_of(output: &Output) -> Value {
-    assert_eq!(output.code, 0, "{}", output.err);
-    serde_json::from_str(&output.out).unwrap()
-}
-
 fn setup() -> Setup {
     let mut setup = Setup::at("http://127.0.0.1:1");
     setup.routes = ROUTES.into();
@@ -73,7 +68,7 @@ fn who_gains_and_who_loses_access_is_said_by_name() {
         "tenants = [\"beta\", \"gamma\"]\nscopes = [\"users:read\"]",
     ) + &caller("crm", "crm-canary", "[\"acme\"]")
         + "[[routes]]\nname = \"no-post\"\nmethods = [\"POST\"]\npath = \"/v1/{*rest}\"\ndeny = true\n";
-    let said = json_of(&plan(&setup, &new, &["--json"]));
+    let said = plan(&setup, &new, &["--json"]).json();
     let [erp, office] = [0, 1].map(|place| &said["callers"]["changed"][place]);
     assert_eq!(erp["caller"], "erp");
     assert_eq!(erp["calls_lost"], json!(["POST /v1/vendors/{id}"]));
@@ -111,7 +106,7 @@ fn whoever_may_call_for_everybody_loses_nobody_and_gains_nobody_when_that_ends()
     let setup = setup();
     let (named, all) = ("tenants = [\"acme\", \"beta\"]", "tenants = [\"*\"]");
     let wide = setup.text().replace(named, all);
-    let said = json_of(&plan(&setup, &wide, &["--json"]));
+    let said = plan(&setup, &wide, &["--json"]).json();
     let office = &said["callers"]["changed"][0];
     assert_eq!(
         (&office["tenants_gained"], &office["tenants_lost"]),
@@ -119,7 +114,7 @@ fn whoever_may_call_for_everybody_loses_nobody_and_gains_nobody_when_that_ends()
     );
     fs::write(setup.file(), &wide).unwrap();
     let narrow = wide.replace(all, named);
-    let said = json_of(&plan(&setup, &narrow, &["--json"]));
+    let said = plan(&setup, &narrow, &["--json"]).json();
     let office = &said["callers"]["changed"][0];
     assert_eq!(
         (&office["tenants_gained"], &office["tenants_lost"]),
@@ -140,7 +135,7 @@ fn what_a_door_takes_at_once_is_named_by_its_address() {
         door,
         &format!("{door}tenant = \"acme\"\nhosts = [\"x\"]\nhalf_close = true\n"),
     );
-    let said = json_of(&plan(&setup, &new, &["--json"]));
+    let said = plan(&setup, &new, &["--json"]).json();
     assert_eq!(
         said["taken"],
         json!([
@@ -185,14 +180,14 @@ fn scopes_that_a_connection_lacks_are_named_with_its_tenant() {
         "{}[[routes]]\nname = \"export\"\npath = \"/v3/export-jobs\"\nscopes = [\"made-up:read\", \"users:read\"]\n",
         setup.text()
     );
-    let said = json_of(&plan(&setup, &new, &["--json"]));
+    let said = plan(&setup, &new, &["--json"]).json();
     let missing = |tenant: &str, known: bool| json!({"tenant": tenant, "scopes": ["made-up:read"], "known": known});
     assert_eq!(
         said["scopes_missing"],
         json!([missing("acme", false), missing("beta", false)])
     );
     setup.import("acme", &Minted::made_up());
-    let said = json_of(&plan(&setup, &new, &["--json"]));
+    let said = plan(&setup, &new, &["--json"]).json();
     assert_eq!(
         said["scopes_missing"],
         json!([missing("acme", true), missing("beta", false)])
@@ -214,7 +209,7 @@ fn what_needs_a_restart_and_what_is_taken_at_once_is_told_apart() {
         )
         .replace("threads = 1", "threads = 2\ntenant_host = \"{tenant}.x\"")
         + "[refresh]\nahead = \"1m\"\n[log]\naccess = false\n[[listen]]\naddress = \"[::1]:0\"\n";
-    let said = json_of(&plan(&setup, &new, &["--json"]));
+    let said = plan(&setup, &new, &["--json"]).json();
     assert_eq!(
         said["needs_restart"],
         json!([

@@ -1,4 +1,4 @@
-//! What callers rely on: a legacy call goes through, whole and only as it may; who calls, for whom, and where to.
+//! What callers rely on: a legacy call goes through whole, and only as it may; who calls, for whom, and where to.
 
 use serde_json::json;
 
@@ -6,10 +6,6 @@ use crate::harness::client::call;
 use crate::harness::gateway::{Gateway, KEY, OFFICE_KEY, Setup};
 use crate::harness::sandbox::{Minted, Sandbox};
 use crate::harness::upstream::Upstream;
-
-fn before(upstream: &Upstream) -> Gateway {
-    Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())])
-}
 
 #[test]
 fn a_legacy_call_goes_through() {
@@ -44,7 +40,7 @@ fn a_legacy_call_goes_through() {
 #[test]
 fn a_caller_is_known_by_its_key_however_it_is_sent() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let get = |headers: &[(&str, &str)]| call(gateway.base(), "GET", "/v2/employees", headers, b"");
     for good in [
         ("authorization", "Bearer erp-canary"),
@@ -128,7 +124,7 @@ fn the_tenant_is_found_by_each_of_its_five_sources() {
 #[test]
 fn tenants_that_disagree_or_are_not_said_are_refused_and_foreign_ones_look_unknown() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     let ask = |key: &str, target: &str, tenant: Option<&str>| {
         let mut headers = vec![("pleo-gateway-key", key), ("x-request-id", "same")];
         headers.extend(tenant.map(|tenant| ("pleo-gateway-tenant", tenant)));
@@ -146,7 +142,7 @@ fn tenants_that_disagree_or_are_not_said_are_refused_and_foreign_ones_look_unkno
 #[test]
 fn ambiguous_paths_are_refused() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream);
+    let gateway = Gateway::before(&upstream);
     for target in [
         "/v2/employees/%2e%2e/x",
         "/v2/../v2/employees",
@@ -197,7 +193,7 @@ scopes = []
 company = "query:company_id"
 "#
     .to_owned();
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     gateway.get("/v1/nothing").refused(403, "route-denied");
     gateway.get("/v2/employees/").refused(403, "route-denied");
     gateway
@@ -234,8 +230,7 @@ company = "query:company_id"
 #[test]
 fn one_refresh_serves_everyone_who_waits() {
     let sandbox = Sandbox::start("15m");
-    let mut minted = sandbox.mint();
-    minted.pair.as_object_mut().unwrap().remove("access_token");
+    let minted = sandbox.mint().without_access();
     let gateway = Setup::with(&sandbox).start_connected(&[("acme", &minted)]);
     let target = format!("/v3/export-jobs?company_id={}", minted.company);
     std::thread::scope(|threads| {

@@ -1,5 +1,5 @@
-//! How a running gateway recognises callers without a key: client certificates, refused in the handshake if they are not
-//! right, and the peer of a unix socket.
+//! How a running gateway recognises callers without a key: by client certificates, refused in the handshake if they are not
+//! valid, and by the peer of a unix socket.
 
 use std::fs;
 use std::net::TcpStream;
@@ -11,7 +11,6 @@ use crate::harness::authority::{Authority, Certificate};
 use crate::harness::client::{Answer, answer, call, curled, send};
 use crate::harness::gateway::{Gateway, Setup};
 use crate::harness::link::Link;
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
 use crate::harness::{SOON, eventually};
 
@@ -21,10 +20,6 @@ fn asking(authority: &Authority, upstream: &Upstream) -> Setup {
     setup.ask_for_certificates(authority);
     authority.write_as(setup.folder(), "servers.pem");
     setup
-}
-
-fn connected(setup: Setup) -> Gateway {
-    setup.start_connected(&[("acme", &Minted::made_up())])
 }
 
 /// The status that whoever shows this certificate gets; `000` if the handshake fails.
@@ -44,7 +39,7 @@ fn shown(gateway: &Gateway, name: &str) -> String {
 #[test]
 fn a_certificate_that_is_not_right_ends_in_the_handshake() {
     let (authority, foreign, upstream) = (Authority::new(), Authority::new(), Upstream::fine());
-    let gateway = connected(asking(&authority, &upstream));
+    let gateway = asking(&authority, &upstream).start_with_acme();
     let folder = gateway.setup.folder();
     let for_clients = |asked: &mut CertificateParams| {
         asked.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -80,7 +75,7 @@ fn a_certificate_that_is_not_right_ends_in_the_handshake() {
 #[test]
 fn another_authority_for_callers_is_taken_without_a_restart() {
     let (old, new, upstream) = (Authority::new(), Authority::new(), Upstream::fine());
-    let gateway = connected(asking(&old, &upstream));
+    let gateway = asking(&old, &upstream).start_with_acme();
     let folder = gateway.setup.folder();
     old.certificate(&["erp.internal"]).write(folder, "old");
     new.certificate(&["erp.internal"]).write(folder, "new");
@@ -122,7 +117,7 @@ fn a_certificate_on_a_revocation_list_ends_in_the_handshake_also_once_the_list_i
         numbered(&authority, serial).write(&folder, name);
     }
     authority.write_revoked(&folder, &[7]);
-    let gateway = connected(setup);
+    let gateway = setup.start_with_acme();
     let both = || (shown(&gateway, "lost"), shown(&gateway, "kept"));
     assert_eq!(both(), ("000".into(), "200".into()));
     authority.write_revoked(&folder, &[7, 8]);
@@ -157,7 +152,7 @@ fn a_link_ends_with_what_its_certificate_stood_for() {
     kept.write(&folder, "kept");
     lost.write(&folder, "lost");
     authority.write_revoked(&folder, &[]);
-    let gateway = connected(setup);
+    let gateway = setup.start_with_acme();
     let [mut lost, mut kept] = [&lost, &kept].map(|own| link_of(&gateway, &authority, own));
     for link in [&mut lost, &mut kept] {
         asked(link).expect(200);
@@ -190,7 +185,7 @@ fn the_user_at_the_other_end_of_a_unix_socket_is_a_credential() {
         format!("[[callers]]\nname = \"app\"\nunix_uid = [{uid}]\ntenants = [\"acme\"]\n")
     };
     setup.callers = caller(uid);
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     call(gateway.base(), "GET", "/v2/employees", &[], b"").expect(200);
     let wrong = [("pleo-gateway-key", "wrong-canary")];
     call(gateway.base(), "GET", "/v2/employees", &wrong, b"").refused(401, "caller-unknown");

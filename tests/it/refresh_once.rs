@@ -62,7 +62,7 @@ async fn a_thousand_callers_of_an_expired_token_cost_one_refresh() {
     assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
     assert_eq!(stand.count("token_calls"), 1);
     assert!(serving.refreshes("ok").await > 0.0);
-    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+    stand.assert_no_rule_was_broken();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,15 +75,12 @@ async fn the_first_caller_may_hang_up_and_all_others_are_served() {
     let mut first = Link::open(serving.callers).await;
     let mut leaving = JoinSet::new();
     leaving.spawn(async move { first.get("acme", READ).await.map(|answer| answer.status) });
-    until("the refresh is at the token endpoint", SOON, async || {
-        (stand.authorisation(id)["refresh_calls"] == 1).then_some(())
-    })
-    .await;
+    stand.until_first(id, "refresh_calls").await;
     let others = links(&serving, CALLERS - 1).await;
     leaving.shutdown().await;
     all_served(&call_all(others).await, CALLERS - 1);
     assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
-    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+    stand.assert_no_rule_was_broken();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,10 +93,7 @@ async fn a_pair_lands_although_everybody_has_gone() {
     for mut link in links(&serving, 100).await {
         calls.spawn(async move { link.get("acme", READ).await.map(|answer| answer.status) });
     }
-    until("the refresh is at the token endpoint", SOON, async || {
-        (stand.authorisation(id)["refresh_calls"] == 1).then_some(())
-    })
-    .await;
+    stand.until_first(id, "refresh_calls").await;
     calls.shutdown().await;
     until("the pair is in use", SOON, async || {
         let row = serving.connection("acme").await;

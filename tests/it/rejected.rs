@@ -1,4 +1,4 @@
-//! A 401 of Pleo is judged by the generation of the token it was sent with (design.md R7).
+//! A 401 from Pleo is judged by the generation of the token it was sent with (design.md R7).
 
 use bytes::Bytes;
 use http::Method;
@@ -34,10 +34,7 @@ fn connect_with_dead_access(stand: &Stand) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_in_flight_while_another_process_refreshes_are_sent_again_with_the_new_token() {
-    let stand = Stand::new(Plan::default()).await;
-    let id = stand.connect("acme");
-    let serving = stand.serve("gateway").await;
-    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let (stand, id, serving) = Stand::in_use().await;
     let played = stand.count("faults_played");
     stand.order(&json!({"endpoint": "api", "kind": "delay", "delay": "1m", "count": 20}));
     let calls = reads(&serving, 20).await;
@@ -56,36 +53,27 @@ async fn calls_in_flight_while_another_process_refreshes_are_sent_again_with_the
         1,
         "nothing was refreshed again"
     );
-    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+    stand.assert_no_rule_was_broken();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_with_a_token_that_another_process_has_just_replaced_wait_for_its_pair() {
-    let stand = Stand::new(Plan::default()).await;
-    let id = stand.connect("acme");
-    let serving = stand.serve("gateway").await;
-    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let (stand, id, serving) = Stand::in_use().await;
     stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "700ms", "commit": true}));
     let mut command = stand.command(&["connections", "refresh", "acme"]);
     let mut other = command.spawn().unwrap();
-    until("the old token is dead", SOON, async || {
-        (stand.authorisation(id)["generation"] == 1).then_some(())
-    })
-    .await;
+    stand.until_first(id, "generation").await;
     for answer in reads(&serving, 20).await.join_all().await {
         assert_eq!(answer.status, 200, "{:?}", answer.body);
     }
     assert!(other.wait().unwrap().success());
     assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
-    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+    stand.assert_no_rule_was_broken();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_401_on_a_token_that_stands_is_handed_on_and_refreshes_nothing() {
-    let stand = Stand::new(Plan::default()).await;
-    let id = stand.connect("acme");
-    let serving = stand.serve("gateway").await;
-    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let (stand, id, serving) = Stand::in_use().await;
     let asked = stand.count("introspections");
     stand.order(
         &json!({"endpoint": "api", "kind": "status", "status": 401, "count": 200,
@@ -116,7 +104,7 @@ async fn a_dead_access_token_costs_its_callers_one_refresh_between_them() {
     }
     assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
     assert!(serving.metric(REPLAYS).await > 0.0);
-    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+    stand.assert_no_rule_was_broken();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,10 +132,7 @@ async fn a_body_too_large_to_keep_is_refused_safely_and_works_the_next_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ended_authorisation_is_found_out_by_one_refresh_and_then_left_alone() {
-    let stand = Stand::new(Plan::default()).await;
-    let id = stand.connect("acme");
-    let serving = stand.serve("gateway").await;
-    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let (stand, id, serving) = Stand::in_use().await;
     assert!(stand.pleo.revoke(id));
     for answer in reads(&serving, 20).await.join_all().await {
         assert_eq!(
@@ -165,5 +150,5 @@ async fn an_ended_authorisation_is_found_out_by_one_refresh_and_then_left_alone(
         "reauthorization-required"
     );
     assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
-    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+    stand.assert_no_rule_was_broken();
 }

@@ -1,5 +1,5 @@
-//! Reload, as the running gateway does it: all or nothing, by signal, by request and by itself; what it takes, what it
-//! names, and what it keeps.
+//! Reload, as the running gateway does it: all or nothing, by signal, by request and by itself; what takes effect, what is
+//! named, and what stays.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,10 +10,6 @@ use crate::harness::eventually;
 use crate::harness::gateway::{Gateway, KEY, OFFICE_KEY, Setup, secret_file};
 use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
-
-fn connected(setup: Setup) -> Gateway {
-    setup.start_connected(&[("acme", &Minted::made_up())])
-}
 
 fn reload(gateway: &Gateway) -> Answer {
     let token = fs::read_to_string(gateway.setup.folder().join("data/admin.token")).unwrap();
@@ -40,7 +36,7 @@ const LESS: (&str, &str) = ("catalogue = \"*\"", "catalogue = \"vendors/*\"");
 #[test]
 fn a_reload_changes_what_is_allowed_and_a_bad_file_changes_nothing() {
     let upstream = Upstream::fine();
-    let gateway = connected(Setup::at(&upstream.origin()));
+    let gateway = Gateway::before(&upstream);
     let text = gateway.setup.text();
     call(&gateway.admin, "POST", "/-/reload", &[], b"").expect(401);
 
@@ -79,7 +75,7 @@ fn a_reload_changes_what_is_allowed_and_a_bad_file_changes_nothing() {
 #[test]
 fn a_changed_file_is_read_again_by_itself() {
     let upstream = Upstream::fine();
-    let gateway = connected(Setup::at(&upstream.origin()));
+    let gateway = Gateway::before(&upstream);
     gateway.get("/v2/employees").expect(200);
     // as editors do it: a new file in the old one's place
     let new = gateway.setup.folder().join("new.toml");
@@ -126,7 +122,7 @@ fn an_open_door_follows_the_file_and_other_doors_wait_for_a_restart() {
     let door =
         |port: u16, more: &str| format!("[[listen]]\naddress = \"127.0.0.1:{port}\"\n{more}");
     setup.doors = door(one, "tenant = \"acme\"\n") + &door(two, "");
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let [pinned, open] = [0, 1].map(|place| gateway.callers[place].clone());
     assert_eq!(as_office(&pinned, "beta").status, 400);
     assert_eq!(as_office(&open, "acme").status, 200);
@@ -160,7 +156,7 @@ fn an_open_door_follows_the_file_and_other_doors_wait_for_a_restart() {
 fn a_secret_is_read_again_and_one_that_others_can_read_refuses_the_reload() {
     use std::os::unix::fs::PermissionsExt;
     let upstream = Upstream::fine();
-    let gateway = connected(Setup::at(&upstream.origin()));
+    let gateway = Gateway::before(&upstream);
     let secret = gateway.setup.folder().join("client-secret");
     secret_file(&secret, "another-canary");
     let told = reload(&gateway).expect(200).text();
@@ -192,7 +188,7 @@ fn a_certificate_that_cannot_be_loaded_refuses_the_whole_reload() {
         )
     };
     setup.doors = door("one") + &door("two");
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let (folder, text) = (gateway.setup.folder().to_owned(), gateway.setup.text());
     let stranger = Authority::new();
     let status = |ca: &Authority, door: usize| {

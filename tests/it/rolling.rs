@@ -12,7 +12,6 @@ use crate::canary::Home;
 use crate::harness::client::{answer, call, send};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::Link;
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
 use crate::harness::{eventually, free_port};
 use crate::stand::is_long;
@@ -94,7 +93,7 @@ fn gateway(pleo: &Upstream) -> (Gateway, (u16, u16)) {
     setup.doors = format!("[[listen]]\naddress = \"127.0.0.1:{}\"\n", ports.0);
     setup.operators = format!("127.0.0.1:{}", ports.1);
     LIMITS.clone_into(&mut setup.limits);
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     (gateway, ports)
 }
 

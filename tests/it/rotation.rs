@@ -1,5 +1,5 @@
-//! `keys rotate`: every stored secret is sealed anew under the first key, at any pace, and nothing is lost. And what else
-//! is written to the audit that no call brings about.
+//! `keys rotate`: every stored secret is sealed anew under the first key, at any pace, and nothing is lost. Also whatever
+//! else is written to the audit without a call.
 
 use std::fs;
 

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use http::Method;
-use serde_json::json;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::stand::caller::Link;
@@ -13,18 +11,10 @@ use crate::stand::serving::Serving;
 use crate::stand::{Plan, READ, SOON, Stand, salvaged, until};
 
 /// A refresh was applied, its answer is in hand, and the store cannot be written.
-pub(crate) async fn pair_in_hand(stand: &Stand, id: u64) -> (Serving, Hog) {
+pub(crate) async fn pair_in_hand(stand: &Stand) -> (Serving, Hog) {
     let serving = stand.serve("first").await;
     assert_eq!(serving.get("acme", READ).await.status, 200);
-    stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "1s", "commit": true}));
-    let mut link = Link::open(serving.admin).await;
-    let request = serving.request(Method::POST, "/v1/connections/acme/refresh");
-    let mut asking = JoinSet::new();
-    asking.spawn(async move { link.request(request).await.map(|answer| answer.status) });
-    until("the refresh is applied", SOON, async || {
-        (stand.authorisation(id)["generation"] == 1).then_some(())
-    })
-    .await;
+    let _asking = serving.refresh_applied(stand, "1s").await;
     let hog = Hog::of(stand);
     until("the pair is in salvage", SOON * 2, async || {
         (!salvaged(&stand.home().join("data/salvage")).is_empty()).then_some(())
@@ -46,15 +36,14 @@ async fn stored(stand: &Stand, serving: &Serving) {
     })
     .await;
     assert_eq!(serving.get("acme", READ).await.status, 200);
-    assert_eq!(stand.count("refresh_token_presented_twice"), 0);
-    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+    stand.assert_no_rule_was_broken();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pair_that_cannot_be_stored_is_served_from_memory_and_stored_later() {
     let stand = Stand::new(Plan::default()).await;
     let id = stand.connect("acme");
-    let (serving, hog) = pair_in_hand(&stand, id).await;
+    let (serving, hog) = pair_in_hand(&stand).await;
     // long enough for the keeper to look at the old row a few times
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
@@ -80,7 +69,7 @@ async fn a_pair_that_cannot_be_stored_is_served_from_memory_and_stored_later() {
 async fn a_pair_in_salvage_survives_a_kill() {
     let stand = Stand::new(Plan::default()).await;
     let id = stand.connect("acme");
-    let (serving, hog) = pair_in_hand(&stand, id).await;
+    let (serving, hog) = pair_in_hand(&stand).await;
     serving.kill();
     hog.let_go();
     let serving = stand.serve("second").await;
@@ -91,10 +80,7 @@ async fn a_pair_in_salvage_survives_a_kill() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_intent_cannot_be_written_no_token_is_spent_and_calls_go_on() {
-    let stand = Stand::new(Plan::default()).await;
-    let id = stand.connect("acme");
-    let serving = stand.serve("gateway").await;
-    assert_eq!(serving.get("acme", READ).await.status, 200);
+    let (stand, id, serving) = Stand::in_use().await;
     let hog = Hog::of(&stand);
     let path = "/v1/connections/acme/refresh";
     let mut asking = std::pin::pin!(serving.operate(Method::POST, path));

@@ -1,10 +1,9 @@
-//! `scopes suggest`: observe, see what callers do, take over what is suggested, enforce.
+//! `scopes suggest`: observe, see what callers do, adopt what is suggested, enforce.
 
 use std::fs;
 
 use crate::harness::client::call;
 use crate::harness::gateway::{Gateway, KEY, OFFICE_KEY, Setup};
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
 
 /// What callers do: method, path, key.
@@ -33,7 +32,7 @@ fn what_was_observed_becomes_a_configuration_that_allows_it_and_nothing_else() {
         "tenants = [\"acme\"]\nscopes = [\"export-jobs:read\"]\n",
         1,
     );
-    let mut gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let mut gateway = setup.start_with_acme();
     for asked in CALLS {
         assert_eq!(status(&gateway, asked), 200, "{asked:?}");
     }
@@ -91,7 +90,7 @@ fn what_was_refused_is_named_with_its_request_and_taken_in_if_asked_for() {
     let upstream = Upstream::fine();
     let mut setup = Setup::at(&upstream.origin());
     setup.routes = "[[routes]]\ncatalogue = \"employees/v2\"\ncallers = [\"office\"]\n".into();
-    let mut gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let mut gateway = setup.start_with_acme();
     let refused = [
         ("GET", "/v2/employees", KEY),
         ("POST", "/v1/vendors:search", KEY),

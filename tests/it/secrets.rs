@@ -1,5 +1,5 @@
-//! Nothing secret is ever written: not in logs at their most talkative, metrics, answers, command output, or at rest. That
-//! is searched after every test (`canary`); here is a run in which a secret is everywhere, and what a find looks like.
+//! Nothing secret is ever written: not in logs at their most talkative, metrics, answers, command output, or at rest. Every
+//! test is searched for that (`canary`); here is a run in which secrets are everywhere, and what a find looks like.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -347,7 +347,7 @@ async fn ask_wrongly(stand: &Stand, serving: &Serving) {
         assert!(answer.status >= 400, "{path}: {}", answer.status);
     }
     assert_eq!(serving.get("nobody", READ).await.status, 403);
-    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+    stand.assert_no_rule_was_broken();
 }
 
 /// Commands, also with secrets where they do not belong.

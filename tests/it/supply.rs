@@ -1,5 +1,5 @@
 //! What is built, and from what: the lock file, unsafe code, keys in the tree; and that the same sources make the same
-//! binary. Licences, sources and bans are `cargo deny`'s (`.ci/run`).
+//! binary. Licences, sources and bans are left to `cargo deny` (`.ci/run`).
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What operators are told: the cause of what went wrong with its exit code, and in the audit who did what.
+//! What operators are told: the cause of what went wrong with its exit code, and who did what in the audit.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Traces: what a collector is sent of a request, what Pleo hears of the trace, and that nobody waits for either.
+//! Traces: what a collector is sent about a request, what Pleo hears of the trace, and that nobody waits for either.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ use crate::canary;
 use crate::harness::authority::Authority;
 use crate::harness::gateway::{Gateway, Setup};
 use crate::harness::program::Stream;
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{Seen, Upstream};
 use crate::harness::{SOON, free_port};
 use crate::stand::hex;
@@ -32,10 +31,6 @@ fn setup(pleo: &str, collector: &str) -> Setup {
     setup.more = format!("[telemetry]\notlp_endpoint = \"{collector}\"\n");
     setup.variables = vec![("OTEL_BSP_SCHEDULE_DELAY", "50".into())];
     setup
-}
-
-fn start(setup: Setup) -> Gateway {
-    setup.start_connected(&[("acme", &Minted::made_up())])
 }
 
 /// What a collector was sent, in which no secret stands.
@@ -91,7 +86,7 @@ fn assert_number(attributes: &[KeyValue], key: &str, number: i64) {
 #[test]
 fn a_request_is_a_span_of_ours_and_below_it_one_of_pleos_time_in_the_callers_trace() {
     let (upstream, collector) = (Upstream::fine(), collector());
-    let gateway = start(setup(&upstream.origin(), &collector.origin()));
+    let gateway = setup(&upstream.origin(), &collector.origin()).start_with_acme();
     let trace = [
         ("traceparent", PARENT),
         ("tracestate", "erp=7"),
@@ -150,7 +145,7 @@ fn a_request_is_a_span_of_ours_and_below_it_one_of_pleos_time_in_the_callers_tra
 fn a_trace_begins_where_none_came_and_a_broken_one_does_not_go_on() {
     for broken in [None, Some("00-zz-00f067aa0ba902b7-01")] {
         let (upstream, collector) = (Upstream::fine(), collector());
-        let gateway = start(setup(&upstream.origin(), &collector.origin()));
+        let gateway = setup(&upstream.origin(), &collector.origin()).start_with_acme();
         let mut trace = vec![("tracestate", "erp=7")];
         trace.extend(broken.map(|broken| ("traceparent", broken)));
         gateway
@@ -180,7 +175,7 @@ fn a_trace_begins_where_none_came_and_a_broken_one_does_not_go_on() {
 #[test]
 fn what_the_caller_does_not_sample_is_not_sent_and_pleo_is_told_so() {
     let (upstream, collector) = (Upstream::fine(), collector());
-    let gateway = start(setup(&upstream.origin(), &collector.origin()));
+    let gateway = setup(&upstream.origin(), &collector.origin()).start_with_acme();
     let unsampled = PARENT.replace("-01", "-00");
     gateway
         .call_with("GET", "/v2/employees", &[("traceparent", &unsampled)], b"")
@@ -209,7 +204,7 @@ fn what_the_caller_does_not_sample_is_not_sent_and_pleo_is_told_so() {
 fn a_refusal_is_a_span_that_names_its_code_and_a_failure_at_pleo_is_an_error() {
     let collector = collector();
     let pleo = format!("http://127.0.0.1:{}", free_port());
-    let gateway = start(setup(&pleo, &collector.origin()));
+    let gateway = setup(&pleo, &collector.origin()).start_with_acme();
     gateway.get("/v9/nowhere").expect(403);
     let refused = spans(&collector, 1);
     assert_eq!(refused[0].name, "GET");
@@ -245,7 +240,7 @@ fn the_standard_variables_say_where_to_how_named_and_with_which_headers() {
     ]
     .map(|(name, value)| (name, value.into()))
     .to_vec();
-    let gateway = start(setup);
+    let gateway = setup.start_with_acme();
     gateway.get("/v2/employees").expect(200);
     spans(&collector, 2);
     let seen = collector.seen();
@@ -277,7 +272,7 @@ fn the_standard_variables_can_turn_it_off() {
         let (upstream, collector) = (Upstream::fine(), collector());
         let mut setup = setup(&upstream.origin(), &collector.origin());
         setup.variables.push((name, value.into()));
-        let mut gateway = start(setup);
+        let mut gateway = setup.start_with_acme();
         gateway
             .call_with("GET", "/v2/employees", &[("traceparent", PARENT)], b"")
             .expect(200);
@@ -290,10 +285,11 @@ fn the_standard_variables_can_turn_it_off() {
 #[test]
 fn a_collector_that_is_away_costs_no_request_is_told_once_and_does_not_hold_up_the_end() {
     let upstream = Upstream::fine();
-    let mut gateway = start(setup(
+    let mut gateway = setup(
         &upstream.origin(),
         &format!("http://127.0.0.1:{}", free_port()),
-    ));
+    )
+    .start_with_acme();
     gateway.get("/v2/employees").expect(200);
     gateway.program.wait_for("the word of it", |_, line| {
         line.contains("traces cannot be sent").then_some(())
@@ -311,7 +307,7 @@ fn what_was_gathered_is_sent_before_the_end() {
     let (upstream, collector) = (Upstream::fine(), collector());
     let mut setup = setup(&upstream.origin(), &collector.origin());
     setup.variables = vec![("OTEL_BSP_SCHEDULE_DELAY", "600000".into())];
-    let mut gateway = start(setup);
+    let mut gateway = setup.start_with_acme();
     gateway.get("/v2/employees").expect(200);
     assert!(gateway.terminate().success());
     assert_eq!(spans(&collector, 2).len(), 2);
@@ -327,7 +323,7 @@ fn a_collector_over_tls_is_verified_by_the_authority_that_the_variables_name() {
         exchange.reply("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     });
     let url = format!("https://127.0.0.1:{}", collector.port);
-    let strange = start(setup(&upstream.origin(), &url));
+    let strange = setup(&upstream.origin(), &url).start_with_acme();
     strange.get("/v2/employees").expect(200);
     strange.program.wait_for("the refusal", |_, line| {
         line.contains("traces cannot be sent").then_some(())
@@ -339,7 +335,7 @@ fn a_collector_over_tls_is_verified_by_the_authority_that_the_variables_name() {
     known
         .variables
         .push(("OTEL_EXPORTER_OTLP_CERTIFICATE", file));
-    let known = start(known);
+    let known = known.start_with_acme();
     known.get("/v2/employees").expect(200);
     assert_eq!(spans(&collector, 2).len(), 2);
     drop(known);
@@ -348,7 +344,7 @@ fn a_collector_over_tls_is_verified_by_the_authority_that_the_variables_name() {
 #[test]
 fn without_a_collector_a_trace_passes_as_it_came() {
     let upstream = Upstream::fine();
-    let gateway = start(Setup::at(&upstream.origin()));
+    let gateway = Gateway::before(&upstream);
     let trace = [
         ("traceparent", PARENT),
         ("tracestate", "erp=7"),

@@ -1,13 +1,13 @@
-//! Errors of the gateway's own that Pleo is the reason of: silence, nonsense, refused tokens, ended authorisations.
+//! Errors of the gateway's own that Pleo causes: silence, nonsense, refused tokens, ended authorisations.
 
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
-use crate::errors::{before, problem};
-use crate::harness::gateway::Setup;
-use crate::harness::sandbox::{Minted, Sandbox};
+use crate::errors::problem;
+use crate::harness::gateway::{Gateway, Setup};
+use crate::harness::sandbox::Sandbox;
 use crate::harness::upstream::{FINE, Upstream};
 use crate::harness::{SOON, free_port};
 
@@ -16,7 +16,7 @@ fn pleos_own_429_is_passed_on_and_remembered_for_that_tenant() {
     let upstream = Upstream::answering(
         "HTTP/1.1 429 Too Many Requests\r\nretry-after: 30\r\ncontent-length: 5\r\n\r\npleo!",
     );
-    let gateway = before(&upstream, "");
+    let gateway = Gateway::before(&upstream);
     let first = gateway.get("/v2/employees").expect(429);
     assert_eq!((first.code(), first.text().as_str()), (None, "pleo!"));
     let second = problem(gateway.get("/v2/employees"), 429, "rate-limited");
@@ -28,7 +28,7 @@ fn pleos_own_429_is_passed_on_and_remembered_for_that_tenant() {
 #[test]
 fn a_request_that_was_here_before_is_a_loop() {
     let upstream = Upstream::fine();
-    let gateway = before(&upstream, "");
+    let gateway = Gateway::before(&upstream);
     gateway.get("/v2/employees").expect(200);
     let via = upstream.only().head.field("via").unwrap().to_owned();
     let again = gateway.call_with("GET", "/v2/employees", &[("via", &via)], b"");
@@ -42,7 +42,7 @@ fn a_request_that_was_here_before_is_a_loop() {
 #[test]
 fn a_pleo_that_cannot_be_reached_or_understood_is_a_bad_gateway() {
     let nobody = format!("http://127.0.0.1:{}", free_port());
-    let gateway = Setup::at(&nobody).start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = Setup::at(&nobody).start_with_acme();
     problem(gateway.get("/v2/employees"), 502, "upstream-unreachable");
 
     let odd = Upstream::start(|exchange| {
@@ -58,7 +58,7 @@ fn a_pleo_that_cannot_be_reached_or_understood_is_a_bad_gateway() {
         }
         exchange.close();
     });
-    let gateway = before(&odd, "");
+    let gateway = Gateway::before(&odd);
     for place in 1..5 {
         problem(
             gateway.get(&format!("/v2/employees/{place}")),
@@ -78,7 +78,7 @@ fn a_pleo_that_is_silent_is_a_gateway_timeout() {
         let _ = released.lock().unwrap().recv_timeout(SOON);
         exchange.close();
     });
-    let gateway = before(&upstream, "first_byte_timeout = \"300ms\"");
+    let gateway = Gateway::limited(&upstream, "first_byte_timeout = \"300ms\"");
     problem(gateway.get("/v2/employees"), 504, "upstream-timeout");
     drop(release);
 }
@@ -86,8 +86,7 @@ fn a_pleo_that_is_silent_is_a_gateway_timeout() {
 #[test]
 fn an_authorisation_that_ended_needs_a_person() {
     let sandbox = Sandbox::start("15m");
-    let mut minted = sandbox.mint();
-    minted.pair.as_object_mut().unwrap().remove("access_token");
+    let minted = sandbox.mint().without_access();
     let gateway = Setup::with(&sandbox).start_connected(&[("acme", &minted)]);
     sandbox.revoke(&minted);
     let said = problem(
@@ -112,8 +111,7 @@ fn an_authorisation_that_ended_needs_a_person() {
 #[test]
 fn a_refresh_that_fails_for_now_says_when_to_come_back() {
     let sandbox = Sandbox::start("15m");
-    let mut minted = sandbox.mint();
-    minted.pair.as_object_mut().unwrap().remove("access_token");
+    let minted = sandbox.mint().without_access();
     sandbox.fault(&json!({"endpoint": "token", "kind": "status", "status": 429, "headers": {"retry-after": "20"}}));
     let gateway = Setup::with(&sandbox).start_connected(&[("acme", &minted)]);
     let said = problem(gateway.get("/v3/export-jobs"), 503, "token-unavailable");
@@ -148,7 +146,7 @@ fn changed_its_mind() -> Upstream {
 #[test]
 fn a_refused_token_is_replaced_and_the_kept_body_sent_again() {
     let upstream = changed_its_mind();
-    let gateway = before(&upstream, "");
+    let gateway = Gateway::before(&upstream);
     gateway
         .call("POST", "/v1/vendors:search", b"kept")
         .expect(200);
@@ -164,7 +162,7 @@ fn a_refused_token_is_replaced_and_the_kept_body_sent_again() {
 #[test]
 fn a_refused_token_with_a_body_that_was_not_kept_is_safe_to_retry() {
     let upstream = changed_its_mind();
-    let gateway = before(&upstream, "replay_buffer = \"1KiB\"");
+    let gateway = Gateway::limited(&upstream, "replay_buffer = \"1KiB\"");
     let body = vec![b'x'; 4096];
     problem(
         gateway.call("POST", "/v1/vendors:search", &body),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -68,15 +67,7 @@ async fn a_running_gateway_notices_a_refresh_and_no_call_fails() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_in_the_air_does_not_bring_a_disconnected_tenant_back() {
     let (stand, serving) = serving().await;
-    stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "1s", "commit": true}));
-    let mut link = Link::open(serving.admin).await;
-    let request = serving.request(Method::POST, "/v1/connections/acme/refresh");
-    let mut asking = JoinSet::new();
-    asking.spawn(async move { link.request(request).await.map(|answer| answer.status) });
-    until("the refresh is applied", SOON, async || {
-        (stand.count("refreshes") == 1).then_some(())
-    })
-    .await;
+    let asking = serving.refresh_applied(&stand, "1s").await;
     stand.run(&["connections", "disconnect", "acme"], "").fine();
     let status = asking.join_all().await.pop().unwrap().unwrap();
     assert_eq!(status, 404, "the pair that came is not wanted any more");
@@ -131,8 +122,7 @@ async fn two_gateways_on_one_store_refresh_once_per_generation_under_load() {
     );
     assert_eq!(authorisation["refresh_calls"], authorisation["generation"]);
     assert_eq!(authorisation["concurrent_refreshes"], 1);
-    assert_eq!(stand.count("refresh_token_presented_twice"), 0);
-    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+    stand.assert_no_rule_was_broken();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,15 +136,7 @@ async fn the_pair_of_a_frozen_process_is_taken_when_it_thaws_and_nobody_replays_
     let frozen = stand.serve("frozen").await;
     let other = stand.serve_beside("other").await;
     assert_eq!(other.get("acme", READ).await.status, 200);
-    stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "400ms", "commit": true}));
-    let mut link = Link::open(frozen.admin).await;
-    let request = frozen.request(Method::POST, "/v1/connections/acme/refresh");
-    let mut asking = JoinSet::new();
-    asking.spawn(async move { link.request(request).await.map(|answer| answer.status) });
-    until("the refresh is applied", SOON, async || {
-        (stand.authorisation(id)["generation"] == 1).then_some(())
-    })
-    .await;
+    let _asking = frozen.refresh_applied(&stand, "400ms").await;
     frozen.signal(Signal::STOP);
     until(
         "the other has proof that it was applied",
@@ -176,7 +158,7 @@ async fn the_pair_of_a_frozen_process_is_taken_when_it_thaws_and_nobody_replays_
     assert_eq!(other.connection("acme").await["generation"], 1);
     assert!(stand.outcomes("acme").contains(&"adopted".to_owned()));
     assert_eq!(stand.authorisation(id)["refresh_calls"], 1);
-    assert!(stand.broken().is_empty(), "{:?}", stand.broken());
+    stand.assert_no_rule_was_broken();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -188,10 +170,7 @@ async fn a_gateway_that_is_told_to_end_waits_for_the_refresh_in_the_air() {
     let mut link = Link::open(serving.callers).await;
     let mut waiting = JoinSet::new();
     waiting.spawn(async move { link.get("acme", READ).await.map(|answer| answer.status) });
-    until("the refresh is applied", SOON, async || {
-        (stand.authorisation(id)["generation"] == 1).then_some(())
-    })
-    .await;
+    stand.until_first(id, "generation").await;
     assert!(serving.stop().await.success());
     assert_eq!(waiting.join_all().await[0].as_ref().unwrap(), &200);
     assert_eq!(stand.outcomes("acme").last().unwrap(), "ok");

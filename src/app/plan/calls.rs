@@ -1,5 +1,5 @@
-//! What a caller may call: every method and template of either configuration is asked of a table with a path made from
-//! the template. Which route answers is the table's to say, not guessed here.
+//! What a caller may call: for every method and template of either configuration, a table is asked about a path made from
+//! the template. Which route answers is up to the table, not guessed here.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::model::route::{Route, Segment, Template};
 use crate::model::route_table::{Found, RouteTable};
 use crate::model::snapshot::Snapshot;
 
-/// In the place of a parameter: a value that no literal is likely to be.
+/// Stands in for a parameter: a value that no literal is likely to have.
 const VALUE: &str = "~";
 
 /// What `every method` is asked with.
@@ -90,7 +90,7 @@ fn is_within(caller: &Caller, route: &Route) -> bool {
     route.observe || ceiling.is_none_or(|ceiling| route.scopes.is_covered_by(ceiling))
 }
 
-/// A path that the template means, and as few others as can be.
+/// A path that this template means, and as few others as possible.
 fn path_of(template: &Template) -> String {
     let segments = template.segments().iter().map(|segment| match segment {
         Segment::Literal(text) => text.clone(),

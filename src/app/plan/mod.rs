@@ -1,6 +1,6 @@
-//! What a reload would change: two configurations, compared by what callers may do with them. Both are asked the same
-//! questions by the code that serves requests, so that a `deny` route or a narrower template counts as it does there.
-//! How it is shown is not here (`cli::plan`), nor what connections were granted: whoever has them says so.
+//! What a reload would change: two configurations, compared by what callers may do under each. Both are asked the same
+//! questions by the code that serves requests, so that a `deny` route or a narrower template counts as it does there. How
+//! the result is shown is not here (`cli::plan`), nor what connections were granted: that is passed in.
 
 mod calls;
 mod routes;
@@ -10,16 +10,15 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+pub use self::calls::Call;
+pub use self::routes::ChangedRoute;
+pub use self::scopes::{Granted, ScopesMissing};
 use super::fixed::{Fixed, named, places};
 use crate::config::Settings;
 use crate::model::caller::{Caller, KeyDigest, Tenants};
 use crate::model::ids::{CallerName, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::model::snapshot::Snapshot;
-
-pub use calls::Call;
-pub use routes::ChangedRoute;
-pub use scopes::{Granted, ScopesMissing};
 
 /// What a reload would change.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -38,14 +37,14 @@ pub struct Plan {
     pub needs_restart: Vec<String>,
 }
 
-/// What is there only afterwards, only before, or otherwise than before.
+/// What is there only afterwards, only before, or changed.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Difference<T, C = T> {
     /// Only afterwards.
     pub added: Vec<T>,
     /// Only before.
     pub removed: Vec<T>,
-    /// Otherwise than before.
+    /// Changed.
     pub changed: Vec<C>,
 }
 
@@ -156,13 +155,9 @@ fn access(
     (old, new): (Option<&Caller>, Option<&Caller>),
     (may_old, may_new): (BTreeSet<Call>, BTreeSet<Call>),
 ) -> CallerAccess {
-    let (tenants_old, tenants_new) = (old.map(tenants_of), new.map(tenants_of));
-    let (tenants_old, tenants_new) = (
-        tenants_old.unwrap_or_default(),
-        tenants_new.unwrap_or_default(),
-    );
-    let (keys_old, keys_new) = (old.map(keys_of), new.map(keys_of));
-    let (keys_old, keys_new) = (keys_old.unwrap_or_default(), keys_new.unwrap_or_default());
+    let both = [old, new];
+    let [tenants_old, tenants_new] = both.map(|it| it.map(tenants_of).unwrap_or_default());
+    let [keys_old, keys_new] = both.map(|it| it.map(keys_of).unwrap_or_default());
     let ceilings = old
         .zip(new)
         .map(|(old, new)| (old.ceiling.clone(), new.ceiling.clone()));
@@ -209,7 +204,7 @@ fn keys_of(caller: &Caller) -> BTreeSet<KeyDigest> {
     caller.key_digests.iter().copied().collect()
 }
 
-/// Enough of a digest to find its line, and too little to be of use.
+/// Enough of a digest to find its line, too little to be of use.
 fn short(digest: &KeyDigest) -> String {
     let [a, b, c, d, ..] = digest;
     format!("{a:02x}{b:02x}{c:02x}{d:02x}")

@@ -1,4 +1,4 @@
-//! Routes that come, go, or are treated otherwise, by name.
+//! Routes that are added, removed or treated differently, by name.
 
 use std::collections::BTreeMap;
 

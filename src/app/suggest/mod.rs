@@ -1,5 +1,5 @@
-//! What callers need, from what was observed of them: the smallest ceilings and routes, as tables for the file. How the
-//! tables are made is in `tables`, how the log is read in `observed`; nothing is written.
+//! What callers need, judging by what was observed: the smallest ceilings and routes, as tables for the file. How the tables
+//! are made is in `tables`, how the log is read in `observed`; nothing is written.
 
 mod observed;
 mod tables;
@@ -8,14 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Table;
 
+pub use self::observed::Observed;
 use self::observed::{Call, Times};
 use self::tables::Entries;
 use crate::model::catalogue::{self, Operation};
 use crate::model::route::{Route, RouteOrigin, Template};
 use crate::model::scope::ScopeSet;
 use crate::model::snapshot::Snapshot;
-
-pub use observed::Observed;
 
 /// Tables to put in the place of every `[[callers]]` and `[[routes]]` of the file.
 #[derive(Debug, Default)]
@@ -121,7 +120,7 @@ impl Suggestion {
     }
 }
 
-/// The first of these names, as they may stand on a terminal: the log has them from whoever wrote it.
+/// The first of these names, made safe for a terminal: anybody may have written the log.
 fn some_of(names: &BTreeSet<&str>) -> String {
     const SHOWN: usize = 10;
     let mut shown: Vec<String> = (names.iter().take(SHOWN))

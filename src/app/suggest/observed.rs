@@ -1,14 +1,14 @@
-//! What the access log shows of calls, counted by what the configuration and the catalogue name: it grows with these, not
-//! with the log.
+//! What the access log shows of calls, counted by names from the configuration and the catalogue, so that it grows with
+//! these and not with the log.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _};
 
 use serde::Deserialize;
 
-/// In bytes. A line that is longer is none of ours.
+/// In bytes. No line of ours is longer.
 const LINE: u64 = 16 << 10;
-/// Kinds of calls that are told apart. Callers times operations are fewer, unless somebody made the log up.
+/// How many kinds of calls are told apart. Callers times operations are fewer, unless the log is made up.
 const KINDS: usize = 50_000;
 
 /// The calls of an access log.

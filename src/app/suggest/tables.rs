@@ -1,4 +1,4 @@
-//! The file's own tables, cut down to what was used. Keys that say how calls are treated stay as they were written.
+//! The file's own tables, cut down to what was used. Keys that say how calls are treated stay as they are.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Through which door a request is explained: the one that is named, or the first that serves the caller and the tenant.
+//! The door through which a request is explained: the one named, or the first that serves the caller and the tenant.
 
 use std::path::Path;
 use std::sync::Arc;

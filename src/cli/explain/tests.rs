@@ -7,8 +7,7 @@ use http::request::Parts;
 use super::*;
 use crate::access::{PeerFacts, admit};
 use crate::config::{self, Environment};
-use crate::model::connection::{Evidence, Held, Verdict};
-use crate::model::ids::{Epoch, Generation, TenantName};
+use crate::model::ids::{Epoch, TenantName};
 
 /// Three callers whose keys are `erp`, `crm` and `ops`.
 const FILE: &str = r#"version = 1
@@ -88,25 +87,11 @@ fn row(dice: &mut Dice, tenant: &str) -> Option<Connection> {
     let company = *dice.pick(&[None, Some("company-1"), Some("company-2")]);
     let exists = *dice.pick(&[true, true, true, false]);
     exists.then(|| Connection {
-        tenant: TenantName::parse(tenant).unwrap(),
         epoch: Epoch(1),
-        generation: Generation(0),
         state: *dice.pick(&State::ALL),
-        reason: None,
-        credential: CredentialKind::Oauth,
         company: company.map(crate::model::ids::CompanyId::new),
-        shared_company: false,
         scopes: scopes.map(|text| ScopeSet::parse(text).unwrap()),
-        held: Held::Nothing,
-        verdict: Verdict::Untried,
-        attempts: Vec::new(),
-        evidence: Evidence::default(),
-        next_try_at: None,
-        failures: 0,
-        refreshed_at: None,
-        consented_at: None,
-        consent_until: None,
-        candidate: None,
+        ..Connection::pending(TenantName::parse(tenant).unwrap())
     })
 }
 

@@ -1,4 +1,4 @@
-//! `[connect]` and `[pleo].redirect_uri`: where browsers arrive, by both ends. Each has its default from the other.
+//! `[connect]` and `[pleo].redirect_uri`: where browsers arrive, seen from both ends. Each takes its default from the other.
 
 use url::Url;
 

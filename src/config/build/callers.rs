@@ -92,7 +92,7 @@ fn tenants_of(reader: &Reader<'_>) -> Tenants {
     Tenants::Named(names)
 }
 
-/// What is no digest may be the key itself, and is not shown.
+/// What is not a digest may be the key itself, and is not shown.
 fn digests(reader: &Reader<'_>) -> Vec<KeyDigest> {
     let nodes = reader.nodes("key_sha256").unwrap_or_default();
     (nodes.iter())
@@ -152,7 +152,7 @@ fn certificate_name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Who writes one perhaps means every name that it covers.
+/// Whoever writes one may mean every name that it covers.
 fn wildcards(reader: &Reader<'_>) {
     for node in reader.nodes("client_cert").unwrap_or_default() {
         if matches!(&node.value, Value::Text(text) if text.starts_with("dns:") && text.contains('*'))

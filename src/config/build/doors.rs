@@ -26,7 +26,7 @@ pub(super) fn read<'a>(root: &Reader<'a>) -> Vec<Listen<'a>> {
         .filter_map(|reader| {
             let settings = listen(&reader);
             if settings.is_none() {
-                // Where it is cannot be read; what else is wrong with it is said all the same.
+                // Its address cannot be read; whatever else is wrong with it is still reported.
                 policy(&reader);
             }
             Some((reader, settings?))
@@ -65,7 +65,7 @@ fn mode(text: &str) -> Result<u32, Remedy> {
         .ok_or("write an octal mode, such as \"0600\" or \"0660\"")
 }
 
-/// A listener's certificate; the files have to be there and belong together, and the key be closed to others.
+/// A listener's certificate; the files must exist and belong together, and the key must be closed to others.
 pub(super) fn tls_files(reader: &Reader<'_>) -> Option<TlsFiles> {
     let of_clients = |name: &str| (reader.knows(name)).then(|| reader.existing_file(name))?;
     let (cert_file, key_file) = (
@@ -93,7 +93,7 @@ pub(super) fn tls_files(reader: &Reader<'_>) -> Option<TlsFiles> {
     Some(files)
 }
 
-/// Says of the files what the first link would find out. Those that are not there were reported.
+/// Reports about the files what the first link would find out. Missing ones were reported already.
 fn certificate(reader: &Reader<'_>, files: &TlsFiles) {
     let named = [
         Some(&files.cert_file),

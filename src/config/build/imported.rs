@@ -1,5 +1,5 @@
-//! What was imported from the catalogue so far: of several entries that import an operation the first counts, which is
-//! perhaps not meant if it is for fewer callers.
+//! What has been imported from the catalogue so far. Of several entries that import an operation the first counts, which may
+//! not be intended if it is for fewer callers.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -1,5 +1,5 @@
-//! From the checked tree to `Settings`: one file per part, each reporting what is wrong in it; `rules` holds what
-//! concerns several. How values are written is not here (`units`, `reader`).
+//! From the checked tree to `Settings`: one file per part, each reporting what is wrong in it; `rules` holds what spans
+//! several. How values are written is not here (`units`, `reader`).
 
 mod browsers;
 mod callers;
@@ -104,7 +104,7 @@ fn scopes(reader: &Reader<'_>) -> Option<ScopeSet> {
     Some(scopes)
 }
 
-/// The scope of the catalogue that was perhaps meant by one that is not of it. Others are left alone: Pleo may have more.
+/// The scope of the catalogue that an unknown one was perhaps meant to be. Others are left alone: Pleo may have more.
 fn mistaken(scope: &str) -> Option<&'static str> {
     let known = || {
         let operations = catalogue::builtin().operations.iter();

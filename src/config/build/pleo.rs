@@ -1,4 +1,4 @@
-//! `[pleo]`: whose API, and who we are there. Where browsers are sent back to is `browsers`'s.
+//! `[pleo]`: whose API, and who we are there. Where browsers are sent back to is in `browsers`.
 
 use url::Url;
 
@@ -27,7 +27,7 @@ pub(super) fn read(pleo: &Reader<'_>, redirect_uri: Option<Url>) -> Option<PleoS
     })
 }
 
-/// True if Pleo's host may be on a private network unless it is said otherwise.
+/// True if Pleo's host may be on a private network by default.
 pub(super) fn is_private(pleo: &Reader<'_>) -> bool {
     matches!(pleo.word("environment"), "sandbox" | "custom")
 }

@@ -1,4 +1,4 @@
-//! `[[routes]]`: the calls that may be made, written by the operator or imported from the catalogue.
+//! `[[routes]]`: the calls that may be made, written by hand or imported from the catalogue.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;

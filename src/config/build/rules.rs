@@ -1,4 +1,4 @@
-//! What concerns several sections: who can reach which door, and whether doors are in each other's way.
+//! Rules that span sections: who can reach which door, and whether doors get in each other's way.
 
 use super::super::file::Value;
 use super::super::reader::Reader;

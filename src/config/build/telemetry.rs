@@ -1,4 +1,4 @@
-//! `[telemetry]`, and OpenTelemetry's own variables for the sending of traces. Those about sampling, batches, headers and
+//! `[telemetry]`, and OpenTelemetry's own variables about sending traces. Those about sampling, batching, headers and
 //! resources are read where they are used, by OpenTelemetry's SDK.
 
 use std::path::PathBuf;
@@ -34,12 +34,12 @@ pub(super) fn read(telemetry: &Reader<'_>) -> TelemetrySettings {
     }
 }
 
-/// A variable that is empty is as good as none (OpenTelemetry, "Environment Variable Specification").
+/// An empty variable counts as unset (OpenTelemetry, "Environment Variable Specification").
 fn variable<'a>(telemetry: &Reader<'a>, name: &str) -> Option<&'a str> {
     telemetry.variable(name).filter(|text| !text.is_empty())
 }
 
-/// The exporter's variable for traces, or that for all that is sent.
+/// The exporter's variable for traces, or the one for everything that is sent.
 fn of_traces<'a>(telemetry: &Reader<'a>, what: &str) -> Option<(String, &'a str)> {
     ["TRACES_", ""].into_iter().find_map(|of| {
         let name = format!("OTEL_EXPORTER_OTLP_{of}{what}");
@@ -59,7 +59,7 @@ fn is_wanted(telemetry: &Reader<'_>) -> bool {
     otlp && !off
 }
 
-/// Where the variables say. One that is no URL stops nobody from starting: the machine's, not ours.
+/// Where the variables say. One that is not a URL keeps nobody from starting: it is the machine's, not ours.
 fn given(telemetry: &Reader<'_>) -> Option<Url> {
     let (name, text) = of_traces(telemetry, "ENDPOINT")?;
     let parse = if name.contains("TRACES") {

@@ -1,5 +1,5 @@
 //! Broken files as a person sees them: every case of `broken.txt`, and files with several mistakes, rendered and kept in
-//! `broken.rendered.txt`. Below each stands whether an editor with the schema would have said so too. To renew it see
+//! `broken.rendered.txt`. Below each it says whether an editor with the schema would have noticed too. To renew it see
 //! `renewal`; then read the difference as an operator would.
 
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
 //! Files that are made from the code and kept beside it, for people to read: `PLEO_RENEW=1 cargo test --lib config::`
-//! writes them anew, and the difference shows what changed.
+//! rewrites them, and the difference shows what changed.
 
 use std::fs;
 use std::path::Path;

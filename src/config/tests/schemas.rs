@@ -1,5 +1,5 @@
-//! The schema and the reading of the file agree: what the schema refuses is refused, and what is refused for its shape
-//! alone is refused by the schema too. What only the reading knows (names that must exist, files) the schema lets pass.
+//! The schema and the reading of the file agree: what the schema refuses is refused, and what is refused for its shape alone
+//! is refused by the schema too. What only the reading can know (names that must exist, files) passes the schema.
 
 use std::fs;
 

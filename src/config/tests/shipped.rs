@@ -1,4 +1,4 @@
-//! The shipped files load; that the reference is made from the table of keys is `reference`'s to say.
+//! The shipped files load. That the reference is made from the table of keys is tested in `reference`.
 
 use std::path::{Path, PathBuf};
 

@@ -1,10 +1,11 @@
 //! The doors: slow, silent and many callers, panics, and the end.
 
-use super::*;
-use crate::net::peer_limit::PeerLimit;
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
+
+use super::*;
+use crate::net::peer_limit::PeerLimit;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const SHORT: Duration = Duration::from_millis(50);

@@ -1,11 +1,12 @@
 //! Requests whose bodies come slowly, fail, or do not end: what that means for their links and for others.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use super::upstreams::{ANSWER, head, listen};
 use super::*;
 use crate::net::body::Limited;
 use crate::net::client::SendError;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 #[test]
 fn the_time_a_body_takes_is_not_time_without_an_answer() {

@@ -1,10 +1,11 @@
 //! The client and its links: what is tried again, what is given up, and whose fault it is.
 
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
 use super::*;
 use crate::net::client::SendError;
 use crate::net::dial::DialError;
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 pub(super) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -23,6 +24,22 @@ pub(super) async fn head(link: &mut TcpStream) -> Vec<u8> {
     seen
 }
 
+/// Answers one request on each link and hangs up; how many links it has accepted.
+async fn once_a_link(answer: &'static [u8]) -> (Upstream, Rc<Cell<usize>>) {
+    let (listener, upstream) = listen().await;
+    let accepted = Rc::new(Cell::new(0));
+    let count = Rc::clone(&accepted);
+    spawn_local(async move {
+        loop {
+            let (mut link, _) = listener.accept().await.unwrap();
+            count.set(count.get() + 1);
+            head(&mut link).await;
+            link.write_all(answer).await.unwrap();
+        }
+    });
+    (upstream, accepted)
+}
+
 fn get() -> Request<Full<Bytes>> {
     Request::get("/").body(Full::default()).unwrap()
 }
@@ -31,17 +48,7 @@ fn get() -> Request<Full<Bytes>> {
 #[test]
 fn a_dead_idle_link_is_replaced_silently() {
     on_a_core(async {
-        let (listener, upstream) = listen().await;
-        let accepted = Rc::new(Cell::new(0));
-        let count = Rc::clone(&accepted);
-        spawn_local(async move {
-            loop {
-                let (mut link, _) = listener.accept().await.unwrap();
-                count.set(count.get() + 1);
-                head(&mut link).await;
-                link.write_all(ANSWER).await.unwrap();
-            }
-        });
+        let (upstream, accepted) = once_a_link(ANSWER).await;
         let (client, _) = upstream.client();
         for _ in 0..3 {
             let answer = client.send(get()).await.unwrap();
@@ -55,16 +62,7 @@ fn a_dead_idle_link_is_replaced_silently() {
 #[test]
 fn nothing_is_sent_twice_once_it_may_have_arrived() {
     on_a_core(async {
-        let (listener, upstream) = listen().await;
-        let accepted = Rc::new(Cell::new(0));
-        let count = Rc::clone(&accepted);
-        spawn_local(async move {
-            loop {
-                let (mut link, _) = listener.accept().await.unwrap();
-                count.set(count.get() + 1);
-                head(&mut link).await;
-            }
-        });
+        let (upstream, accepted) = once_a_link(b"").await;
         let (client, _) = upstream.client();
         let error = client.send(get()).await.unwrap_err();
         assert!(matches!(error, SendError::Broken(_)), "{error:?}");

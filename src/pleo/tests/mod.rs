@@ -1,5 +1,5 @@
-//! The room's tests over a scripted Pleo: a plain socket that says exactly the bytes it was told to. Not here: what is
-//! tested beside its own code.
+//! The room's tests over a scripted Pleo: a plain socket that says exactly the bytes it was given. Not here: what is tested
+//! beside its own code.
 
 mod introspection;
 mod refreshing;

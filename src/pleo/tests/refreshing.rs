@@ -1,4 +1,4 @@
-//! What each thing that can come back makes of a refresh (design.md R4).
+//! What a refresh makes of each thing that can come back (design.md R4).
 
 use std::future::ready;
 use std::net::TcpListener;

@@ -1,11 +1,12 @@
 //! Rates, shares, calls at once, and Pleo's word about waiting.
 
+use std::num::NonZeroU32;
+
 use super::*;
 use crate::model::caller::Caller;
 use crate::model::route::Route;
 use crate::model::tenant::Tenant;
 use crate::proxy::fixture;
-use std::num::NonZeroU32;
 
 const FOR_ACME: &[(&str, &str)] = &[("pleo-gateway-tenant", "acme")];
 const FOR_BETA: &[(&str, &str)] = &[("pleo-gateway-tenant", "beta")];

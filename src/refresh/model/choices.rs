@@ -1,4 +1,4 @@
-//! What a process that is awake can do next: what the row asks for, and what the world lets happen to it.
+//! What a process that is awake can do next: what the row asks for, and what the world allows to happen to it.
 
 use super::deeds::{Deed, Heard};
 use super::faults::Fault;

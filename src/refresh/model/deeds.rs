@@ -1,5 +1,7 @@
 //! What a process does: the real functions, called as the room `tokens` calls them.
 
+use std::time::Duration;
+
 use super::ghost::{Fate, Loss, Request};
 use super::moves::outcome_of;
 use super::process::{Flight, Phase};
@@ -8,7 +10,6 @@ use crate::model::connection::Outcome;
 use crate::model::ids::{Epoch, Generation};
 use crate::refresh::{Event, NewPair, PairSource, Refused, step};
 use crate::secret::Secret;
-use std::time::Duration;
 
 /// One thing that a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What may go wrong in one exploration, or be wished for, and how often.
+//! What may go wrong, or be wished for, in one exploration, and how often.
 
 /// A kind of misfortune, or of wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! What nobody in the world knows: where every request and its answer really is, and what may be said to excuse an end.
+//! What nobody in the world knows: where every request and its answer really is, and what excuses an end.
 
 use super::pleo::{Answer, Token};
 use crate::clock::Timestamp;

@@ -1,4 +1,4 @@
-//! A process: which attempt it carries out and how far that has come, and what it has watched.
+//! A process: which attempt it carries out, how far it has come with it, and what it has watched.
 
 use super::pleo::Token;
 use crate::clock::Timestamp;

@@ -1,4 +1,4 @@
-//! The promises. Each has its name here, and is checked at the step that could break it.
+//! The promises. Each has its name here and is checked at the step that could break it.
 
 use super::ghost::{Fate, Loss, Request};
 use super::process::{Phase, Stage};

@@ -1,4 +1,4 @@
-//! The search: every world that can be reached, each once; and from each the way to a good end.
+//! The search: every reachable world, each once; and from each a way to a good end.
 
 use std::collections::HashSet;
 

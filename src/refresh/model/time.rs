@@ -1,4 +1,4 @@
-//! How time passes: always to the next moment at which anything can become different.
+//! How time passes: always to the next moment at which anything can change.
 
 use std::time::Duration;
 

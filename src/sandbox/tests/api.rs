@@ -18,7 +18,7 @@ async fn the_api_checks_credential_scopes_company_and_route() {
         client.get(vendor, access).await.body,
         "always the same"
     );
-    let bearer = format!("authorization: Bearer {access}");
+    let bearer = bearer(access);
     let archive = client
         .send(&format!("POST {vendor}:archive"), &[&bearer], "")
         .await;
@@ -58,8 +58,7 @@ async fn the_api_checks_credential_scopes_company_and_route() {
 
 #[tokio::test]
 async fn an_entity_of_a_list_is_found_by_its_id() {
-    let client = Client::start(Options::default()).await;
-    let pair = client.running.mint(None, None);
+    let (client, pair) = Client::with_pair().await;
     let access = pair.access_token.expose();
     let page = client.get("/v3/export-jobs?limit=1", access).await.json();
     let path = format!(
@@ -74,9 +73,8 @@ async fn an_entity_of_a_list_is_found_by_its_id() {
 
 #[tokio::test]
 async fn what_is_written_comes_back_with_an_id_and_its_place() {
-    let client = Client::start(Options::default()).await;
-    let pair = client.running.mint(None, None);
-    let bearer = format!("authorization: Bearer {}", pair.access_token.expose());
+    let (client, pair) = Client::with_pair().await;
+    let bearer = bearer(pair.access_token.expose());
     let group = "0c9d3f2e-1111-4222-8333-444455556666";
     let line = format!("POST /v0/tag-groups/{group}/tags");
     let made = client
@@ -109,7 +107,7 @@ async fn what_is_written_comes_back_with_an_id_and_its_place() {
 async fn an_api_key_is_a_user_name_with_an_empty_password() {
     let client = Client::start(Options::default()).await;
     let ask = |pair: &str| {
-        let header = format!("authorization: Basic {}", STANDARD.encode(pair));
+        let header = basic(pair);
         let client = &client;
         async move { client.send("GET /v1/introspect", &[&header], "").await }
     };
@@ -119,7 +117,7 @@ async fn an_api_key_is_a_user_name_with_an_empty_password() {
     assert_eq!(ask("sandbox-standalone-key").await.status, 401);
     assert_eq!(ask("sandbox-standalone-key:x").await.status, 401);
     assert_eq!(
-        client.get("/v1/introspect", INTEGRATED_KEY).await.status,
+        client.introspect(INTEGRATED_KEY).await.status,
         401,
         "no bearer"
     );
@@ -138,44 +136,26 @@ async fn the_limit_counts_per_authorisation() {
     );
     let mut statuses = Vec::new();
     for _ in 0..3 {
-        statuses.push(
-            client
-                .get("/v1/introspect", one.access_token.expose())
-                .await
-                .status,
-        );
+        statuses.push(client.introspect(one.access_token.expose()).await.status);
     }
     assert_eq!(statuses, [200, 200, 429]);
-    let refused = client
-        .get("/v1/introspect", one.access_token.expose())
-        .await;
+    let refused = client.introspect(one.access_token.expose()).await;
     assert!(refused.header("retry-after").parse::<u64>().is_ok());
     assert_eq!(
-        client
-            .get("/v1/introspect", other.access_token.expose())
-            .await
-            .status,
+        client.introspect(other.access_token.expose()).await.status,
         200
     );
 }
 
 #[tokio::test]
 async fn uninstalling_ends_the_authorisation() {
-    let client = Client::start(Options::default()).await;
-    let pair = client.running.mint(None, None);
-    let bearer = format!("authorization: Bearer {}", pair.access_token.expose());
+    let (client, pair) = Client::with_pair().await;
+    let bearer = bearer(pair.access_token.expose());
     let gone = client
         .send("DELETE /v1/installations/me", &[&bearer], "")
         .await;
     assert_eq!(gone.status, 204);
-    assert_eq!(
-        client
-            .refresh(pair.refresh_token.expose())
-            .await
-            .unwrap()
-            .status,
-        400
-    );
+    assert_eq!(client.refresh(&pair).await.unwrap().status, 400);
     assert_eq!(
         client.running.state()["authorisations"][0]["ended_because"],
         "uninstalled"
@@ -194,7 +174,7 @@ async fn every_operation_has_a_plausible_answer() {
     for operation in &builtin().operations {
         let pair = client.running.mint(None, None);
         let (line, body) = sound(operation, &company);
-        let bearer = format!("authorization: Bearer {}", pair.access_token.expose());
+        let bearer = bearer(pair.access_token.expose());
         let reply = client.send(&line, &[&bearer], &body).await;
         assert!((200..300).contains(&reply.status), "{line}: {}", reply.body);
         let listed = operation

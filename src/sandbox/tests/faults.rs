@@ -18,7 +18,7 @@ async fn a_lost_answer_has_taken_effect_or_not_as_ordered() {
         client
             .order(json!({"endpoint": "token", "kind": kind}))
             .await;
-        let answer = client.refresh(pair.refresh_token.expose()).await;
+        let answer = client.refresh(&pair).await;
         let answer = answer
             .map(|reply| reply.status)
             .map_err(|error| error.kind());
@@ -31,11 +31,7 @@ async fn a_lost_answer_has_taken_effect_or_not_as_ordered() {
             .unwrap()
             .clone();
         assert_eq!(last["generation"], applied, "{kind}");
-        let lives = client
-            .get("/v1/introspect", pair.access_token.expose())
-            .await
-            .status
-            == 200;
+        let lives = client.introspect(pair.access_token.expose()).await.status == 200;
         assert_eq!(lives, applied == 0, "{kind}");
     }
     assert_eq!(client.running.state()["faults_played"], 4);
@@ -43,29 +39,25 @@ async fn a_lost_answer_has_taken_effect_or_not_as_ordered() {
 
 #[tokio::test]
 async fn a_bent_answer_is_as_ordered() {
-    let client = Client::start(Options::default()).await;
-    let pair = client.running.mint(None, None);
-    let refresh = pair.refresh_token.expose();
+    let (client, pair) = Client::with_pair().await;
     let html = json!({"endpoint": "token", "kind": "body", "body": "<html>", "headers": {"content-type": "text/html"}});
     client.order(html).await;
-    let reply = client.refresh(refresh).await.unwrap();
+    let reply = client.refresh(&pair).await.unwrap();
     assert_eq!((reply.status, reply.body.as_str()), (200, "<html>"));
     assert_eq!(reply.header("content-type"), "text/html");
     client
         .order(json!({"endpoint": "token", "kind": "body", "size": 5_000_000}))
         .await;
-    assert_eq!(client.refresh(refresh).await.unwrap().body.len(), 5_000_000);
+    assert_eq!(client.refresh(&pair).await.unwrap().body.len(), 5_000_000);
     client
         .order(json!({"endpoint": "introspect", "kind": "drip", "delay": "1ms"}))
         .await;
-    let dripped = client
-        .get("/v1/introspect", pair.access_token.expose())
-        .await;
+    let dripped = client.introspect(pair.access_token.expose()).await;
     assert_eq!(dripped.json()["data"]["authMethod"], "OAUTH2");
     client
         .order(json!({"endpoint": "token", "kind": "malformed"}))
         .await;
-    let half = client.refresh(refresh).await.unwrap();
+    let half = client.refresh(&pair).await.unwrap();
     assert!(serde_json::from_str::<Value>(&half.body).is_err());
     assert_eq!(
         client.running.state()["refreshes"],
@@ -76,42 +68,23 @@ async fn a_bent_answer_is_as_ordered() {
 
 #[tokio::test]
 async fn a_replaced_answer_commits_if_ordered() {
-    let client = Client::start(Options::default()).await;
-    let pair = client.running.mint(None, None);
+    let (client, pair) = Client::with_pair().await;
     client
         .order(json!({"endpoint": "token", "kind": "status", "commit": true}))
         .await;
+    assert_eq!(client.refresh(&pair).await.unwrap().status, 503);
     assert_eq!(
-        client
-            .refresh(pair.refresh_token.expose())
-            .await
-            .unwrap()
-            .status,
-        503
-    );
-    assert_eq!(
-        client
-            .get("/v1/introspect", pair.access_token.expose())
-            .await
-            .status,
+        client.introspect(pair.access_token.expose()).await.status,
         401
     );
 }
 
 #[tokio::test]
 async fn a_detached_effect_comes_after_the_answer() {
-    let client = Client::start(Options::default()).await;
-    let pair = client.running.mint(None, None);
+    let (client, pair) = Client::with_pair().await;
     let order = json!({"endpoint": "token", "kind": "status", "delay": "50ms", "detached": true});
     client.order(order).await;
-    assert_eq!(
-        client
-            .refresh(pair.refresh_token.expose())
-            .await
-            .unwrap()
-            .status,
-        503
-    );
+    assert_eq!(client.refresh(&pair).await.unwrap().status, 503);
     let applied = async {
         while client.running.state()["refreshes"] == 0 {
             tokio::task::yield_now().await;
@@ -124,12 +97,10 @@ async fn a_detached_effect_comes_after_the_answer() {
 
 #[tokio::test]
 async fn refreshes_at_once_are_seen() {
-    let client = Client::start(Options::default()).await;
-    let pair = client.running.mint(None, None);
-    let refresh = pair.refresh_token.expose();
+    let (client, pair) = Client::with_pair().await;
     let slow = json!({"endpoint": "token", "count": 2, "kind": "delay", "delay": "500ms"});
     client.order(slow).await;
-    let (one, other) = tokio::join!(client.refresh(refresh), client.refresh(refresh));
+    let (one, other) = tokio::join!(client.refresh(&pair), client.refresh(&pair));
     let mut statuses = [one.unwrap().status, other.unwrap().status];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 400]);
@@ -141,11 +112,10 @@ async fn refreshes_at_once_are_seen() {
 
 #[tokio::test]
 async fn what_is_called_off_waits_no_more_and_befalls_nobody_else() {
-    let client = Client::start(Options::default()).await;
-    let pair = client.running.mint(None, None);
+    let (client, pair) = Client::with_pair().await;
     let delay = json!({"endpoint": "introspect", "kind": "delay", "delay": "1h", "count": 9});
     client.order(delay).await;
-    let asked = client.get("/v1/introspect", pair.access_token.expose());
+    let asked = client.introspect(pair.access_token.expose());
     let called_off = async {
         while client.running.state()["faults_played"] == 0 {
             tokio::task::yield_now().await;

@@ -1,5 +1,5 @@
-//! Promises of the sandbox, over real sockets: a client of a few lines, so that faults on the wire are seen as they
-//! are. The promises are in the files beside this one.
+//! The sandbox's promises, over real sockets: with a client of a few lines, so that faults on the wire are seen as they are.
+//! The promises are in the files beside this one.
 
 mod api;
 mod faults;
@@ -15,6 +15,16 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::drain::Tasks;
+
+const FORM: &str = "content-type: application/x-www-form-urlencoded";
+
+fn basic(pair: &str) -> String {
+    format!("authorization: Basic {}", STANDARD.encode(pair))
+}
+
+fn bearer(access: &str) -> String {
+    format!("authorization: Bearer {access}")
+}
 
 struct Client {
     running: Running,
@@ -50,6 +60,13 @@ impl Client {
         Self { running }
     }
 
+    /// With a pair of the first company.
+    async fn with_pair() -> (Self, Minted) {
+        let client = Self::start(Options::default()).await;
+        let pair = client.running.mint(None, None);
+        (client, pair)
+    }
+
     /// The answer, or the error that the socket ended with.
     async fn try_send(&self, line: &str, heads: &[&str], body: &str) -> std::io::Result<Reply> {
         let mut socket = TcpStream::connect(self.running.address).await?;
@@ -80,23 +97,24 @@ impl Client {
     }
 
     async fn token(&self, form: &str) -> std::io::Result<Reply> {
-        let client = format!(
-            "authorization: Basic {}",
-            STANDARD.encode("sandbox:sandbox-secret")
-        );
-        let media = "content-type: application/x-www-form-urlencoded";
-        self.try_send("POST /oauth/token", &[&client, media], form)
+        let client = basic("sandbox:sandbox-secret");
+        self.try_send("POST /oauth/token", &[&client, FORM], form)
             .await
     }
 
-    async fn refresh(&self, token: &str) -> std::io::Result<Reply> {
+    async fn refresh(&self, pair: &Minted) -> std::io::Result<Reply> {
+        let token = pair.refresh_token.expose();
         self.token(&format!("grant_type=refresh_token&refresh_token={token}"))
             .await
     }
 
     async fn get(&self, path: &str, access: &str) -> Reply {
-        let bearer = format!("authorization: Bearer {access}");
-        self.send(&format!("GET {path}"), &[&bearer], "").await
+        self.send(&format!("GET {path}"), &[&bearer(access)], "")
+            .await
+    }
+
+    async fn introspect(&self, access: &str) -> Reply {
+        self.get("/v1/introspect", access).await
     }
 
     async fn order(&self, fault: Value) {

@@ -19,8 +19,7 @@ async fn decide(client: &Client, decision: &str) -> url::Url {
         "{}&company={company}&decision={decision}",
         authorize_query()
     );
-    let media = "content-type: application/x-www-form-urlencoded";
-    let sent_on = client.send("POST /oauth/authorize", &[media], &form).await;
+    let sent_on = client.send("POST /oauth/authorize", &[FORM], &form).await;
     assert_eq!(sent_on.status, 303);
     url::Url::parse(sent_on.header("location")).unwrap()
 }
@@ -55,7 +54,7 @@ async fn a_customer_consents_and_the_code_buys_one_pair() {
         (200, Some(900))
     );
     let access = bought.field("access_token");
-    let who = client.get("/v1/introspect", &access).await.json();
+    let who = client.introspect(&access).await.json();
     let subject = format!("urn:pleo:company:{}", client.running.company_ids()[1]);
     assert_eq!(who["data"]["subjectURN"], subject);
     assert_eq!(who["data"]["scope"], "users:read vendors:read");
@@ -67,7 +66,7 @@ async fn a_customer_consents_and_the_code_buys_one_pair() {
         (400, "invalid_grant")
     );
     assert_eq!(
-        client.get("/v1/introspect", &access).await.status,
+        client.introspect(&access).await.status,
         401,
         "its pair died"
     );
@@ -131,23 +130,20 @@ async fn an_unsound_authorise_request_is_told_or_sent_back() {
 async fn a_refresh_replaces_both_tokens_and_a_replay_ends_everything() {
     let client = Client::start(Options::default()).await;
     let first = client.running.mint(None, None);
-    let second = client.refresh(first.refresh_token.expose()).await.unwrap();
+    let second = client.refresh(&first).await.unwrap();
     assert_eq!(second.status, 200);
     let access = second.field("access_token");
     assert_eq!(
-        client
-            .get("/v1/introspect", first.access_token.expose())
-            .await
-            .status,
+        client.introspect(first.access_token.expose()).await.status,
         401
     );
-    assert_eq!(client.get("/v1/introspect", &access).await.status, 200);
-    let replayed = client.refresh(first.refresh_token.expose()).await.unwrap();
+    assert_eq!(client.introspect(&access).await.status, 200);
+    let replayed = client.refresh(&first).await.unwrap();
     assert_eq!(
         (replayed.status, replayed.field("error").as_str()),
         (400, "invalid_grant")
     );
-    assert_eq!(client.get("/v1/introspect", &access).await.status, 401);
+    assert_eq!(client.introspect(&access).await.status, 401);
     let state = client.running.state();
     assert_eq!(
         state["authorisations"][0]["ended_because"],
@@ -161,37 +157,22 @@ async fn a_refresh_replaces_both_tokens_and_a_replay_ends_everything() {
 
 #[tokio::test]
 async fn a_wrong_client_is_refused_and_harms_nothing() {
-    let client = Client::start(Options::default()).await;
-    let pair = client.running.mint(None, None);
+    let (client, pair) = Client::with_pair().await;
     let form = format!(
         "grant_type=refresh_token&refresh_token={}&client_id=sandbox&client_secret=wrong",
         pair.refresh_token.expose()
     );
-    let media = "content-type: application/x-www-form-urlencoded";
-    let refused = client.send("POST /oauth/token", &[media], &form).await;
+    let refused = client.send("POST /oauth/token", &[FORM], &form).await;
     assert_eq!(
         (refused.status, refused.field("error").as_str()),
         (401, "invalid_client")
     );
-    assert_eq!(
-        client
-            .refresh(pair.refresh_token.expose())
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    assert_eq!(client.refresh(&pair).await.unwrap().status, 200);
 }
 
 #[tokio::test]
 async fn introspection_tells_the_client_about_either_token() {
-    let client = Client::start(Options::default()).await;
-    let pair = client.running.mint(None, None);
-    let basic = format!(
-        "authorization: Basic {}",
-        STANDARD.encode("sandbox:sandbox-secret")
-    );
-    let media = "content-type: application/x-www-form-urlencoded";
+    let (client, pair) = Client::with_pair().await;
     for (token, active) in [
         (pair.access_token.expose(), true),
         (pair.refresh_token.expose(), true),
@@ -199,7 +180,10 @@ async fn introspection_tells_the_client_about_either_token() {
     ] {
         let form = format!("token={token}");
         let line = "POST /oauth/token/introspect";
-        let told = client.send(line, &[&basic, media], &form).await.json();
+        let told = client
+            .send(line, &[&basic("sandbox:sandbox-secret"), FORM], &form)
+            .await
+            .json();
         assert_eq!(told["active"], active);
         assert_eq!(
             told["sub"].as_str(),
@@ -208,7 +192,7 @@ async fn introspection_tells_the_client_about_either_token() {
     }
     let form = format!("token={}", pair.access_token.expose());
     let stranger = client
-        .send("POST /oauth/token/introspect", &[media], &form)
+        .send("POST /oauth/token/introspect", &[FORM], &form)
         .await;
     assert_eq!(stranger.status, 401);
 }

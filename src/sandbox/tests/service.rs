@@ -17,9 +17,9 @@ async fn an_order_over_http_mints_and_revokes() {
     assert_eq!(minted["expires_in"], 2);
     assert_eq!(minted["company_id"], client.running.company_ids()[1]);
     let access = minted["access_token"].as_str().unwrap();
-    assert_eq!(client.get("/v1/introspect", access).await.status, 200);
+    assert_eq!(client.introspect(access).await.status, 200);
     assert_eq!(client.send(&line, &[], "").await.status, 200);
-    assert_eq!(client.get("/v1/introspect", access).await.status, 401);
+    assert_eq!(client.introspect(access).await.status, 401);
     assert_eq!(client.send(&line, &[], "").await.status, 404);
     client.send("POST /_sandbox/reset", &[], "").await;
     assert_eq!(client.running.state()["authorisations"], json!([]));

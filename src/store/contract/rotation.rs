@@ -1,4 +1,4 @@
-//! What every store promises of a rotation of its sealing keys, and of everything that is sealed in it.
+//! What every store promises about rotating its sealing keys, and about everything sealed in it.
 
 use std::time::Duration;
 

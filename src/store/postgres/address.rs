@@ -1,5 +1,5 @@
-//! Where the server is and how it is spoken to: a `postgres://` URL or a list of `key=value`, as libpq has them. Nothing
-//! is dialled here, and no message shows any of the text: it holds a password.
+//! Where the server is and how to talk to it: a `postgres://` URL or a list of `key=value`, as libpq takes them. Nothing is
+//! dialled here, and no message shows any of the text, since it holds a password.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,9 +15,9 @@ use crate::secret::Secret;
 
 /// What our connections are called in `pg_stat_activity`.
 const NAME: &str = "pleo-gateway";
-/// A link over which nothing is said is tried after so long.
+/// A silent link is probed after this long.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-/// What was sent and not acknowledged for so long was sent into a void.
+/// What was sent and not acknowledged for this long is lost, and so is the link.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 /// For dialling one address.
 const DIAL: Duration = Duration::from_secs(3);

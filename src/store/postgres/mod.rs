@@ -1,5 +1,5 @@
 //! Connections in a `PostgreSQL` database that replicas share. Every question is one call of a function that the migration
-//! made; what those do is in `migrations/postgres`. How a row is sealed is not here (`rows`).
+//! created; what those do is in `migrations/postgres`. How a row is sealed is not here (`rows`).
 
 mod address;
 mod news;
@@ -21,7 +21,7 @@ use self::server::Server;
 use super::guests::{LinkRecord, REMEMBERED, VISITS_OF_A_LINK, VisitRecord};
 use super::lines::{AuditLine, Line};
 use super::own::Unlocked;
-use super::rows::{Blob, Record, Seals, holds_alone, sealed, signed, unsealed, unsigned};
+use super::rows::{Blob, Record, Seals, holds_alone, signed, unsealed, unsigned};
 use super::seal::hex;
 use super::sealing_keys::KeySource;
 use super::{
@@ -190,7 +190,9 @@ impl ConnectionStore for PostgresStore {
             Some((revision, record)) => (revision, Some(record.open(&self.seals))),
             None => (Revision(0), None),
         };
-        let row = row.transpose().map_err(|error| sealed(&error, tenant))?;
+        let row = row
+            .transpose()
+            .map_err(|_| StoreError::Sealed(tenant.clone()))?;
         Ok(Seen { now, revision, row })
     }
 

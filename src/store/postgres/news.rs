@@ -1,5 +1,5 @@
-//! Hints that rows have changed, from one process to all. A hint that is lost costs a second: nothing rests on them. What
-//! is done about them is not here (`tokens`).
+//! Hints that rows have changed, from one process to all. A lost hint costs a second and no more: nothing relies on them.
+//! What is done about one is not here (`tokens`).
 
 use std::future::{Future, pending, poll_fn};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Sealing under the first key what another one sealed in `PostgreSQL`, place by place. What changes between looking and
-//! writing is looked at again. In which order, and what is said of it, is not here (`rotation`).
+//! Sealing anew under the first key what another one sealed in `PostgreSQL`, place by place. A place that changes between
+//! reading and writing is read again. The order, and what is reported, is not here (`rotation`).
 
 use serde::Deserialize;
 use serde_json::json;
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{PostgresStore, Stored, nonsense, tenant};
 use crate::model::ids::{ProviderId, TenantName};
 use crate::store::guests::VisitRecord;
-use crate::store::rows::{Blob, sealed, signed, unsigned};
+use crate::store::rows::{Blob, signed, unsigned};
 use crate::store::seal::hex;
 use crate::store::{Revision, SealedPlace, StoreError};
 
@@ -62,7 +62,7 @@ pub(super) async fn row(
         let made_from = Revision(unsigned(record.sealed_revision).unwrap_or(0));
         let row = record
             .open(&seals)
-            .map_err(|error| sealed(&error, tenant))?;
+            .map_err(|_| StoreError::Sealed(tenant.clone()))?;
         if is_sealed {
             return Ok(false);
         }

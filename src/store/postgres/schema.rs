@@ -1,6 +1,6 @@
-//! The tables' versions in `PostgreSQL`, and where the store's own secrets lie. What those are is not here (`own`).
+//! The version of the tables in `PostgreSQL`, and where the store's own secrets are. What those are is not here (`own`).
 //!
-//! Each step is one transaction in one message that first makes sure that nobody was quicker; then all is looked at anew.
+//! Each step is one transaction in one message that first makes sure that nobody was quicker; then everything is read again.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("../migrations/postgres/0001_start.s
 const LOCK: i64 = 0x504c_4757;
 /// What a step says that finds another version than it was made for.
 const OUTRUN: &str = "PLGW1";
-/// So many processes may be quicker, one after the other.
+/// How many processes may be quicker, one after the other.
 const TRIES: usize = 20;
 
 /// What is there, in one row: the version, or -1 for tables of somebody else; and the store's own secrets.

@@ -1,5 +1,5 @@
-//! Questions to the server, each one message there and one back, in a transaction of its own that the server ends by
-//! itself: a client that stops at any moment holds nothing open. What is asked is not here.
+//! Questions to the server: one message there, one back, each in a transaction of its own that the server ends by itself, so
+//! that a client that stops at any moment leaves nothing open. What is asked is not here.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::store::{OpenFault, StoreError};
 const LIMIT: Duration = Duration::from_secs(4);
 /// Links at once: questions are short.
 const LINKS: usize = 8;
-/// Tries of what the server undid for the sake of another transaction.
+/// How often to try what the server undid for the sake of another transaction.
 const TRIES: usize = 4;
 
 /// What every transaction begins with. It says what the server's own settings must not change: commits are durable (a

@@ -1,4 +1,4 @@
-//! A record in the columns of `SQLite`. What stands in them is not made here (`rows`).
+//! A record in the columns of `SQLite`. Its contents are not made here (`rows`).
 
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Row, Transaction, params};

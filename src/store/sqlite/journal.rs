@@ -1,4 +1,4 @@
-//! The ledger and the audit in `SQLite`: lines that are only ever added. What stands in them is not made here (`lines`).
+//! The ledger and the audit in `SQLite`: lines that are only ever appended. Their contents are not made here (`lines`).
 
 use rusqlite::{Row, Transaction, params};
 

@@ -19,7 +19,7 @@ use self::columns::COLUMNS;
 pub(super) use self::unlock::unlock;
 pub(super) use self::worker::is_busy;
 use self::worker::{Handle, Worker};
-use super::rows::{Record, Seals, holds_alone, sealed, signed, unsealed, unsigned};
+use super::rows::{Record, Seals, holds_alone, signed, unsealed, unsigned};
 use super::{
     Change, ConnectLink, ConnectionStore, OpenError, Revision, SealedPlace, Seen, StoreError,
     Visit, Written,
@@ -102,7 +102,7 @@ impl ConnectionStore for SqliteStore {
             Ok(Seen {
                 now: clock.wall(),
                 revision: Revision(unsigned(number).unwrap_or(0)),
-                row: row.map_err(|error| sealed(&error, &tenant))?,
+                row: row.map_err(|_| StoreError::Sealed(tenant.clone()))?,
             })
         })
         .await

@@ -1,5 +1,5 @@
-//! Sealing under the first key what another one sealed in `SQLite`, place by place: one transaction each, so that an end in
-//! the middle loses nothing. In which order, and what is said of it, is not here (`rotation`).
+//! Sealing anew under the first key what another one sealed in `SQLite`, place by place: one transaction each, so that an
+//! interruption loses nothing. The order, and what is reported, is not here (`rotation`).
 
 use rusqlite::Transaction;
 
@@ -7,7 +7,7 @@ use super::columns::unknown;
 use super::{put, record, visits};
 use crate::clock::Timestamp;
 use crate::model::ids::{ProviderId, TenantName};
-use crate::store::rows::{Seals, sealed};
+use crate::store::rows::Seals;
 use crate::store::{SealedPlace, StoreError};
 
 /// Rows first: what matters most.
@@ -59,7 +59,9 @@ fn reseal_row(
     };
     let revision = record.sealed_revision;
     let is_sealed = record.is_sealed_by(seals.sealer.first());
-    let row = record.open(seals).map_err(|error| sealed(&error, tenant))?;
+    let row = record
+        .open(seals)
+        .map_err(|_| StoreError::Sealed(tenant.clone()))?;
     if !is_sealed {
         put(transaction, seals, (&row, revision))?;
     }

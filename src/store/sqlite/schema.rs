@@ -1,8 +1,9 @@
-//! The tables' versions in `SQLite`, and where the store's own secrets lie. What those are is not here (`own`), nor what
-//! the tables hold (`columns`).
+//! The version of the tables in `SQLite`, and where the store's own secrets are. What those are is not here (`own`), nor
+//! what the tables hold (`columns`).
 
 use std::path::Path;
 
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::clock::Timestamp;
@@ -50,7 +51,7 @@ pub(super) fn unlock(
         });
     }
     migrate(&transaction, applied, now).map_err(&failed)?;
-    let unlocked = match text(&transaction, STORE_ID).map_err(&failed)? {
+    let unlocked = match value(&transaction, STORE_ID).map_err(&failed)? {
         Some(id) => prove(&transaction, path, id, sources)?,
         None => found(&transaction, path, sources)?,
     };
@@ -60,7 +61,7 @@ pub(super) fn unlock(
 
 /// The id of the store behind a handle.
 pub(super) fn store_id(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    text(connection, STORE_ID)
+    value(connection, STORE_ID)
 }
 
 fn applied(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
@@ -134,16 +135,12 @@ fn put_own(transaction: &Transaction<'_>, own: &Own) -> rusqlite::Result<()> {
 }
 
 fn sealed(transaction: &Transaction<'_>, path: &Path, name: &str) -> Result<Vec<u8>, OpenError> {
-    transaction
-        .query_row("select value from meta where name = ?1", [name], |row| {
-            row.get(0)
-        })
-        .optional()
+    value(transaction, name)
         .map_err(OpenError::sqlite(path))?
         .ok_or_else(|| OpenError::NotAStore(path.to_owned()))
 }
 
-fn text(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+fn value<T: FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<Option<T>> {
     connection
         .query_row("select value from meta where name = ?1", [name], |row| {
             row.get(0)

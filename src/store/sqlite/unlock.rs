@@ -1,5 +1,5 @@
-//! A database file and what is beside it: ours alone, unlocked for the first time in this process. What its tables hold is
-//! not here (`schema`).
+//! A database file and the files beside it: private to us, and unlocked for the first time in this process. What its tables
+//! hold is not here (`schema`).
 
 use std::fs;
 use std::path::{Path, PathBuf};

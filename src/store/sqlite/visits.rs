@@ -1,4 +1,4 @@
-//! Connect links and visits in `SQLite`. What stands in them is not made here (`guests`).
+//! Connect links and visits in `SQLite`. Their contents are not made here (`guests`).
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 

@@ -1,5 +1,5 @@
-//! A thread that owns one `SQLite` handle and does what it is asked, one after the other. After trouble the handle is
-//! dropped and made anew: it is not trusted. What is asked is not here (`sqlite`).
+//! A thread that owns one `SQLite` handle and does what it is asked, one thing at a time. After trouble the handle is not
+//! trusted: it is dropped and opened anew. What is asked is not here (`sqlite`).
 
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::schema;
 use crate::store::StoreError;
 
-/// How long another process's write is waited for, and a place among the orders.
+/// How long another process's write is waited for, and a place in the queue.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// Orders that may wait.
+/// How many orders may wait.
 const ORDERS: usize = 256;
 
 type Work = Box<dyn FnOnce(&mut Handle) + Send>;
@@ -68,7 +68,7 @@ impl Worker {
         Ok(Self { orders, holds })
     }
 
-    /// Has something done. Once it has its place among the orders it is done, even if the caller does not wait for it.
+    /// Has something done. Once it has its place in the queue it is done, even if the caller does not wait for it.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Handle) -> Result<T, StoreError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! The forms in which a secret would still be one, and the search for very many forms at once.
+//! The forms in which a secret is still one, and a search for very many forms at once.
 
 use std::collections::HashMap;
 

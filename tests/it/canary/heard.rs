@@ -1,4 +1,4 @@
-//! What the code under test logs inside the process of the tests: the sandbox of a stand, and rooms that a test builds itself.
+//! What the code under test logs inside the tests' own process: the sandbox of a stand, and rooms that a test builds itself.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Mutex, Once, PoisonError};

@@ -1,5 +1,5 @@
-//! A test's own folder. At its end every file in it is searched, but for those that hold a secret by their nature: what is in
-//! these is looked for in all others.
+//! A test's own folder. At its end every file in it is searched, except those that hold a secret by their nature: what these
+//! hold is looked for in all others.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};

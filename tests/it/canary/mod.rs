@@ -1,6 +1,6 @@
-//! Secrets that tests plant, and what the programs of a test may not say: whatever a test is about, all that is said, answered
-//! and left behind is searched. What is searched where: folders by `home`, the words of programs and answers by the harness
-//! and the stand. The forms that are looked for are in `forms`; events of this very process are `heard`.
+//! Secrets that tests plant, and what the programs of a test may not say: whatever a test is about, all that is said,
+//! answered and left behind is searched. Folders are searched by `home`, the words of programs and answers by the harness
+//! and the stand. The forms that are looked for are in `forms`; events of this very process are in `heard`.
 
 mod forms;
 mod heard;

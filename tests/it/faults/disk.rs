@@ -110,8 +110,7 @@ impl Scene {
     }
 
     fn is_whole(&self) {
-        assert_eq!(self.stand.count("refresh_token_presented_twice"), 0);
-        assert!(self.stand.broken().is_empty(), "{:?}", self.stand.broken());
+        self.stand.assert_no_rule_was_broken();
         assert!(salvaged(&self.file("salvage")).is_empty());
         let store = Connection::open(self.file("gateway.db")).unwrap();
         let whole: String = store
@@ -190,10 +189,7 @@ async fn nothing_is_lost(fault: (&str, &str)) {
     let late = json!({"endpoint": "token", "kind": "delay", "delay": "1s", "commit": true});
     scene.stand.order(&late);
     let asking = scene.order().await;
-    until("the refresh is applied", SOON, async || {
-        (scene.stand.authorisation(scene.id)["generation"] == 1).then_some(())
-    })
-    .await;
+    scene.stand.until_first(scene.id, "generation").await;
     let struck = scene.struck(fault, None).await;
     until("the pair is in memory only", SOON, async || {
         is_red(&scene.serving).await.then_some(())

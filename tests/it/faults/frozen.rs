@@ -1,5 +1,5 @@
-//! A gateway that is frozen in the middle of a refresh, and thawed after another on the same store went on without it:
-//! at most one of them sends, and a late answer is taken.
+//! A gateway that freezes in the middle of a refresh, and thaws after another on the same store went on without it: at most
+//! one of them sends, and a late answer is taken.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Errors that the system calls of a running program meet for a while: `strace` attached to it. Needs the right to
-//! trace another process (root, or `kernel.yama.ptrace_scope` 0).
+//! Errors that a running program's system calls meet for a while: `strace` attached to it. Needs the right to trace another
+//! process (root, or `kernel.yama.ptrace_scope` 0).
 
 use std::fs::{self, File};
 use std::path::Path;

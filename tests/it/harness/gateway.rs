@@ -15,6 +15,7 @@ use super::authority::Authority;
 use super::client::{Answer, call};
 use super::program::{Output, Program, Stream, run};
 use super::sandbox::{Minted, Sandbox};
+use super::upstream::Upstream;
 use super::{BINARY, SOON, free_port};
 use crate::canary::{self, Home};
 
@@ -76,6 +77,13 @@ impl Setup {
 
     pub(crate) fn with(sandbox: &Sandbox) -> Self {
         Self::at(&sandbox.origin)
+    }
+
+    /// The same, its file written.
+    pub(crate) fn written(sandbox: &Sandbox) -> Self {
+        let setup = Self::with(sandbox);
+        setup.write();
+        setup
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -168,6 +176,11 @@ listen = "{operators}"
         self.start()
     }
 
+    /// The same for acme alone, with a made-up pair.
+    pub(crate) fn start_with_acme(self) -> Gateway {
+        self.start_connected(&[("acme", &Minted::made_up())])
+    }
+
     pub(crate) fn import(&self, tenant: &str, minted: &Minted) {
         let output = self.cli(&["connections", "import", tenant], &minted.pair.to_string());
         assert_eq!(output.code, 0, "{}", output.err);
@@ -210,6 +223,18 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// In front of `upstream`, with acme connected.
+    pub(crate) fn before(upstream: &Upstream) -> Self {
+        Self::limited(upstream, "")
+    }
+
+    /// The same with these lines of `[limits]`.
+    pub(crate) fn limited(upstream: &Upstream, limits: &str) -> Self {
+        let mut setup = Setup::at(&upstream.origin());
+        limits.clone_into(&mut setup.limits);
+        setup.start_with_acme()
+    }
+
     /// The first door for callers.
     pub(crate) fn base(&self) -> &str {
         &self.callers[0]
@@ -243,9 +268,8 @@ impl Gateway {
 
     /// `connections list --json`, the row of one tenant.
     pub(crate) fn connection(&self, tenant: &str) -> Value {
-        let output = self.cli(&["connections", "show", tenant, "--json"], "");
-        assert_eq!(output.code, 0, "{}", output.err);
-        serde_json::from_str(&output.out).unwrap()
+        self.cli(&["connections", "show", tenant, "--json"], "")
+            .json()
     }
 
     /// Reads the metrics.

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use super::{SOON, eventually};
 use crate::canary;
@@ -179,6 +180,26 @@ pub(crate) struct Output {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+impl Output {
+    /// Fails unless it ended with this code and said all of these words, without a panic.
+    #[track_caller]
+    pub(crate) fn ends(&self, code: i32, words: &[&str]) {
+        let said = format!("{}{}", self.out, self.err);
+        assert_eq!(self.code, code, "{said}");
+        for word in words {
+            assert!(said.contains(word), "{word} in {said}");
+        }
+        assert!(!said.contains("panicked"), "{said}");
+    }
+
+    /// What it answered, if it succeeded.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{}", self.err);
+        serde_json::from_str(&self.out).unwrap()
+    }
 }
 
 /// Runs a command to its end, with this on its standard input.

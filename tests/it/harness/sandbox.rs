@@ -1,4 +1,4 @@
-//! The sandbox as a process of its own, ordered about over its control API.
+//! The sandbox as a process of its own, ordered around over its control API.
 
 use std::process::Command;
 
@@ -25,6 +25,12 @@ pub(crate) struct Minted {
 }
 
 impl Minted {
+    /// Without an access token: the first use refreshes.
+    pub(crate) fn without_access(mut self) -> Self {
+        self.pair.as_object_mut().unwrap().remove("access_token");
+        self
+    }
+
     /// A pair that no sandbox knows: an upstream of the test's own takes any.
     pub(crate) fn made_up() -> Self {
         let pair = json!({

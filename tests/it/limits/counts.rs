@@ -67,8 +67,7 @@ fn in_flight(gateway: &Gateway) -> usize {
 #[test]
 fn calls_over_the_limit_do_not_wait_for_a_token() {
     let sandbox = Sandbox::start("15m");
-    let mut minted = sandbox.mint();
-    minted.pair.as_object_mut().unwrap().remove("access_token");
+    let minted = sandbox.mint().without_access();
     sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "4s"}));
     let mut setup = Setup::with(&sandbox);
     setup.limits = "max_queue_per_tenant = 3".to_owned();

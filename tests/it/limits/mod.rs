@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use crate::harness::gateway::{Gateway, Setup};
 use crate::harness::program::Program;
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{FINE, Upstream};
 
 /// The defaults of `[limits]`, all shorter by the same measure or more.
@@ -44,7 +43,7 @@ fn gateway(pleo: &Upstream, adjust: impl FnOnce(&mut Setup)) -> Gateway {
     let mut setup = Setup::at(&pleo.origin());
     SCALED.clone_into(&mut setup.limits);
     adjust(&mut setup);
-    setup.start_connected(&[("acme", &Minted::made_up())])
+    setup.start_with_acme()
 }
 
 /// `host:port` of a door's URL.

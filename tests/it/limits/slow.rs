@@ -1,4 +1,4 @@
-//! Slow attacks: hundreds of links that send or take next to nothing are cut in time, at every door, and others are served
+//! Slow attacks: hundreds of links that send or take next to nothing are cut in time, at every door, while others are served
 //! as ever.
 
 use super::attack::Attack;

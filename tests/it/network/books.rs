@@ -1,4 +1,4 @@
-//! The relay's books: whose request it was, what is to become of it, and what did, by authorisation.
+//! The relay's books, by authorisation: whose request it was, what was to become of it, and what did.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A relay between gateways and `PostgreSQL` that cuts a link when a write's answer comes back: the write is done, and
-//! its word does not arrive.
+//! A relay between gateways and `PostgreSQL` that cuts a link when the answer to a write comes back: the write is done, and
+//! nobody hears of it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

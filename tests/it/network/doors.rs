@@ -1,4 +1,4 @@
-//! Where the gateways of the moment listen, for load that goes on while they are killed and started again.
+//! Where the gateways listen at the moment, for load that goes on while they are killed and started again.
 
 use std::net::SocketAddr;
 

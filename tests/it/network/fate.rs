@@ -1,4 +1,4 @@
-//! What can become of a request to the token endpoint on its way there and back. Playing it is the relay's.
+//! What can become of a request to the token endpoint on its way there and back. Playing it is up to the relay.
 
 use std::time::Duration;
 

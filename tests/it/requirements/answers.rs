@@ -1,5 +1,5 @@
-//! Answers of Pleo's on their way to the caller (requirements 40 to 43, 52, 70, 71): interim ones, those that are not well
-//! formed, those that break off, and what is said in the others.
+//! Pleo's answers on their way to the caller (requirements 40 to 43, 52, 70, 71): interim ones, malformed ones, those that
+//! break off, and what the others say.
 
 use super::Fate::{Replaced, Served};
 use super::{Scene, request};

@@ -248,7 +248,7 @@ fn keys_are_rotated_and_come_in_the_head_only() {
     };
     let both = keys(&format!("\"{old}\", \"{new}\""));
     setup.callers.clone_from(&both);
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let status = |key: &str| get(gateway.base(), &[("pleo-gateway-key", key)]).status;
     assert_eq!((status("old-canary"), status("new-canary")), (200, 200));
     let text = gateway
@@ -300,7 +300,7 @@ fn whoever_is_not_known_is_answered_before_its_body_and_its_key_is_not_logged() 
     let upstream = Upstream::fine();
     let mut setup = Setup::at(&upstream.origin());
     setup.more = "[log]\nlevel = \"trace\"\n".into();
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let basic = "authorization: Basic YW55OnByZXNlbnRlZC1jYW5hcnk="; // any:presented-canary
     for credential in [
         "pleo-gateway-key: presented-canary",
@@ -345,7 +345,7 @@ fn web_pages_of_others_cannot_use_a_door_for_anonymous_callers() {
     let mut setup = Setup::at(&upstream.origin());
     setup.callers += "[[callers]]\nname = \"any\"\nanonymous = true\ntenants = [\"acme\"]\n";
     setup.doors += "hosts = [\"localhost\", \"127.0.0.1\", \"pleo.internal:8080\"]\n";
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     for fields in [
         &[][..],
         &[("host", "localhost:1")],

@@ -1,4 +1,4 @@
-//! Credentials on the wire (requirements 66, 67, 69, 73). What is written down is in `secrets`, what goes to the token endpoint
+//! Credentials on the wire (requirements 66, 67, 69, 73). What is recorded is in `secrets`, what goes to the token endpoint
 //! in `token_endpoint`.
 
 use std::os::unix::process::ExitStatusExt as _;

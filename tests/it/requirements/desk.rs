@@ -61,7 +61,7 @@ fn link(gateway: &Gateway, tenant: &str) -> String {
 #[test]
 fn looking_changes_nothing() {
     let upstream = Upstream::fine();
-    let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = Gateway::before(&upstream);
     let link = link(&gateway, "beta");
     let (before, loaded) = (kept(&gateway), loaded(&gateway));
     assert!(before.len() > 3, "{before:?}");
@@ -155,7 +155,7 @@ fn loaded(gateway: &Gateway) -> String {
 fn a_store_that_hangs_keeps_nobody_at_the_desk() {
     let mut setup = Setup::at(&Upstream::fine().origin());
     setup.limits = "request_timeout = \"2s\"".into();
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     let link = link(&gateway, "beta");
     let lock = database(&gateway);
     lock.execute_batch("begin immediate").unwrap();

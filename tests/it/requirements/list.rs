@@ -1,4 +1,4 @@
-//! The list of requirements is whole: each number is named in the description of a test.
+//! The list of requirements is complete: each number is named in the description of a test.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,6 @@
 //! The numbered requirements of what goes over the wire, as tables: bytes in, what is answered, what Pleo gets to see. Here
-//! is the scene they share: a gateway, an API that keeps what arrives whole, and a request that follows on each link, so
-//! that it shows whether both sides still agree about where messages end.
+//! is the scene they share: a gateway, an API that keeps what arrives whole, and a request that follows on each link, to
+//! show whether both sides still agree about where messages end.
 
 mod answers;
 mod callers;
@@ -20,7 +20,6 @@ use std::fmt::Write as _;
 use crate::harness::client::{Answer, answer};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::link::Link;
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{Exchange, FINE, Seen, Upstream};
 
 /// What becomes of a request and of the link it came on.
@@ -104,7 +103,7 @@ impl Scene {
         ANY.clone_into(&mut setup.routes);
         adjust(&mut setup);
         Self {
-            gateway: setup.start_connected(&[("acme", &Minted::made_up())]),
+            gateway: setup.start_with_acme(),
             upstream,
         }
     }

@@ -13,7 +13,6 @@ use crate::harness::frames::{
 };
 use crate::harness::gateway::{Gateway, Setup};
 use crate::harness::link::Link;
-use crate::harness::sandbox::Minted;
 use crate::harness::upstream::Upstream;
 use crate::harness::{SOON, eventually};
 
@@ -40,7 +39,7 @@ fn before(act: impl Fn(&mut Pleo<'_>, usize) + Send + Sync + 'static) -> Gateway
     setup.pleo = "ca_file = \"ca.pem\"".into();
     setup.routes = ANY.into();
     setup.limits = "replay_buffer = \"1KiB\"".into();
-    setup.start_connected(&[("acme", &Minted::made_up())])
+    setup.start_with_acme()
 }
 
 /// The head of the next request.

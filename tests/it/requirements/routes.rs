@@ -1,5 +1,5 @@
-//! Routes and scopes (requirements 26 to 33): the path that is judged is the path that is sent, and what is not allowed costs
-//! nothing. Every path of the catalogue in other spellings is `access::spellings`.
+//! Routes and scopes (requirements 26 to 33): the path that is judged is the path that is sent, and what is not allowed
+//! costs nothing. Other spellings of every path of the catalogue are in `access::spellings`.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -139,8 +139,7 @@ fn what_is_not_allowed_costs_no_connection_and_no_token() {
     let mut setup = Setup::at(&format!("http://{}", pleo.local_addr().unwrap()));
     setup.callers += &caller("all", "all-canary", "[\"*\"]");
     setup.routes = "[[routes]]\nname = \"one\"\nmethods = [\"GET\"]\npath = \"/one\"\nscopes = [\"users:read\"]\n".into();
-    let mut minted = Minted::made_up();
-    minted.pair.as_object_mut().unwrap().remove("access_token");
+    let minted = Minted::made_up().without_access();
     let gateway = setup.start_connected(&[("acme", &minted)]);
     for (key, method, target, tenant, status) in [
         (KEY, "GET", "/two", "acme", 403),
@@ -229,8 +228,7 @@ fn granted_is_what_the_token_endpoint_said() {
         }
     });
     // It says that it may read vendors, and has no access token: the first call refreshes.
-    let mut minted = Minted::made_up();
-    minted.pair.as_object_mut().unwrap().remove("access_token");
+    let minted = Minted::made_up().without_access();
     let gateway = Setup::at(&upstream.origin()).start_connected(&[("acme", &minted)]);
     gateway.get("/v2/employees").expect(200);
     let before = upstream.seen().len();

@@ -1,5 +1,5 @@
-//! What a proxy does with requests that are well formed (requirements 34, 35, 37 to 39, 50). Sizes, speed and retries have
-//! tests of their own elsewhere.
+//! What a proxy does with well-formed requests (requirements 34, 35, 37 to 39, 50). Sizes, speed and retries have tests of
+//! their own elsewhere.
 
 use super::Fate::{Refused, Served};
 use super::answers::answering;

@@ -1,4 +1,4 @@
-//! Random numbers that a test can be run with once more.
+//! Random numbers with which a test can be run again.
 
 /// Numbers that follow from a seed, which a failing test prints.
 pub(crate) struct Dice {

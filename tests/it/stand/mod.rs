@@ -1,5 +1,5 @@
-//! A stand for tests of the refresh protocol: a strict sandbox inside the test, a folder with a configuration, and the
-//! real binary as commands. Running gateways are in `serving`, callers in `caller`. What is promised is not here.
+//! A stand for tests of the refresh protocol: a strict sandbox inside the test, a folder with a configuration, and the real
+//! binary for commands. Running gateways are in `serving`, callers in `caller`. What is promised is not here.
 
 pub(crate) mod caller;
 pub(crate) mod cluster;
@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,6 +28,7 @@ use tokio::time::{Instant, sleep};
 
 use self::cluster::Cluster;
 use crate::canary::{self, Home};
+use crate::harness::free_port;
 
 /// The one caller's key.
 pub(crate) const KEY: &str = "pgw_stand-canary-caller-key-0123456789";
@@ -294,6 +294,14 @@ impl Stand {
         found.unwrap().clone()
     }
 
+    /// Waits for an authorisation's first refresh: `refresh_calls` that it is at Pleo, `generation` that it is applied.
+    pub(crate) async fn until_first(&self, id: u64, count: &str) {
+        until(&format!("{count} of {id}"), SOON, async || {
+            (self.authorisation(id)[count] == 1).then_some(())
+        })
+        .await;
+    }
+
     /// The rules that were broken, and how often.
     pub(crate) fn broken(&self) -> BTreeMap<String, u64> {
         let state = self.pleo.state();
@@ -301,6 +309,13 @@ impl Stand {
             .map(|(rule, count)| (rule.clone(), count.as_u64().unwrap()))
             .filter(|(_, count)| *count > 0)
             .collect()
+    }
+
+    /// Fails if a rule was broken, or a refresh token presented twice.
+    #[track_caller]
+    pub(crate) fn assert_no_rule_was_broken(&self) {
+        assert_eq!(self.count("refresh_token_presented_twice"), 0);
+        assert_eq!(self.broken(), BTreeMap::new());
     }
 }
 
@@ -374,11 +389,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 )]
 pub(crate) fn is_long() -> bool {
     std::env::var_os("PLEO_TEST_LONG").is_some()
-}
-
-fn free_port() -> u16 {
-    let probe = TcpListener::bind("127.0.0.1:0").unwrap();
-    probe.local_addr().unwrap().port()
 }
 
 /// Thousands of links need more files than shells allow by default; children inherit it.

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::caller::{Answer, Link};
-use super::{SOON, Stand, until};
+use super::{Plan, READ, SOON, Stand, until};
 use crate::canary::{self, Home};
 
 /// A `serve` process. It is killed when this is dropped.
@@ -27,6 +28,15 @@ pub(crate) struct Serving {
 }
 
 impl Stand {
+    /// With acme on an authorisation of its own, and a gateway that has served it once.
+    pub(crate) async fn in_use() -> (Self, u64, Serving) {
+        let stand = Self::new(Plan::default()).await;
+        let id = stand.connect("acme");
+        let serving = stand.serve("gateway").await;
+        assert_eq!(serving.get("acme", READ).await.status, 200);
+        (stand, id, serving)
+    }
+
     /// Starts a gateway and waits until it serves. What it says goes to files named after `name`.
     pub(crate) async fn serve(&self, name: &str) -> Serving {
         self.serve_as(name, self.command(&["serve"])).await
@@ -98,6 +108,26 @@ impl Serving {
             .header("authorization", format!("Bearer {}", self.admin_token))
             .body(Full::default())
             .unwrap()
+    }
+
+    /// A refresh of acme that Pleo has applied and answers only after `delay`; whoever asked for it, and what it will be
+    /// answered with.
+    pub(crate) async fn refresh_applied(
+        &self,
+        stand: &Stand,
+        delay: &str,
+    ) -> JoinSet<Result<u16, hyper::Error>> {
+        stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": delay, "commit": true}));
+        let mut link = Link::open(self.admin).await;
+        let request = self.request(Method::POST, "/v1/connections/acme/refresh");
+        let before = stand.count("refreshes");
+        let mut asking = JoinSet::new();
+        asking.spawn(async move { link.request(request).await.map(|answer| answer.status) });
+        until("the refresh is applied", SOON, async || {
+            (stand.count("refreshes") > before).then_some(())
+        })
+        .await;
+        asking
     }
 
     /// A tenant's connection, by the operators' door.

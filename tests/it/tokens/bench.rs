@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use pleo_gateway::access::permit::Permit;
 use pleo_gateway::access::{PeerFacts, admit};
-use pleo_gateway::clock::{Boot, Clock, SharedClock, SystemClock, Timestamp};
+use pleo_gateway::clock::SharedClock;
 use pleo_gateway::drain::Tasks;
 use pleo_gateway::model::caller::{Caller, Tenants};
 use pleo_gateway::model::connection::{Connection, State};
@@ -35,75 +34,12 @@ use pleo_gateway::tokens::{ObtainError, Parts, Tokens};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use url::Url;
 
 use super::faults::Faulty;
+use super::moved::{Moved, Pleos};
 use crate::canary::Home;
-
-/// The machine's clocks, moved on or put back.
-#[derive(Debug, Default)]
-pub(super) struct Moved {
-    both: AtomicI64,
-    wall: AtomicI64,
-    /// Time that this machine did not see: its own clock stood still.
-    frozen: AtomicI64,
-}
-
-/// Pleo's clock: time passes there too, but nobody's hand reaches it.
-#[derive(Debug)]
-struct Pleos(Arc<Moved>);
-
-impl Clock for Pleos {
-    fn wall(&self) -> Timestamp {
-        Timestamp(self.0.wall().0 - self.0.wall.load(Ordering::SeqCst))
-    }
-
-    fn boot(&self) -> Boot {
-        self.0.boot()
-    }
-}
-
-impl Clock for Moved {
-    fn wall(&self) -> Timestamp {
-        let places = [&self.both, &self.wall, &self.frozen];
-        let moved: i64 = places
-            .map(|place| place.load(Ordering::SeqCst))
-            .iter()
-            .sum();
-        Timestamp(SystemClock.wall().0 + moved)
-    }
-
-    fn boot(&self) -> Boot {
-        let moved = u64::try_from(self.both.load(Ordering::SeqCst)).unwrap();
-        SystemClock.boot() + Duration::from_micros(moved)
-    }
-}
-
-impl Moved {
-    /// Time passes, on both clocks.
-    pub(super) fn pass(&self, span: Duration) {
-        let micros = i64::try_from(span.as_micros()).unwrap();
-        self.both.fetch_add(micros, Ordering::SeqCst);
-    }
-
-    /// Time passes while this machine is put away, and its own clock with it.
-    pub(super) fn freeze(&self, span: Duration) {
-        let micros = i64::try_from(span.as_micros()).unwrap();
-        self.frozen.fetch_add(micros, Ordering::SeqCst);
-    }
-
-    /// From now on, or no longer, whoever asks panics.
-    pub(super) fn break_down(&self, broken: bool) {
-        let far = i64::MAX / 2;
-        self.both
-            .fetch_add(if broken { -far } else { far }, Ordering::SeqCst);
-    }
-
-    /// Somebody sets the wall clock, by seconds.
-    pub(super) fn set(&self, seconds: i64) {
-        self.wall.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
-    }
-}
 
 /// Pleo, a machine's folder, and its clocks. Gateways come and go.
 pub(super) struct Bench {
@@ -141,6 +77,20 @@ impl Bench {
             policy: Policy::default(),
             hold: Duration::from_millis(300),
         }
+    }
+
+    /// A bench and one process on it.
+    pub(super) async fn with_room() -> (Self, Room) {
+        let bench = Self::new().await;
+        let room = bench.room().await;
+        (bench, room)
+    }
+
+    /// The same, with acme connected.
+    pub(super) async fn with_acme() -> (Self, Room) {
+        let (bench, room) = Self::with_room().await;
+        room.connected(&bench, "acme").await;
+        (bench, room)
     }
 
     /// Another process on the same machine and store.
@@ -214,13 +164,10 @@ impl Bench {
 
     /// Until every fault that was ordered is being played.
     pub(super) async fn faults_played(&self) {
-        for _ in 0..2000 {
-            if self.sandbox.state()["faults_waiting"] == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("a fault is never played");
+        until("every fault is played", async || {
+            self.sandbox.state()["faults_waiting"] == 0
+        })
+        .await;
     }
 
     pub(super) fn fault(&self, fault: &Value) {
@@ -288,6 +235,18 @@ impl Room {
         Ok(value.trim_start_matches("Bearer ").to_owned())
     }
 
+    /// An operator's refresh, as a task of its own.
+    pub(super) fn refresh(&self, tenant: &str) -> JoinHandle<Result<Connection, OperateError>> {
+        let (tokens, tenant) = (self.tokens.clone(), name(tenant));
+        (self.tasks).spawn(async move { tokens.refresh(&tenant).await })
+    }
+
+    /// Starts the keeper.
+    pub(super) fn keep(&self) {
+        let tokens = self.tokens.clone();
+        self.tasks.spawn(async move { tokens.keep().await });
+    }
+
     /// A refresh that Pleo has applied, and whose answer comes once faults are called off.
     pub(super) async fn refresh_under_way(
         &self,
@@ -295,10 +254,17 @@ impl Room {
         tenant: &str,
     ) -> JoinHandle<Result<Connection, OperateError>> {
         bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "1m", "commit": true}));
-        let (tokens, tenant) = (self.tokens.clone(), name(tenant));
-        let refresh = (self.tasks).spawn(async move { tokens.refresh(&tenant).await });
+        let refresh = self.refresh(tenant);
         bench.faults_played().await;
         refresh
+    }
+
+    /// A refresh that Pleo applies, and whose pair cannot be stored.
+    pub(super) async fn refresh_unstored(&self, bench: &Bench, tenant: &str) {
+        let refresh = self.refresh_under_way(bench, tenant).await;
+        self.store.set_read_only(true);
+        bench.sandbox.call_off_faults();
+        let _ = refresh.await.unwrap();
     }
 
     /// True if Pleo takes the token.
@@ -316,6 +282,17 @@ impl Room {
         assert!(self.tasks.finished(Duration::from_secs(20)).await);
         self.store.close().await;
     }
+}
+
+/// Waits until it holds.
+pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..2000 {
+        if holds().await {
+            return;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{what}: not within ten seconds");
 }
 
 pub(super) fn name(tenant: &str) -> TenantName {

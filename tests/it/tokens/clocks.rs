@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::bench::{Bench, Room, permit};
+use super::bench::{Bench, Room, permit, until};
 
 const TENANTS: [&str; 5] = ["acme", "beta", "gamma", "delta", "epsilon"];
 const HOUR: i64 = 3600;
@@ -26,8 +26,7 @@ async fn in_use(bench: &Bench) -> (Room, Vec<String>) {
         room.connected(bench, tenant).await;
     }
     let before = tokens(&room).await;
-    let keeper = room.tokens.clone();
-    room.tasks.spawn(async move { keeper.keep().await });
+    room.keep();
     // The keeper has seen every row once.
     sleep(Duration::from_millis(600)).await;
     (room, before)
@@ -35,13 +34,10 @@ async fn in_use(bench: &Bench) -> (Room, Vec<String>) {
 
 /// Until the keeper has noticed that the clock jumped: nothing is warm any more.
 async fn noticed(room: &Room) {
-    for _ in 0..1000 {
-        if room.tokens.obtain_now(&permit("acme")).is_none() {
-            return;
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the jump is not noticed");
+    until("the jump is noticed", async || {
+        room.tokens.obtain_now(&permit("acme")).is_none()
+    })
+    .await;
 }
 
 /// Requirement 104.
@@ -98,12 +94,9 @@ async fn a_token_from_the_future_is_verified_after_a_start() {
 /// The clock has jumped and the store is away: a token that nobody has refused is used all the same (R11).
 #[tokio::test]
 async fn a_store_that_is_away_fails_no_call_after_a_jump_of_the_clock() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     room.token("acme").await.unwrap();
-    let keeper = room.tokens.clone();
-    room.tasks.spawn(async move { keeper.keep().await });
+    room.keep();
     sleep(Duration::from_millis(400)).await;
     room.store.away.store(true, Ordering::SeqCst);
     bench.clock.set(60);

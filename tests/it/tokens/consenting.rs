@@ -9,7 +9,7 @@ use pleo_gateway::sandbox::Minted;
 use pleo_gateway::tokens::consent::{Consent, ConsentError};
 use serde_json::json;
 
-use super::bench::{Bench, Room, name};
+use super::bench::{Bench, Room, name, until};
 
 /// A consent is begun, and its code exchanged.
 async fn consent(room: &Room, tenant: &str, minted: &Minted) -> Consent {
@@ -33,8 +33,7 @@ async fn consent(room: &Room, tenant: &str, minted: &Minted) -> Consent {
 
 #[tokio::test]
 async fn a_consent_is_compared_and_put_into_use() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     let given = consent(&room, "acme", &minted).await;
     let adopted = room.tokens.adopt(given).await.unwrap();
@@ -45,8 +44,7 @@ async fn a_consent_is_compared_and_put_into_use() {
 
 #[tokio::test]
 async fn another_company_is_refused_and_the_old_pair_stays() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let old = room.connected(&bench, "acme").await;
     let other = bench.sandbox.company_ids()[1].clone();
     let minted = bench.sandbox.mint(Some(other.clone()), None);
@@ -62,8 +60,7 @@ async fn another_company_is_refused_and_the_old_pair_stays() {
 
 #[tokio::test]
 async fn a_pinned_company_is_held_to() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     let given = Consent {
         expected_company: Some(CompanyId::new("another")),
@@ -76,8 +73,7 @@ async fn a_pinned_company_is_held_to() {
 
 #[tokio::test]
 async fn a_company_that_another_tenant_has_is_refused() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     for tenant in ["acme", "beta"] {
         let minted = bench.sandbox.mint(None, None);
         let given = consent(&room, tenant, &minted).await;
@@ -94,8 +90,7 @@ async fn a_company_that_another_tenant_has_is_refused() {
 
 #[tokio::test]
 async fn while_pleo_does_not_say_whose_it_is_the_pair_is_kept_and_asked_about_again() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503}));
     let given = consent(&room, "acme", &minted).await;
@@ -105,14 +100,11 @@ async fn while_pleo_does_not_say_whose_it_is_the_pair_is_kept_and_asked_about_ag
     room.token("acme").await.unwrap_err();
     // The consent's own time has passed.
     bench.clock.pass(Duration::from_mins(2));
-    let keeper = room.tokens.clone();
-    room.tasks.spawn(async move { keeper.keep().await });
-    for _ in 0..500 {
-        if room.state("acme").await == State::Active {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    room.keep();
+    until("it is in use", async || {
+        room.state("acme").await == State::Active
+    })
+    .await;
     let token = room.token("acme").await.unwrap();
     assert_eq!(token, minted.access_token.expose());
 }
@@ -120,8 +112,7 @@ async fn while_pleo_does_not_say_whose_it_is_the_pair_is_kept_and_asked_about_ag
 #[tokio::test]
 async fn a_pair_that_pleo_is_silent_about_is_asked_about_seldom_and_holds_the_old_one_for_a_while()
 {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let old = room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
     let minted = bench.sandbox.mint(None, None);
@@ -129,26 +120,23 @@ async fn a_pair_that_pleo_is_silent_about_is_asked_about_seldom_and_holds_the_ol
     let given = consent(&room, "acme", &minted).await;
     room.tokens.adopt(given).await.unwrap_err();
     bench.clock.pass(Duration::from_mins(5));
-    let keeper = room.tokens.clone();
-    room.tasks.spawn(async move { keeper.keep().await });
+    room.keep();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(room.token("acme").await.unwrap(), old.access_token.expose());
     bench.clock.pass(Duration::from_mins(8));
-    for _ in 0..500 {
-        if room.row("acme").await.generation.0 == 1 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let row = room.row("acme").await;
-    assert_eq!(row.generation.0, 1, "the old pair is refreshed");
-    assert!(row.candidate.is_some(), "and the new one kept");
+    until("the old pair is refreshed", async || {
+        room.row("acme").await.generation.0 == 1
+    })
+    .await;
+    assert!(
+        room.row("acme").await.candidate.is_some(),
+        "and the new one kept"
+    );
 }
 
 #[tokio::test]
 async fn a_pair_that_pleo_refuses_is_erased() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     bench.sandbox.revoke(minted.authorisation);
     let given = consent(&room, "acme", &minted).await;
@@ -159,9 +147,7 @@ async fn a_pair_that_pleo_refuses_is_erased() {
 
 #[tokio::test]
 async fn what_an_operator_ended_meanwhile_a_consent_does_not_bring_back() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let minted = bench.sandbox.mint(None, None);
     let given = consent(&room, "acme", &minted).await;
     room.tokens.disconnect(&name("acme"), false).await.unwrap();
@@ -171,8 +157,7 @@ async fn what_an_operator_ended_meanwhile_a_consent_does_not_bring_back() {
 
 #[tokio::test]
 async fn an_acceptance_of_unknown_outcome_is_a_success() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     let given = consent(&room, "acme", &minted).await;
     // The offer, and then the acceptance.
@@ -186,8 +171,7 @@ async fn an_acceptance_of_unknown_outcome_is_a_success() {
 /// The access token of a consent's pair dies while nobody could ask whose it is: its refresh token lives on.
 #[tokio::test]
 async fn a_consent_s_pair_is_not_erased_because_its_access_token_died_of_age() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503}));
     let given = consent(&room, "acme", &minted).await;
@@ -204,8 +188,7 @@ async fn a_consent_s_pair_is_not_erased_because_its_access_token_died_of_age() {
 /// Where a company is expected, nobody can say any more whose the pair is: it waits for a person.
 #[tokio::test]
 async fn a_consent_s_pair_that_cannot_be_compared_any_more_is_neither_used_nor_erased() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let old = room.connected(&bench, "acme").await;
     let minted = bench.sandbox.mint(None, None);
     bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503}));
@@ -224,8 +207,7 @@ async fn a_consent_s_pair_that_cannot_be_compared_any_more_is_neither_used_nor_e
 /// One refusal alone proves nothing about a pair that is seconds old (R5).
 #[tokio::test]
 async fn a_single_refusal_of_a_consent_s_pair_is_asked_about_again() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 401}));
     let given = consent(&room, "acme", &minted).await;
@@ -237,8 +219,7 @@ async fn a_single_refusal_of_a_consent_s_pair_is_asked_about_again() {
 /// A second consent that comes to nothing takes away nothing that the first one brought.
 #[tokio::test]
 async fn a_consent_that_came_to_nothing_leaves_the_pair_of_an_earlier_one() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503}));
     let given = consent(&room, "acme", &minted).await;
@@ -253,8 +234,7 @@ async fn a_consent_that_came_to_nothing_leaves_the_pair_of_an_earlier_one() {
 
 #[tokio::test]
 async fn a_consent_that_an_operator_overtook_says_so() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let given = consent(&room, "acme", &bench.sandbox.mint(None, None)).await;
     let other = bench.sandbox.mint(None, None);
     room.import("acme", &other, true).await;

@@ -1,4 +1,4 @@
-//! A store that can be told to fail; all else is done by the real one.
+//! A store that can be told to fail; everything else is done by the real one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -5,33 +5,17 @@ use std::time::Duration;
 use pleo_gateway::model::connection::State;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::bench::{Bench, Room, name, permit};
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..2000 {
-        if holds().await {
-            return;
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    panic!("{what}");
-}
-
-fn keep(room: &Room) {
-    let keeper = room.tokens.clone();
-    room.tasks.spawn(async move { keeper.keep().await });
-}
+use super::bench::{Bench, permit, until};
 
 #[tokio::test]
 async fn after_a_start_refreshes_are_spread_and_who_is_asked_for_comes_first() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     for number in 0..40 {
         room.connected(&bench, &format!("t{number}")).await;
     }
     // All are due: nobody has used them for longer than they may be left alone.
     bench.clock.pass(bench.policy.keepalive);
-    keep(&room);
+    room.keep();
     until("the keeper has begun", async || {
         bench.count("refreshes") > 0
     })
@@ -53,13 +37,6 @@ async fn after_a_start_refreshes_are_spread_and_who_is_asked_for_comes_first() {
     assert!(bench.was_kept());
 }
 
-/// A refresh by an operator, carried out by a task.
-fn refresh(room: &Room) -> tokio::task::JoinHandle<bool> {
-    let tokens = room.tokens.clone();
-    room.tasks
-        .spawn(async move { tokens.refresh(&name("acme")).await.is_ok() })
-}
-
 #[tokio::test]
 async fn an_upload_goes_first_and_then_the_refresh() {
     let mut bench = Bench::new().await;
@@ -68,7 +45,7 @@ async fn an_upload_goes_first_and_then_the_refresh() {
     room.connected(&bench, "acme").await;
     let bearer = room.tokens.obtain(&permit("acme")).await.unwrap();
     let upload = bearer.sending();
-    let refreshed = refresh(&room);
+    let refreshed = room.refresh("acme");
     until("the refresh has begun", async || {
         room.state("acme").await == State::Refreshing
     })
@@ -76,7 +53,7 @@ async fn an_upload_goes_first_and_then_the_refresh() {
     sleep(Duration::from_millis(200)).await;
     assert_eq!(bench.count("token_calls"), 0, "the upload goes first");
     drop(upload);
-    assert!(refreshed.await.unwrap());
+    refreshed.await.unwrap().unwrap();
     assert!(room.tokens.obtain_now(&permit("acme")).is_some());
 }
 
@@ -89,7 +66,7 @@ async fn an_upload_that_does_not_end_is_waited_for_only_so_long() {
     let bearer = room.tokens.obtain(&permit("acme")).await.unwrap();
     let _upload = bearer.sending();
     let since = Instant::now();
-    assert!(refresh(&room).await.unwrap());
+    room.refresh("acme").await.unwrap().unwrap();
     assert!(since.elapsed() >= bench.hold / 2);
     assert_eq!(bench.count("refreshes"), 1);
 }

@@ -6,6 +6,7 @@ mod clocks;
 mod consenting;
 mod faults;
 mod herding;
+mod moved;
 mod operating;
 mod panicking;
 mod rejecting;

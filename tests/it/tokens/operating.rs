@@ -18,20 +18,14 @@ async fn in_the_air(
     room: &Room,
 ) -> impl Future<Output = Result<u64, OperateError>> + use<> {
     bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "300ms"}));
-    let tokens = room.tokens.clone();
-    let flight = room.tasks.spawn(async move {
-        let refreshed = tokens.refresh(&name("acme")).await;
-        refreshed.map(|row| row.generation.0)
-    });
+    let flight = room.refresh("acme");
     bench.faults_played().await;
-    async move { flight.await.unwrap() }
+    async move { flight.await.unwrap().map(|row| row.generation.0) }
 }
 
 #[tokio::test]
 async fn a_flight_in_the_air_does_not_bring_back_what_was_disconnected() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let flight = in_the_air(&bench, &room).await;
     room.tokens.disconnect(&name("acme"), false).await.unwrap();
     assert!(matches!(flight.await, Err(OperateError::NotConnected(_))));
@@ -44,9 +38,7 @@ async fn a_flight_in_the_air_does_not_bring_back_what_was_disconnected() {
 
 #[tokio::test]
 async fn an_import_waits_for_a_flight_in_the_air_and_replaces_only_on_request() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let flight = in_the_air(&bench, &room).await;
     let minted = bench.sandbox.mint(None, None);
     let bundle = || Bundle {
@@ -76,8 +68,7 @@ async fn an_import_waits_for_a_flight_in_the_air_and_replaces_only_on_request() 
 
 #[tokio::test]
 async fn an_operator_s_refresh_is_carried_out_though_a_flight_is_in_the_air_for_something_else() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     room.import("acme", &minted, false).await;
     bench.fault(&json!({"endpoint": "introspect", "kind": "delay", "delay": "300ms"}));
@@ -112,8 +103,7 @@ async fn what_another_process_did_is_noticed_within_a_second() {
     let bench = Bench::new().await;
     let (room, other) = (bench.room().await, bench.room().await);
     let old = room.connected(&bench, "acme").await;
-    let keeper = room.tokens.clone();
-    room.tasks.spawn(async move { keeper.keep().await });
+    room.keep();
     let before = room.token("acme").await.unwrap();
     assert_eq!(before, old.access_token.expose());
     other.tokens.refresh(&name("acme")).await.unwrap();
@@ -126,9 +116,7 @@ async fn what_another_process_did_is_noticed_within_a_second() {
 
 #[tokio::test]
 async fn a_process_that_ends_lets_its_flight_land_and_starts_none() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let flight = in_the_air(&bench, &room).await;
     room.tasks.stop();
     assert!(room.tokens.refresh(&name("acme")).await.is_ok());
@@ -142,9 +130,7 @@ async fn a_process_that_ends_lets_its_flight_land_and_starts_none() {
 
 #[tokio::test]
 async fn a_connection_whose_row_cannot_be_opened_can_be_ended() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let file = bench.folder.path().join("data").join("gateway.db");
     let spoil = "update connections set refresh = x'00' where tenant = 'acme'";
     let changed = rusqlite::Connection::open(file).unwrap().execute(spoil, []);
@@ -160,8 +146,7 @@ async fn a_connection_whose_row_cannot_be_opened_can_be_ended() {
 /// A pair without terms is learned about before it is used; if Pleo refuses its access token, it is refreshed.
 #[tokio::test]
 async fn an_imported_pair_without_terms_whose_access_token_is_dead_is_refreshed() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     let dead = Minted {
         access_token: Secret::new("dead"),
@@ -175,8 +160,7 @@ async fn an_imported_pair_without_terms_whose_access_token_is_dead_is_refreshed(
 /// Said when it is brought, not by every call.
 #[tokio::test]
 async fn what_cannot_be_sent_is_not_imported() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     let bundle = |access: &str, refresh: &str| Bundle {
         access: Some(Secret::new(access)),

@@ -1,4 +1,4 @@
-//! A bug in the middle of a request, made by a clock that panics.
+//! A bug in the middle of a request, caused by a clock that panics.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -123,9 +123,7 @@ fn call(link: &mut Link, id: &str) -> Answer {
 /// others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_costs_one_request() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     room.token("acme").await.unwrap();
     let (bound, url) = door();
     let stop = CancellationToken::new();

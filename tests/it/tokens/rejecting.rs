@@ -1,4 +1,4 @@
-//! A 401 of Pleo, judged by the generation of the token it was sent with (design.md R7).
+//! A 401 from Pleo, judged by the generation of the token it was sent with (design.md R7).
 
 use std::time::Duration;
 
@@ -27,9 +27,7 @@ fn generation(answer: Result<Rejected, ObtainError>) -> u64 {
 
 #[tokio::test]
 async fn what_was_sent_with_an_older_pair_is_sent_again_without_a_refresh() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let old = bearer(&room).await;
     room.tokens.refresh(&name("acme")).await.unwrap();
     assert_eq!(generation(rejected(&room, &old).await), 1);
@@ -39,11 +37,8 @@ async fn what_was_sent_with_an_older_pair_is_sent_again_without_a_refresh() {
 /// Requirement 47: no loop.
 #[tokio::test]
 async fn a_persistent_401_is_handed_on_and_asked_about_once_in_a_while() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
-    let keeper = room.tokens.clone();
-    room.tasks.spawn(async move { keeper.keep().await });
+    let (bench, room) = Bench::with_acme().await;
+    room.keep();
     let current = bearer(&room).await;
     for _ in 0..5 {
         let answer = rejected(&room, &current).await.unwrap();
@@ -57,8 +52,7 @@ async fn a_persistent_401_is_handed_on_and_asked_about_once_in_a_while() {
 
 #[tokio::test]
 async fn a_token_that_stood_is_not_believed_in_once_another_process_has_replaced_it() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let other = bench.room().await;
     room.connected(&bench, "acme").await;
     let current = bearer(&room).await;
@@ -69,9 +63,7 @@ async fn a_token_that_stood_is_not_believed_in_once_another_process_has_replaced
 
 #[tokio::test]
 async fn a_token_that_died_early_is_refreshed_once_for_all() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let current = bearer(&room).await;
     bench.fault(
         &json!({"endpoint": "introspect", "kind": "status", "status": 401, "delay": "100ms"}),
@@ -92,9 +84,7 @@ async fn a_token_that_died_early_is_refreshed_once_for_all() {
 
 #[tokio::test]
 async fn one_refresh_is_forced_for_a_generation_whatever_comes_of_it() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let current = bearer(&room).await;
     bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 401, "count": 99}));
     bench.fault(&json!({"endpoint": "token", "kind": "status", "status": 429, "count": 9}));
@@ -114,9 +104,7 @@ async fn one_refresh_is_forced_for_a_generation_whatever_comes_of_it() {
 
 #[tokio::test]
 async fn while_a_refresh_is_uncertain_nothing_is_forced() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let current = bearer(&room).await;
     bench.fault(&json!({"endpoint": "token", "kind": "drop_after"}));
     room.tokens.refresh(&name("acme")).await.unwrap_err();
@@ -129,8 +117,7 @@ async fn while_a_refresh_is_uncertain_nothing_is_forced() {
 
 #[tokio::test]
 async fn a_revoked_authorisation_ends_at_the_first_refresh() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = room.connected(&bench, "acme").await;
     let current = bearer(&room).await;
     assert!(bench.sandbox.revoke(minted.authorisation));
@@ -149,7 +136,7 @@ async fn calls_wait_for_another_s_refresh_where_the_old_token_is_known_to_be_dea
     let bench = Bench::new().await;
     let (other, room) = (bench.room().await, bench.room().await);
     room.connected(&bench, "acme").await;
-    let current = room.tokens.obtain(&permit("acme")).await.unwrap();
+    let current = bearer(&room).await;
     bench.fault(
         &json!({"endpoint": "introspect", "kind": "status", "status": 401, "delay": "500ms"}),
     );
@@ -159,8 +146,7 @@ async fn calls_wait_for_another_s_refresh_where_the_old_token_is_known_to_be_dea
         (room.tasks).spawn(async move { tokens.rejected(&permit("acme"), &bearer).await });
     // Until the question is on its way, the row still at rest.
     sleep(Duration::from_millis(150)).await;
-    let tokens = other.tokens.clone();
-    let refresh = (other.tasks).spawn(async move { tokens.refresh(&name("acme")).await });
+    let refresh = other.refresh("acme");
     let _ = refused.await.unwrap();
     assert_eq!(room.state("acme").await, State::Refreshing);
     let begun = Instant::now();
@@ -173,16 +159,11 @@ async fn calls_wait_for_another_s_refresh_where_the_old_token_is_known_to_be_dea
 /// A pair that only memory holds is current: a 401 about something else is handed on (R7, R11).
 #[tokio::test]
 async fn a_401_about_something_else_is_handed_on_while_the_store_is_away() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     room.token("acme").await.unwrap();
-    let refresh = room.refresh_under_way(&bench, "acme").await;
-    room.store.set_read_only(true);
-    bench.sandbox.call_off_faults();
-    let _ = refresh.await.unwrap();
-    let current = room.tokens.obtain(&permit("acme")).await.unwrap();
+    room.refresh_unstored(&bench, "acme").await;
+    let current = bearer(&room).await;
     assert_eq!(current.generation().0, 1);
-    let answer = room.tokens.rejected(&permit("acme"), &current).await;
+    let answer = rejected(&room, &current).await;
     assert!(matches!(answer, Ok(Rejected::HandOn)), "{answer:?}");
 }

@@ -80,9 +80,7 @@ async fn a_replica_that_has_seen_more_declares_it_again() {
 
 #[tokio::test]
 async fn where_it_cannot_be_written_down_that_a_row_is_old_nothing_is_decided_on_it() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     seen_newer(&room, 9);
     room.store.set_read_only(true);
     room.tokens.refresh(&name("acme")).await.unwrap_err();
@@ -101,8 +99,7 @@ async fn where_it_cannot_be_written_down_that_a_row_is_old_nothing_is_decided_on
 
 #[tokio::test]
 async fn a_tenant_whose_row_is_gone_counts_on_from_what_was_seen() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     seen_newer(&room, 9);
     room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
@@ -126,10 +123,7 @@ async fn a_pair_in_salvage_outlives_a_backup_from_when_the_tenant_was_disconnect
         .unwrap();
     room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
-    let refresh = room.refresh_under_way(&bench, "acme").await;
-    room.store.set_read_only(true);
-    bench.sandbox.call_off_faults();
-    let _ = refresh.await.unwrap();
+    room.refresh_unstored(&bench, "acme").await;
     assert_eq!(bench.salvaged(), 1);
     room.end().await;
     for end in ["-wal", "-shm"] {
@@ -148,8 +142,7 @@ async fn a_pair_in_salvage_outlives_a_backup_from_when_the_tenant_was_disconnect
 /// R14 knows no exception for API keys: a key whose successor, or whose end, was seen is not sent.
 #[tokio::test]
 async fn an_api_key_below_the_mark_is_not_sent() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (_bench, room) = Bench::with_room().await;
     let key = ApiKey::parse(pleo_gateway::sandbox::INTEGRATED_KEY).unwrap();
     let terms = KeyTerms {
         kind: KeyKind::Integrated,

@@ -8,37 +8,22 @@ use pleo_gateway::tokens::ObtainError;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::bench::{Bench, Room, name, permit};
+use super::bench::{Bench, Room, name, permit, until};
 
 const LIFE: Duration = Duration::from_mins(15);
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..1000 {
-        if holds().await {
-            return;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what}");
-}
 
 /// Starts a refresh and makes the store read-only while Pleo thinks about it.
 async fn lose_the_store_over(bench: &Bench, room: &Room, fault: Value) {
     bench.fault(&fault);
-    let tokens = room.tokens.clone();
-    room.tasks
-        .spawn(async move { tokens.refresh(&name("acme")).await });
+    room.refresh("acme");
     bench.faults_played().await;
     room.store.set_read_only(true);
 }
 
 #[tokio::test]
 async fn a_pair_whose_commit_fails_is_served_kept_and_stored_later() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
-    let keeper = room.tokens.clone();
-    room.tasks.spawn(async move { keeper.keep().await });
+    let (bench, room) = Bench::with_acme().await;
+    room.keep();
     bench.clock.pass(LIFE);
     lose_the_store_over(
         &bench,
@@ -68,9 +53,7 @@ async fn a_pair_whose_commit_fails_is_served_kept_and_stored_later() {
 
 #[tokio::test]
 async fn a_process_that_ends_with_a_pair_unstored_leaves_it_to_the_next() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     lose_the_store_over(
         &bench,
         &room,
@@ -89,9 +72,7 @@ async fn a_process_that_ends_with_a_pair_unstored_leaves_it_to_the_next() {
 
 #[tokio::test]
 async fn a_commit_of_unknown_outcome_is_settled_by_looking() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "200ms"}));
     let refresh = async { room.tokens.refresh(&name("acme")).await };
     let lose = async {
@@ -105,9 +86,7 @@ async fn a_commit_of_unknown_outcome_is_settled_by_looking() {
 
 #[tokio::test]
 async fn an_intent_of_unknown_outcome_is_closed_and_nothing_is_sent() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     // Known to be accepted: the intent is the next thing written.
     room.tokens.verify(&name("acme"), None).await.unwrap();
     room.store.untold.store(1, Ordering::SeqCst);
@@ -121,9 +100,7 @@ async fn an_intent_of_unknown_outcome_is_closed_and_nothing_is_sent() {
 /// Requirements 97 and 112.
 #[tokio::test]
 async fn nothing_is_spent_where_the_intent_cannot_be_written() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     bench.clock.pass(LIFE);
     room.store.set_read_only(true);
     let error = room.token("acme").await.unwrap_err();
@@ -133,9 +110,7 @@ async fn nothing_is_spent_where_the_intent_cannot_be_written() {
 
 #[tokio::test]
 async fn nothing_is_spent_where_a_pair_could_not_be_kept() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     bench.clock.pass(LIFE);
     std::fs::remove_dir_all(bench.salvage()).unwrap();
     std::fs::write(bench.salvage(), "in the way").unwrap();
@@ -145,9 +120,7 @@ async fn nothing_is_spent_where_a_pair_could_not_be_kept() {
 
 #[tokio::test]
 async fn a_live_token_is_served_while_the_store_is_away() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let token = room.token("acme").await.unwrap();
     room.store.away.store(true, Ordering::SeqCst);
     bench.clock.pass(Duration::from_mins(13));
@@ -160,9 +133,7 @@ async fn a_live_token_is_served_while_the_store_is_away() {
 #[tokio::test]
 async fn how_an_attempt_ended_is_written_as_soon_as_that_is_possible_and_nobody_is_held_meanwhile()
 {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let old = room.token("acme").await.unwrap();
     lose_the_store_over(
         &bench,
@@ -183,18 +154,12 @@ async fn how_an_attempt_ended_is_written_as_soon_as_that_is_possible_and_nobody_
 
 #[tokio::test]
 async fn the_store_s_trouble_with_one_tenant_takes_no_turn_of_another() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     for tenant in ["acme", "beta", "gamma"] {
         room.connected(&bench, tenant).await;
     }
     bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "200ms", "count": 2}));
-    let refresh = |tenant: &str| {
-        let (tokens, tenant) = (room.tokens.clone(), name(tenant));
-        room.tasks
-            .spawn(async move { tokens.refresh(&tenant).await })
-    };
-    let _both = (refresh("acme"), refresh("beta"));
+    let _both = (room.refresh("acme"), room.refresh("beta"));
     bench.faults_played().await;
     room.store.set_read_only(true);
     until("both are kept", async || bench.salvaged() == 2).await;
@@ -207,16 +172,13 @@ async fn the_store_s_trouble_with_one_tenant_takes_no_turn_of_another() {
 
 #[tokio::test]
 async fn a_commit_that_stalls_is_felt_by_nobody_for_long() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     for tenant in ["acme", "beta"] {
         room.connected(&bench, tenant).await;
         room.token(tenant).await.unwrap();
     }
     bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "200ms"}));
-    let tokens = room.tokens.clone();
-    room.tasks
-        .spawn(async move { tokens.refresh(&name("acme")).await });
+    room.refresh("acme");
     bench.faults_played().await;
     room.store.stall.store(4000, Ordering::SeqCst);
     let quick = tokio::time::timeout(Duration::from_millis(100), room.token("beta"));
@@ -241,9 +203,7 @@ async fn a_commit_that_stalls_is_felt_by_nobody_for_long() {
 /// A commit that stalled was carried out all the same: its pair is shown on, no call has to ask the store.
 #[tokio::test]
 async fn a_commit_that_was_only_slow_takes_no_living_token_from_memory() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     room.token("acme").await.unwrap();
     let refresh = room.refresh_under_way(&bench, "acme").await;
     let file = bench.folder.path().join("data/gateway.db");

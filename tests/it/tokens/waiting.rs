@@ -8,14 +8,13 @@ use pleo_gateway::tokens::ObtainError;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use super::bench::{Bench, name, permit, permit_pinned};
+use super::bench::{Bench, name, permit, permit_pinned, until};
 
 const LIFE: Duration = Duration::from_mins(15);
 
 #[tokio::test]
 async fn one_refresh_serves_all_who_wait_and_the_first_may_hang_up() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let old = room.connected(&bench, "acme").await;
     bench.clock.pass(LIFE);
     bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "300ms"}));
@@ -40,9 +39,7 @@ async fn one_refresh_serves_all_who_wait_and_the_first_may_hang_up() {
 /// Requirements 49 and 106: a refresh goes on without its caller.
 #[tokio::test]
 async fn the_caller_who_asked_first_may_hang_up() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     bench.clock.pass(LIFE);
     bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "200ms"}));
     let first = timeout(Duration::from_millis(50), room.token("acme")).await;
@@ -54,32 +51,31 @@ async fn the_caller_who_asked_first_may_hang_up() {
 /// Requirement 105.
 #[tokio::test]
 async fn a_due_token_is_served_while_it_is_refreshed() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let old = room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
     bench.clock.pass(Duration::from_mins(13));
     bench.fault(&json!({"endpoint": "token", "kind": "status", "status": 503}));
     let served = room.token("acme").await.unwrap();
     assert_eq!(served, old.access_token.expose());
-    while room.state("acme").await != State::Uncertain {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("its outcome is unknown", async || {
+        room.state("acme").await == State::Uncertain
+    })
+    .await;
     assert_eq!(room.token("acme").await.unwrap(), served);
 }
 
 #[tokio::test]
 async fn trouble_with_refreshing_does_not_make_every_call_ask_the_store() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     room.token("acme").await.unwrap();
     bench.clock.pass(Duration::from_mins(13));
     bench.fault(&json!({"endpoint": "token", "kind": "status", "status": 503}));
     room.token("acme").await.unwrap();
-    while room.state("acme").await != State::Uncertain {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("its outcome is unknown", async || {
+        room.state("acme").await == State::Uncertain
+    })
+    .await;
     let before = room.store.reads.load(Ordering::SeqCst);
     let end = Instant::now() + Duration::from_millis(400);
     while Instant::now() < end {
@@ -92,9 +88,7 @@ async fn trouble_with_refreshing_does_not_make_every_call_ask_the_store() {
 
 #[tokio::test]
 async fn an_error_is_shared_and_told_again_for_a_moment() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     bench.clock.pass(LIFE);
     bench.fault(&json!({"endpoint": "token", "kind": "status", "status": 503, "count": 9}));
     for _ in 0..20 {
@@ -112,8 +106,7 @@ async fn an_error_is_shared_and_told_again_for_a_moment() {
 
 #[tokio::test]
 async fn who_is_not_connected_is_told_so() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (_bench, room) = Bench::with_room().await;
     let nobody = room.token("nobody").await.unwrap_err();
     assert_eq!(nobody, ObtainError::NotConnected { state: None });
     room.tokens.linked(&name("linked")).await.unwrap();
@@ -124,8 +117,7 @@ async fn who_is_not_connected_is_told_so() {
 
 #[tokio::test]
 async fn scopes_and_company_that_are_not_known_are_learned_while_calls_wait() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     room.import("acme", &minted, false).await;
     room.token("acme").await.unwrap();
@@ -139,8 +131,7 @@ async fn scopes_and_company_that_are_not_known_are_learned_while_calls_wait() {
 
 #[tokio::test]
 async fn while_pleo_says_nothing_of_the_scopes_it_is_not_flooded() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let minted = bench.sandbox.mint(None, None);
     room.import("acme", &minted, false).await;
     bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 503, "count": 1000}));
@@ -152,8 +143,7 @@ async fn while_pleo_says_nothing_of_the_scopes_it_is_not_flooded() {
 
 #[tokio::test]
 async fn sends_wait_for_a_refresh_as_long_as_the_hold_and_then_go_on() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     let old = room.connected(&bench, "acme").await;
     room.token("acme").await.unwrap();
     bench.clock.pass(Duration::from_mins(13));
@@ -169,9 +159,7 @@ async fn sends_wait_for_a_refresh_as_long_as_the_hold_and_then_go_on() {
 
 #[tokio::test]
 async fn a_full_queue_fails_nobody_whose_token_lives() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     room.token("acme").await.unwrap();
     bench.clock.pass(Duration::from_mins(13));
     bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "1s"}));
@@ -192,9 +180,7 @@ async fn a_full_queue_fails_nobody_whose_token_lives() {
 #[tokio::test]
 async fn a_token_that_died_by_this_machine_s_clock_is_refreshed_though_the_wall_clock_was_put_back()
 {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
-    room.connected(&bench, "acme").await;
+    let (bench, room) = Bench::with_acme().await;
     let old = room.token("acme").await.unwrap();
     bench.clock.set(-86_400);
     bench.clock.pass(LIFE);
@@ -222,8 +208,7 @@ async fn of_many_processes_one_refreshes() {
 /// Requirement 106.
 #[tokio::test]
 async fn a_slow_refresh_of_one_tenant_blocks_no_other() {
-    let bench = Bench::new().await;
-    let room = bench.room().await;
+    let (bench, room) = Bench::with_room().await;
     for tenant in ["acme", "beta"] {
         room.connected(&bench, tenant).await;
     }

@@ -1,5 +1,5 @@
-//! Where a name may lead, and that it leads nowhere else between the look and the link; and what the environment says of
-//! the way out, which changes nothing of that.
+//! Where a name may lead, and that it leads nowhere else between the check and the link; and what the environment says about
+//! the way out, which changes none of that.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -9,7 +9,6 @@ use super::{Face, NAME, Stranger, journal, resolve, setup};
 use crate::harness::authority::Authority;
 use crate::harness::gateway::{Gateway, Setup};
 use crate::harness::program::run;
-use crate::harness::sandbox::Minted;
 use crate::harness::{BINARY, SOON};
 
 /// An address of the public internet; the links to it are made to this machine.
@@ -32,7 +31,14 @@ fn careful(stranger: &Stranger, authority: &Authority, answers: &[&str]) -> Gate
 
 fn start(setup: Setup, authority: &Authority) -> Gateway {
     authority.write(setup.folder());
-    setup.start_connected(&[("acme", &Minted::made_up())])
+    setup.start_with_acme()
+}
+
+/// One call goes to the public address, after one look-up.
+#[track_caller]
+fn dials_what_is_outside(gateway: &Gateway) {
+    gateway.get("/v2/employees").expect(200);
+    assert_eq!(journal(gateway), [looked_up(), format!("connect {PUBLIC}")]);
 }
 
 /// Requirement 116: the inside of our network is out of reach, however its address is written.
@@ -75,11 +81,7 @@ fn a_name_that_leads_inside_is_not_dialled() {
     }
     // What is outside is dialled, and only that: not what stands beside it.
     resolve(gateway.setup.folder(), &[&format!("10.0.0.1 {PUBLIC} ::1")]);
-    gateway.get("/v2/employees").expect(200);
-    assert_eq!(
-        journal(&gateway),
-        [looked_up(), format!("connect {PUBLIC}")]
-    );
+    dials_what_is_outside(&gateway);
 }
 
 /// Requirement 116: one look-up for one link, and the link goes where the look-up said. Whoever holds the name's zone and says
@@ -89,22 +91,14 @@ fn the_address_that_was_checked_is_the_one_that_is_dialled() {
     let authority = Authority::new();
     let stranger = stranger(&authority);
     let gateway = careful(&stranger, &authority, &[PUBLIC, "127.0.0.1", PUBLIC]);
-    gateway.get("/v2/employees").expect(200);
-    assert_eq!(
-        journal(&gateway),
-        [looked_up(), format!("connect {PUBLIC}")]
-    );
+    dials_what_is_outside(&gateway);
     stranger.forget();
     // the link was closed by the other side: another look-up, another check
     let refused = gateway.get("/v2/employees");
     refused.refused(502, "upstream-unreachable");
     assert_eq!(journal(&gateway), [looked_up()]);
     assert_eq!(stranger.heard(), "");
-    gateway.get("/v2/employees").expect(200);
-    assert_eq!(
-        journal(&gateway),
-        [looked_up(), format!("connect {PUBLIC}")]
-    );
+    dials_what_is_outside(&gateway);
 }
 
 /// Requirement 116.
@@ -128,11 +122,7 @@ fn proxies_that_the_environment_names_are_not_asked() {
     }
     setup.variables.push(("NO_PROXY", "".into()));
     let gateway = start(setup, &authority);
-    gateway.get("/v2/employees").expect(200);
-    assert_eq!(
-        journal(&gateway),
-        [looked_up(), format!("connect {PUBLIC}")]
-    );
+    dials_what_is_outside(&gateway);
     assert_eq!(proxy.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 

@@ -1,4 +1,4 @@
-//! Whose certificate is not right hears nothing, neither in the API's place nor in the token endpoint's.
+//! A peer whose certificate is not valid hears nothing, neither in the API's place nor in the token endpoint's.
 
 use std::fs;
 use std::path::Path;
@@ -170,7 +170,7 @@ fn before(authority: &Authority) -> (Stranger, Gateway) {
     authority.write(setup.folder());
     authority.write_key(setup.folder());
     setup.more = "[refresh]\ntimeout = \"5s\"\nhold = \"100ms\"\n".into();
-    let gateway = setup.start_connected(&[("acme", &Minted::made_up())]);
+    let gateway = setup.start_with_acme();
     (stranger, gateway)
 }
 

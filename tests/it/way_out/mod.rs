@@ -1,5 +1,5 @@
 //! The way out: whom the gateway dials, and to whom it speaks once it has. Here: the stranger who answers in Pleo's place,
-//! and the resolver that a test writes.
+//! and the resolver that a test scripts.
 
 mod addresses;
 mod certificates;

@@ -13,11 +13,9 @@ use crate::model::connection::Outcome;
 #[test]
 fn trace_01_a_holds_the_answer_its_commit_stalls_and_the_token_expires() {
     let mut walk = Walk::apart(60);
-    walk.does(A, &[Deed::Begin, Deed::Send])
-        .go(Move::Arrive(0))
+    walk.is_applied(A)
         .does(A, &[Deed::Receive, Deed::FailToCommit])
-        .wait_for(B, Deed::TakeOver)
-        .does(B, &[Deed::TakeOver])
+        .comes_to(B, Deed::TakeOver)
         .presenting_breaks(B, AGAIN)
         .pass_without_begin(Duration::from_secs(100));
     assert!(walk.0.real > walk.0.first_dies);
@@ -45,8 +43,7 @@ fn trace_03_a_freezes_before_sending_b_refreshes_a_thaws() {
     let mut walk = Walk::apart(170);
     walk.does(A, &[Deed::Begin])
         .go(Move::Freeze(A))
-        .wait_for(B, Deed::TakeOver)
-        .does(B, &[Deed::TakeOver])
+        .comes_to(B, Deed::TakeOver)
         .probes(B, 2)
         .wait_for(B, Deed::Begin)
         .succeeds(B)
@@ -72,19 +69,16 @@ fn trace_04_an_edge_answers_503_and_the_request_is_applied_late() {
         .probes(B, 2)
         .nobody_begins()
         .presenting_breaks(B, AFTER_REFUSAL)
-        .wait_for(B, Deed::GiveUpAnswer)
-        .does(B, &[Deed::GiveUpAnswer])
+        .comes_to(B, Deed::GiveUpAnswer)
         .says_that_the_answer_is_lost();
 }
 
 #[test]
 fn trace_05_a_is_unanswered_b_not_sent_and_a_brings_its_pair() {
     let mut walk = Walk::apart(10);
-    walk.does(A, &[Deed::Begin, Deed::Send])
-        .go(Move::Arrive(0))
+    walk.is_applied(A)
         .go(Move::Freeze(A))
-        .wait_for(B, Deed::TakeOver)
-        .does(B, &[Deed::TakeOver])
+        .comes_to(B, Deed::TakeOver)
         .wait_for(B, Deed::Begin);
     let request = &walk.0.requests[0];
     assert!(walk.0.real >= request.deadline + GRACE);
@@ -103,8 +97,7 @@ fn trace_05_a_is_unanswered_b_not_sent_and_a_brings_its_pair() {
 #[test]
 fn trace_06_the_cli_salvages_and_dies_beside_serve() {
     let mut walk = Walk::new(10, &[0, 0]);
-    walk.does(A, &[Deed::Begin, Deed::Send])
-        .go(Move::Arrive(0))
+    walk.is_applied(A)
         .does(A, &[Deed::Receive, Deed::FailToCommit])
         .go(Move::Crash(A))
         .presenting_breaks(B, BEFORE_DEADLINE)
@@ -149,7 +142,6 @@ fn trace_08_a_stale_cache_accepts_the_dead_token() {
         .probes(B, 2)
         .nobody_begins()
         .presenting_breaks(B, AFTER_REFUSAL)
-        .wait_for(B, Deed::GiveUpAnswer)
-        .does(B, &[Deed::GiveUpAnswer])
+        .comes_to(B, Deed::GiveUpAnswer)
         .says_that_the_answer_is_lost();
 }

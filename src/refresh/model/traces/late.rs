@@ -97,11 +97,9 @@ fn trace_12_a_step_of_the_wall_clock_makes_a_live_attempt_look_expired() {
 #[test]
 fn trace_13_the_owner_crashes_elsewhere_two_refusals_then_expiry() {
     let mut walk = Walk::apart(60);
-    walk.does(A, &[Deed::Begin, Deed::Send])
-        .go(Move::Arrive(0))
+    walk.is_applied(A)
         .go(Move::Crash(A))
-        .wait_for(B, Deed::TakeOver)
-        .does(B, &[Deed::TakeOver])
+        .comes_to(B, Deed::TakeOver)
         .probes(B, 2)
         .nobody_begins();
     // Only a word from the owner, or knowing that it is dead, ends the wait.
@@ -111,8 +109,7 @@ fn trace_13_the_owner_crashes_elsewhere_two_refusals_then_expiry() {
     });
     waiting.0.pass(Duration::from_hours(900), Pace::All);
     assert!(!waiting.0.deeds(B).contains(&Deed::GiveUpAnswer));
-    walk.wait_for(B, Deed::GiveUpAnswer)
-        .does(B, &[Deed::GiveUpAnswer])
+    walk.comes_to(B, Deed::GiveUpAnswer)
         .says_that_the_answer_is_lost();
 }
 
@@ -136,8 +133,7 @@ fn trace_14_the_access_token_was_dead_before_and_the_lost_refresh_was_not_applie
 fn trace_15_a_close_that_comes_late_does_not_reactivate_the_row() {
     let mut walk = Walk::apart(170);
     walk.does(A, &[Deed::Begin, Deed::FailToSend, Deed::FailToClose])
-        .wait_for(B, Deed::TakeOver)
-        .does(B, &[Deed::TakeOver])
+        .comes_to(B, Deed::TakeOver)
         .probes(B, 2)
         .wait_for(B, Deed::Begin)
         .does(B, &[Deed::Begin, Deed::Send])
@@ -153,8 +149,7 @@ fn trace_15_a_close_that_comes_late_does_not_reactivate_the_row() {
 #[test]
 fn trace_16_a_long_store_outage_ends_after_adoption_would() {
     let mut walk = Walk::apart(10);
-    walk.does(A, &[Deed::Begin, Deed::Send])
-        .go(Move::Arrive(0))
+    walk.is_applied(A)
         .does(A, &[Deed::Receive, Deed::FailToCommit])
         .go(Move::Pass(Pace::StoreAway, Until::Last))
         .nobody_begins()

@@ -76,6 +76,11 @@ impl Walk {
         self
     }
 
+    /// Lets time pass until this process may do that, and does it.
+    fn comes_to(&mut self, p: usize, deed: Deed) -> &mut Self {
+        self.wait_for(p, deed).does(p, &[deed])
+    }
+
     /// Lets time pass; until then nobody begins an attempt.
     fn pass_without_begin(&mut self, until: Duration) -> &mut Self {
         let end = self.0.real + until;
@@ -98,6 +103,11 @@ impl Walk {
         self.does(p, &[Deed::HearFalseAnswer, Deed::Close(Outcome::NoPair)])
     }
 
+    /// The first request of all: sent, and applied by Pleo.
+    fn is_applied(&mut self, p: usize) -> &mut Self {
+        self.does(p, &[Deed::Begin, Deed::Send]).go(Move::Arrive(0))
+    }
+
     /// Begun, sent and answered with a pair that is durable then.
     fn succeeds(&mut self, p: usize) -> &mut Self {
         self.does(p, &[Deed::Begin, Deed::Send]);
@@ -109,7 +119,7 @@ impl Walk {
     /// Asks introspection, however often it takes until that decides.
     fn probes(&mut self, p: usize, times: usize) -> &mut Self {
         for _ in 0..times {
-            self.wait_for(p, PROBE).does(p, &[PROBE]);
+            self.comes_to(p, PROBE);
         }
         self
     }

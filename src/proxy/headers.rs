@@ -201,9 +201,8 @@ pub(super) fn strip_named(headers: &mut HeaderMap) {
 
 /// Removes every field whose name is `stripped`, or is no name outside of HTTP/2: h2 lets `"` pass.
 pub(super) fn strip(headers: &mut HeaderMap, stripped: fn(&str) -> bool) {
-    let mut names = Vec::with_capacity(headers.keys_len());
     let found = |name: &&HeaderName| stripped(name.as_str()) || has(name.as_str(), b'"');
-    names.extend(headers.keys().filter(found).cloned());
+    let names: Vec<HeaderName> = headers.keys().filter(found).cloned().collect();
     for name in names {
         headers.remove(name);
     }

@@ -17,6 +17,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::histogram::{Durations, OVERHEAD};
 use super::process::Usage;
+use super::words;
 use crate::clock::Timestamp;
 use crate::model::connection::State;
 use crate::model::ids::{RouteName, TenantName};
@@ -77,6 +78,18 @@ pub enum ReplayReason {
     NotProcessed,
     /// Pleo had closed the idle link that it was sent on.
     StaleLink,
+}
+
+impl ReplayReason {
+    const ALL: [Self; 3] = [Self::Unauthorized, Self::NotProcessed, Self::StaleLink];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::NotProcessed => "not_processed",
+            Self::StaleLink => "stale_link",
+        }
+    }
 }
 
 /// What became of a missing scope.
@@ -150,20 +163,10 @@ impl Metrics {
 
     /// An attempt to refresh came to its end. Outcomes that are no attempt's (`adopted`, …) are not counted.
     pub fn refreshed(&self, outcome: LedgerOutcome, took: Duration) {
-        let outcome = match outcome {
-            LedgerOutcome::Ok => "ok",
-            LedgerOutcome::NotSent => "not_sent",
-            LedgerOutcome::RefusedForNow => "refused_for_now",
-            LedgerOutcome::Rejected => "rejected",
-            LedgerOutcome::ClientRejected => "client_rejected",
-            LedgerOutcome::Uncertain => "uncertain",
-            LedgerOutcome::Busy => "busy",
-            LedgerOutcome::Adopted
-            | LedgerOutcome::Salvaged
-            | LedgerOutcome::ResolvedApplied
-            | LedgerOutcome::ResolvedNotApplied => return,
+        let Some(word) = words::of_attempt(outcome) else {
+            return;
         };
-        count(&self.meters().refreshes, &[("outcome", outcome.into())]);
+        count(&self.meters().refreshes, &[("outcome", word.into())]);
         self.meters().refresh_duration.observe(took);
     }
 
@@ -193,12 +196,7 @@ impl Metrics {
 
     /// A request was sent a second time.
     pub fn replayed(&self, reason: ReplayReason) {
-        let reason = match reason {
-            ReplayReason::Unauthorized => "unauthorized",
-            ReplayReason::NotProcessed => "not_processed",
-            ReplayReason::StaleLink => "stale_link",
-        };
-        count(&self.meters().replays, &[("reason", reason.into())]);
+        count(&self.meters().replays, &[("reason", reason.word().into())]);
     }
 
     /// A request lacked `scope`. Both names come from the configuration.
@@ -254,7 +252,13 @@ impl Meters {
             request_duration: add(r, "request_duration_seconds", "To the end of the answer"),
             upstream_duration: add(r, "upstream_duration_seconds", "Until Pleo's answer begins"),
             in_flight: add(r, "in_flight", "Requests being served"),
-            refreshes: counted(r, "refreshes", "Attempts to refresh", "outcome", &OUTCOMES),
+            refreshes: counted(
+                r,
+                "refreshes",
+                "Attempts to refresh",
+                "outcome",
+                words::ATTEMPTS.into_iter().filter_map(words::of_attempt),
+            ),
             refresh_duration: add(r, "refresh_duration_seconds", "One attempt to refresh"),
             refresh_hold: add(r, "refresh_hold_seconds", "Waits for a refresh"),
             connections: add(r, "connections", "Connections by state"),
@@ -268,7 +272,7 @@ impl Meters {
                 "replays",
                 "Requests sent a second time",
                 "reason",
-                &REASONS,
+                ReplayReason::ALL.map(ReplayReason::word),
             ),
             scope_denials: add(r, "scope_denials", "Requests that lacked a scope"),
             upstream_links: add(r, "upstream_connections", "Links to Pleo"),
@@ -278,23 +282,16 @@ impl Meters {
                 "config_last_reload_timestamp_seconds",
                 "Of what is in use",
             ),
-            store_errors: counted(r, "store_errors", "Failures of the store", "op", &OPS),
+            store_errors: counted(
+                r,
+                "store_errors",
+                "Failures of the store",
+                "op",
+                words::STORE,
+            ),
         }
     }
 }
-
-/// The words of `refreshes_total`, `replays_total` and `store_errors_total`.
-const OUTCOMES: [&str; 7] = [
-    "ok",
-    "not_sent",
-    "refused_for_now",
-    "rejected",
-    "client_rejected",
-    "uncertain",
-    "busy",
-];
-const REASONS: [&str; 3] = ["unauthorized", "not_processed", "stale_link"];
-const OPS: [&str; 4] = ["read", "write", "changes", "commit"];
 
 const BUILD: [(&str, &str); 2] = [
     ("version", env!("CARGO_PKG_VERSION")),
@@ -365,11 +362,11 @@ fn counted(
     name: &str,
     help: &str,
     label: &'static str,
-    words: &[&'static str],
+    words: impl IntoIterator<Item = &'static str>,
 ) -> By<1, Counter> {
     let family: By<1, Counter> = add(r, name, help);
     for word in words {
-        drop(family.get_or_create(&[(label, (*word).into())]));
+        drop(family.get_or_create(&[(label, word.into())]));
     }
     family
 }

@@ -12,3 +12,4 @@ mod process;
 #[cfg(test)]
 mod tests;
 pub mod traces;
+mod words;

@@ -146,7 +146,9 @@ impl Reload {
         }
     }
 
+    /// The gauge before the line: whoever waits for the line finds the gauge true.
     fn say(&self, done: &Result<Vec<String>, String>) {
+        self.metrics.reloaded(done.is_ok(), self.clock.wall());
         match done {
             Err(problems) => {
                 tracing::error!(%problems, "the configuration was not read again: the old one stays");
@@ -159,7 +161,6 @@ impl Reload {
                 "the configuration was read again"
             ),
         }
-        self.metrics.reloaded(done.is_ok(), self.clock.wall());
     }
 
     /// A store that is away stops no reload.

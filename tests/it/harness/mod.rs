@@ -34,10 +34,11 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
     }
 }
 
-/// A port that nobody listens on, and that the system gives to nobody who asks for just any: those are above 32767.
+/// A port that nobody listens on, and that the system gives to nobody who asks for just any: those are above 32767. Runs side
+/// by side have ids that are neighbours and take ports that are not.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let begin = u16::try_from(std::process::id() % 10_000).unwrap();
+    let begin = u16::try_from(std::process::id() * 677 % 10_000).unwrap();
     eventually("a free port", || {
         let place = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
         let port = 20_000 + place;

@@ -115,6 +115,8 @@ pub(super) fn failed(error: &OperateError) -> Answer {
         OperateError::NotConnected(_) => StatusCode::NOT_FOUND,
         OperateError::WouldReplace(_)
         | OperateError::CompanyTaken(_)
+        | OperateError::TokenTaken(_)
+        | OperateError::TokenSpent
         | OperateError::WrongCompany { .. }
         | OperateError::NotUncertain(_)
         | OperateError::NotRefreshed(_)

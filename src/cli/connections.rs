@@ -278,7 +278,9 @@ impl From<OperateError> for Failure {
                 let words = format!("{error}: disconnect that one, or add --allow-shared-company");
                 return Self::new(Exit::Data, words);
             }
-            OperateError::WrongCompany { .. }
+            OperateError::TokenTaken(_)
+            | OperateError::TokenSpent
+            | OperateError::WrongCompany { .. }
             | OperateError::ScopesLost(_)
             | OperateError::NothingToVerify
             | OperateError::NoCompany

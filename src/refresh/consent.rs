@@ -104,6 +104,7 @@ pub(super) fn import(
     if is_in_the_air(row, moment) {
         return Err(Refused::Busy);
     }
+    let held = row.refresh_token().cloned();
     let mut row = renewed(row, moment.now);
     row.state = State::Active;
     row.credential = import.credential;
@@ -119,7 +120,12 @@ pub(super) fn import(
     };
     // Nobody consents to a key.
     row.consented_at = row.consented_at.filter(|_| !import.credential.is_key());
-    Ok(Step::to(row)
+    let brought = row.refresh_token() != held.as_ref();
+    let step = Step {
+        brought,
+        ..Step::to(row)
+    };
+    Ok(step
         .noting(moment, None, Phase::Committed, Some(LedgerOutcome::Adopted))
         .audited(AuditKind::Imported, words))
 }

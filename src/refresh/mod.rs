@@ -225,6 +225,8 @@ impl Moment<'_> {
 pub struct Step {
     /// The new row.
     pub row: Connection,
+    /// Whether its refresh token came from outside, and not from Pleo.
+    pub brought: bool,
     /// Ledger lines.
     pub ledger: Vec<LedgerEntry>,
     /// Audit lines: what, and in a few words.
@@ -308,6 +310,7 @@ impl Step {
     fn to(row: Connection) -> Self {
         Self {
             row,
+            brought: false,
             ledger: Vec::new(),
             audit: Vec::new(),
         }

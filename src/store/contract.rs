@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Change, ConnectLink, ConnectionStore, Revision, StoreError, Visit, Written};
+use super::{Change, ConnectLink, ConnectionStore, Revision, StoreError, Taken, Visit, Written};
 use crate::clock::Timestamp;
 use crate::model::connection::{
     Access, Attempt, Candidate, Connection, CredentialKind, Evidence, Held, Outcome, Reason, State,
@@ -14,6 +14,7 @@ use crate::model::ledger::{AuditEntry, AuditKind, LedgerEntry, LedgerOutcome, Ph
 use crate::model::scope::ScopeSet;
 use crate::secret::Secret;
 
+mod met;
 pub(super) mod rotation;
 
 type Store = Arc<dyn ConnectionStore>;
@@ -26,6 +27,7 @@ pub(super) async fn run(open: impl AsyncFn(&str) -> Store) {
     what_is_written_is_there_after_reopening(&open).await;
     providers_do_not_see_one_another(&open).await;
     a_company_belongs_to_one_tenant(&open).await;
+    met::a_token_that_is_brought_is_new_to_the_store(&open).await;
     every_change_is_seen_once(&open).await;
     the_ledger_tells_tokens_apart(&open).await;
     a_link_is_spent_once(&open).await;
@@ -101,6 +103,7 @@ pub(super) fn change(row: &Connection, expected: Revision) -> Change {
     Change {
         row: row.clone(),
         expected,
+        brought: false,
         ledger: Vec::new(),
         audit: Vec::new(),
     }
@@ -205,7 +208,7 @@ async fn a_company_belongs_to_one_tenant(open: &impl AsyncFn(&str) -> Store) {
     put(&store, &first).await;
     let mut second = full("company-b");
     second.company = Some(company.clone());
-    let taken = Written::CompanyTaken(first.tenant.clone());
+    let taken = Written::Taken(Taken::Company(first.tenant.clone()));
     let refused = store.write(change(&second, Revision(0))).await.unwrap();
     assert_eq!(refused, taken);
     assert_eq!(store.read(&second.tenant).await.unwrap().row, None);
@@ -225,7 +228,10 @@ async fn a_company_belongs_to_one_tenant(open: &impl AsyncFn(&str) -> Store) {
     first.state = State::Active;
     let seen = store.read(&first.tenant).await.unwrap().revision;
     let refused = store.write(change(&first, seen)).await.unwrap();
-    assert_eq!(refused, Written::CompanyTaken(second.tenant.clone()));
+    assert_eq!(
+        refused,
+        Written::Taken(Taken::Company(second.tenant.clone()))
+    );
 }
 
 async fn every_change_is_seen_once(open: &impl AsyncFn(&str) -> Store) {

@@ -59,6 +59,8 @@ pub struct Change {
     pub row: Connection,
     /// The version it was made from; 0 to make the row.
     pub expected: Revision,
+    /// Whether its refresh token was brought from outside: it is not taken if this store has met it ([`Taken`]).
+    pub brought: bool,
     /// Ledger lines.
     pub ledger: Vec<LedgerEntry>,
     /// Audit lines.
@@ -72,8 +74,22 @@ pub enum Written {
     Done(Revision),
     /// The row is not the expected one any more: nothing was written; read again.
     Conflict,
-    /// Another tenant's connection has this company and sharing was not allowed: nothing was written.
-    CompanyTaken(TenantName),
+    /// Something in the row is another's already: nothing was written.
+    Taken(Taken),
+}
+
+/// What only one connection can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Taken {
+    /// Another tenant's connection has this company and sharing was not allowed.
+    #[error("tenant {0} is connected to this company already")]
+    Company(TenantName),
+    /// Another tenant's connection holds the refresh token that was brought.
+    #[error("tenant {0} holds this refresh token already")]
+    Token(TenantName),
+    /// The refresh token that was brought was presented to Pleo before, as far as is known not in vain.
+    #[error("this refresh token was presented to Pleo before")]
+    SpentToken,
 }
 
 /// A connect link, kept by the digest of its secret part (contract.md section 4).

@@ -299,6 +299,19 @@ async fn what_is_no_store_is_refused_and_not_overwritten() {
 }
 
 #[tokio::test]
+async fn a_store_of_an_earlier_version_is_brought_up_to_date() {
+    let place = Place::new();
+    let opened = place.opened().await;
+    put(&opened.store, &full("old")).await;
+    opened.store.close().await;
+    place.execute("drop index ledger_by_refresh_token");
+    place.execute("delete from migrations where number > 1");
+    let store = place.opened().await.store;
+    assert!(store.read(&tenant("old")).await.unwrap().row.is_some());
+    place.execute("drop index ledger_by_refresh_token");
+}
+
+#[tokio::test]
 async fn a_newer_store_is_refused() {
     let place = Place::new();
     place.opened().await.store.close().await;

@@ -108,7 +108,7 @@ impl House {
         }
         let accepted = match self.ask_introspection(&row).await {
             Some(Probe::Accepted(identity)) => match self.note_identity(&row, identity).await {
-                Ok(_) | Err(ChangeError::Refused(_) | ChangeError::CompanyTaken(_)) => true,
+                Ok(_) | Err(ChangeError::Refused(_) | ChangeError::Taken(_)) => true,
                 Err(error) => return Err(error),
             },
             Some(Probe::Refused) => false,

@@ -13,7 +13,7 @@ use crate::pleo::answer::TokenAnswer;
 use crate::pleo::introspect::{Credential, Probe};
 use crate::refresh::policy::{EVIDENCE_APART, Policy};
 use crate::refresh::{Event, Refused};
-use crate::store::StoreError;
+use crate::store::{StoreError, Taken};
 
 /// No attempt begins for this long, or longer where the token endpoint may take longer, while a code is being exchanged.
 const CONSENT_TAKES: Duration = Duration::from_mins(1);
@@ -170,7 +170,7 @@ impl House {
         let accept = Event::Accept { company, scopes };
         match self.apply_if_until_written(tenant, &accept, is_this).await {
             Ok(row) => Ok(adopted(row)),
-            Err(ChangeError::CompanyTaken(other)) => {
+            Err(ChangeError::Taken(Taken::Company(other))) => {
                 self.apply_if_until_written(tenant, &decline, is_this)
                     .await
                     .map_err(failed)?;
@@ -280,9 +280,11 @@ fn expected_company<'a>(row: &'a Connection, candidate: &'a Candidate) -> Option
 
 fn failed(error: ChangeError) -> ConsentError {
     match error {
-        ChangeError::Refused(Refused::OldEpoch | Refused::Superseded) => ConsentError::Overtaken,
+        // Nobody brings a pair in a consent.
+        ChangeError::Refused(Refused::OldEpoch | Refused::Superseded)
+        | ChangeError::Taken(Taken::Token(_) | Taken::SpentToken) => ConsentError::Overtaken,
         ChangeError::Refused(_) => ConsentError::Busy,
-        ChangeError::CompanyTaken(other) => ConsentError::CompanyTaken(other),
+        ChangeError::Taken(Taken::Company(other)) => ConsentError::CompanyTaken(other),
         ChangeError::Store(error) => ConsentError::Store(error),
     }
 }

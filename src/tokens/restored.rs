@@ -38,9 +38,7 @@ impl House {
             }
             Written::Conflict => Ok(()),
             // Nothing about companies has changed: the store itself is at odds with its rows.
-            Written::CompanyTaken(other) => Err(StoreError::Corrupt(
-                format!("tenants {} and {other} have one company", row.tenant).into(),
-            )),
+            Written::Taken(taken) => Err(StoreError::Corrupt(taken.into())),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::model::ids::TenantName;
 use crate::model::ledger::{AuditEntry, AuditKind};
 use crate::refresh::policy::DEADLINE_MARGIN;
 use crate::refresh::{Event, Moment, Refused, Standing, Step, step};
-use crate::store::{Change, Revision, Seen, StoreError, Written};
+use crate::store::{Change, Revision, Seen, StoreError, Taken, Written};
 use crate::telemetry::chain::chain;
 
 /// How often a row is looked at while attempts in the air are waited for.
@@ -24,9 +24,9 @@ pub enum ChangeError {
     /// The protocol does not allow it now.
     #[error("the connection does not allow this now")]
     Refused(#[source] Refused),
-    /// Another tenant has this company.
-    #[error("tenant {0} is connected to this company already")]
-    CompanyTaken(TenantName),
+    /// Something in the row is another's already.
+    #[error("the connection cannot have what it was to have")]
+    Taken(#[source] Taken),
     /// The store could not do it.
     #[error("the change could not be stored")]
     Store(#[source] StoreError),
@@ -99,7 +99,7 @@ impl House {
             match self.write(step, seen.revision, timing).await {
                 Ok(Written::Done(_)) => return Ok(row),
                 Ok(Written::Conflict) => {}
-                Ok(Written::CompanyTaken(other)) => return Err(ChangeError::CompanyTaken(other)),
+                Ok(Written::Taken(taken)) => return Err(ChangeError::Taken(taken)),
                 Err(error) => return Err(ChangeError::Store(error)),
             }
         }
@@ -217,7 +217,12 @@ impl House {
     }
 
     pub(super) fn change(&self, step: Step, expected: Revision, timing: Timing) -> Change {
-        let Step { row, ledger, audit } = step;
+        let Step {
+            row,
+            brought,
+            ledger,
+            audit,
+        } = step;
         let audit = audit
             .into_iter()
             .map(|(what, detail)| self.audit(&row.tenant, what, detail, timing))
@@ -225,6 +230,7 @@ impl House {
         Change {
             row,
             expected,
+            brought,
             ledger,
             audit,
         }

@@ -322,8 +322,8 @@ impl House {
     fn landed_badly(&self, tenant: &TenantName, error: &ChangeError) -> Tended {
         match error {
             ChangeError::Refused(_) => Tended::Settled,
-            ChangeError::CompanyTaken(other) => {
-                tracing::error!(%tenant, %other, "two tenants on one company: disconnect one, or allow it");
+            ChangeError::Taken(taken) => {
+                tracing::error!(%tenant, %taken, "two tenants on one company: disconnect one, or allow it");
                 Tended::Settled
             }
             ChangeError::Store(cause) => {

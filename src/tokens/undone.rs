@@ -10,7 +10,7 @@ use crate::model::ids::{CompanyId, TenantName};
 use crate::model::scope::ScopeSet;
 use crate::pleo::introspect::{SilentCause, UninstallError};
 use crate::refresh::Refused;
-use crate::store::StoreError;
+use crate::store::{StoreError, Taken};
 
 /// Why an operator's wish was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,18 @@ pub enum OperateError {
     /// Another tenant has this company.
     #[error("tenant {0} is connected to this company already")]
     CompanyTaken(TenantName),
+    /// Another tenant holds this refresh token.
+    #[error(
+        "tenant {0} holds this refresh token already, and Pleo replaces it at every refresh: disconnect that one, or \
+         have somebody consent for this one (`connections link`)"
+    )]
+    TokenTaken(TenantName),
+    /// The refresh token was presented before.
+    #[error(
+        "this refresh token was presented to Pleo before, and to present it again would end the authorisation: bring \
+         the newest pair, or have somebody consent (`connections link`)"
+    )]
+    TokenSpent,
     /// The tokens belong to another company than expected.
     #[error(
         "the credential belongs to company {got}, expected was {expected}: bring one of that company; if it has \
@@ -179,7 +191,9 @@ pub(super) fn failed(tenant: &TenantName, error: ChangeError) -> OperateError {
             at: None,
             why: Some(Hindrance::Refused(refused)),
         },
-        ChangeError::CompanyTaken(other) => OperateError::CompanyTaken(other),
+        ChangeError::Taken(Taken::Company(other)) => OperateError::CompanyTaken(other),
+        ChangeError::Taken(Taken::Token(other)) => OperateError::TokenTaken(other),
+        ChangeError::Taken(Taken::SpentToken) => OperateError::TokenSpent,
         ChangeError::Store(error) => OperateError::Store(error),
     }
 }

@@ -39,7 +39,7 @@ impl House {
                     return Ok(row);
                 }
                 Written::Conflict => {}
-                Written::CompanyTaken(other) => return Err(ChangeError::CompanyTaken(other)),
+                Written::Taken(taken) => return Err(ChangeError::Taken(taken)),
             }
         }
     }

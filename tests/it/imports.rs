@@ -38,6 +38,35 @@ fn an_active_connection_is_replaced_only_when_that_is_said() {
 }
 
 #[test]
+fn a_refresh_token_that_another_holds_or_that_was_presented_is_not_taken() {
+    let sandbox = Sandbox::start("15m");
+    let setup = Setup::written(&sandbox);
+    let mut bundle = sandbox.mint().pair;
+    bundle.as_object_mut().unwrap().remove("company_id");
+    let bundle = bundle.to_string();
+    let import = |tenant: &str, how: &[&str]| {
+        let words = [&["connections", "import", tenant], how].concat();
+        setup.cli(&words, &bundle)
+    };
+    import("acme", &[]).ends(0, &[]);
+    import("beta", &["--allow-shared-company"]).ends(65, &["acme", "connections link"]);
+    import("acme", &["--replace"]).ends(0, &[]);
+    setup
+        .cli(&["connections", "refresh", "acme"], "")
+        .ends(0, &[]);
+    for tenant in ["acme", "beta"] {
+        import(tenant, &["--replace"]).ends(65, &["presented", "connections link"]);
+    }
+    assert_eq!(sandbox.count("token_calls"), 1);
+    setup
+        .cli(&["connections", "verify", "acme"], "")
+        .ends(0, &[]);
+    setup
+        .cli(&["connections", "list", "--json"], "")
+        .ends(0, &["\"acme\""]);
+}
+
+#[test]
 fn input_that_cannot_be_used_is_65_and_never_repeated() {
     let sandbox = Sandbox::start("15m");
     let setup = Setup::written(&sandbox);

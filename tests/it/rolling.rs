@@ -18,8 +18,8 @@ use crate::stand::is_long;
 
 /// Callers at once, each on a link of its own; half of them by way of HTTP/2 to the gateways.
 const CALLERS: usize = 8;
-/// Longer than haproxy needs to notice: an interval and a timeout.
-const LIMITS: &str = "drain_delay = \"1500ms\"";
+/// Longer than haproxy needs to notice: three questions that are answered.
+const LIMITS: &str = "drain_delay = \"2500ms\"";
 
 /// A haproxy that runs; it ends with this.
 struct Balancer {
@@ -35,7 +35,7 @@ impl Balancer {
     fn start(gateways: &[(u16, u16)]) -> Self {
         let folder = Home::new();
         let ports = [free_port(), free_port(), free_port()];
-        let mut text = "global\n    maxconn 1000\ndefaults\n    mode http\n    timeout connect 2s\n    timeout client 30s\n    timeout server 30s\n    timeout check 1s\n".to_owned();
+        let mut text = "global\n    maxconn 1000\ndefaults\n    mode http\n    timeout connect 2s\n    timeout client 30s\n    timeout server 30s\n    timeout check 2s\n".to_owned();
         let _ = write!(
             text,
             "listen page\n    bind 127.0.0.1:{}\n    stats enable\n    stats uri /\n",
@@ -44,7 +44,7 @@ impl Balancer {
         for (port, protocol) in ports.iter().zip(["", " proto h2"]) {
             let _ = write!(
                 text,
-                "listen door{port}\n    bind 127.0.0.1:{port}\n    option httpchk GET /readyz\n    default-server check inter 200ms fall 1 rise 1{protocol} check-proto h1\n"
+                "listen door{port}\n    bind 127.0.0.1:{port}\n    option httpchk GET /readyz\n    default-server check inter 200ms fall 3 rise 1{protocol} check-proto h1\n"
             );
             for (place, (door, admin)) in gateways.iter().enumerate() {
                 let _ = writeln!(text, "    server g{place} 127.0.0.1:{door} port {admin}");

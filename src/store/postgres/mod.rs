@@ -26,7 +26,7 @@ use super::seal::hex;
 use super::sealing_keys::KeySource;
 use super::{
     Change, ConnectLink, ConnectionStore, OpenError, Revision, SealedPlace, Seen, StoreError,
-    Visit, Written,
+    Taken, Visit, Written,
 };
 use crate::clock::Timestamp;
 use crate::model::connection::Connection;
@@ -75,10 +75,12 @@ enum Came {
     Done { revision: i64 },
     Conflict,
     CompanyTaken { tenant: String },
+    TokenTaken { tenant: String },
+    TokenSpent,
 }
 
 #[derive(Deserialize)]
-struct Taken {
+struct TakenVisit {
     now: i64,
     visit: Option<VisitRecord>,
 }
@@ -219,12 +221,14 @@ impl ConnectionStore for PostgresStore {
 
     async fn write(&self, change: Change) -> Result<Written, StoreError> {
         let row = &change.row;
+        let brought = row.refresh_token().filter(|_| change.brought);
         let lines = |entry| Line::of(entry, row, &self.seals);
         let audit = |entry| AuditLine::of(entry, &self.seals);
         let asked = json!({
             "row": Stored::seal(row, change.expected, &self.seals)?,
             "expected": signed(change.expected.0),
             "holds_alone": holds_alone(row).is_some(),
+            "brought": brought.map(|refresh| self.seals.fingerprints.of(refresh)),
             "ledger": change.ledger.iter().map(lines).collect::<Vec<_>>(),
             "audit": change.audit.iter().map(audit).collect::<Vec<_>>(),
         });
@@ -234,7 +238,9 @@ impl ConnectionStore for PostgresStore {
                 Written::Done(Revision(unsigned(revision).unwrap_or(0)))
             }
             Came::Conflict => Written::Conflict,
-            Came::CompanyTaken { tenant: name } => Written::CompanyTaken(tenant(&name)?),
+            Came::CompanyTaken { tenant: name } => Written::Taken(Taken::Company(tenant(&name)?)),
+            Came::TokenTaken { tenant: name } => Written::Taken(Taken::Token(tenant(&name)?)),
+            Came::TokenSpent => Written::Taken(Taken::SpentToken),
         })
     }
 
@@ -297,7 +303,7 @@ impl ConnectionStore for PostgresStore {
 
     async fn take_visit(&self, state: &[u8; 32]) -> Result<Option<Visit>, StoreError> {
         let asked = json!({ "provider": self.provider(), "state": hex(state) });
-        let taken: Taken = self.writing("take_visit", asked).await?;
+        let taken: TakenVisit = self.writing("take_visit", asked).await?;
         match taken.visit {
             Some(visit) => visit.open(Timestamp(taken.now), &self.seals),
             None => Ok(None),

@@ -13,7 +13,10 @@ use crate::store::rows::Blob;
 use crate::store::seal::{Sealer, hex};
 
 /// One step of the tables' history; never changed once released.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/postgres/0001_start.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/postgres/0001_start.sql"),
+    include_str!("../migrations/postgres/0002_met_tokens.sql"),
+];
 /// Holds back other processes of ours that change tables ("PLGW").
 const LOCK: i64 = 0x504c_4757;
 /// What a step says that finds another version than it was made for.

@@ -203,6 +203,24 @@ async fn what_is_no_store_or_a_newer_one_is_refused() {
     assert!(matches!(error, OpenError::Foreign(_)), "{error:?}");
 }
 
+#[tokio::test]
+async fn a_store_of_an_earlier_version_is_brought_up_to_date_under_those_that_use_it() {
+    let (place, database) = shared();
+    let old = place.store().await;
+    let sql = |statement: &str| Cluster::shared().sql(&database, statement);
+    sql("drop function pleo_gateway.write(jsonb); \
+         alter function pleo_gateway.write_row(jsonb) rename to write; \
+         drop function pleo_gateway.met(text, text, text); \
+         drop index pleo_gateway.ledger_by_refresh_token; \
+         delete from pleo_gateway.migrations where number > 1");
+    put(&old, &full("before")).await;
+    let new = place.store().await;
+    for (store, name) in [(&old, "of-the-old"), (&new, "of-the-new")] {
+        put(store, &full(name)).await;
+    }
+    sql("drop index pleo_gateway.ledger_by_refresh_token");
+}
+
 /// Requirement 109.
 #[tokio::test]
 async fn a_row_that_was_changed_by_another_hand_is_refused_and_hides_no_other() {

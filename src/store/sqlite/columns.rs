@@ -3,6 +3,8 @@
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Row, Transaction, params};
 
+use crate::model::ids::TenantName;
+use crate::store::StoreError;
 use crate::store::rows::{Blob, Record, Seals};
 
 /// The columns that [`read`] wants, in its order.
@@ -79,4 +81,17 @@ pub(super) fn put(
 /// A column whose text says nothing we know.
 pub(super) fn unknown(column: usize) -> rusqlite::Error {
     rusqlite::Error::InvalidColumnType(column, "text".to_owned(), Type::Text)
+}
+
+/// Tenants by a query that selects their names; a name that breaks the rule was not written by us.
+pub(super) fn tenants(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    held: &[&dyn ToSql],
+) -> Result<Vec<TenantName>, StoreError> {
+    let mut statement = transaction.prepare_cached(sql)?;
+    let names = statement.query_map(held, |row| row.get::<_, String>(0))?;
+    names
+        .map(|name| TenantName::parse(&name?).map_err(|error| StoreError::Corrupt(error.into())))
+        .collect()
 }

@@ -2,13 +2,14 @@
 
 use rusqlite::{Row, Transaction, params};
 
-use super::columns::unknown;
+use super::columns::{tenants, unknown};
 use crate::model::connection::Connection;
 use crate::model::ids::TenantName;
 use crate::model::ledger::{AuditEntry, LedgerEntry, LedgerLine};
-use crate::store::StoreError;
+use crate::secret::Secret;
 use crate::store::lines::{AuditLine, Line};
 use crate::store::rows::Seals;
+use crate::store::{StoreError, Taken};
 
 /// Adds a line about the row as it is written.
 pub(super) fn ledger(
@@ -59,6 +60,36 @@ pub(super) fn audit(
             line.detail,
         ])?;
     Ok(())
+}
+
+/// What stands against a refresh token that is brought for a tenant: another tenant holds it, or it was presented before
+/// and neither did that come to nothing nor was it kept (RFC 6749 section 6).
+pub(super) fn met(
+    transaction: &Transaction<'_>,
+    seals: &Seals,
+    tenant: &TenantName,
+    refresh: &Secret,
+) -> Result<Option<Taken>, StoreError> {
+    let (provider, fingerprint) = (seals.provider.as_ref(), seals.fingerprints.of(refresh));
+    let sql = "select c.tenant from ledger l join connections c using (provider, tenant, epoch, generation) \
+               where provider = ?1 and l.refresh_fingerprint = ?2 and c.refresh is not null and c.tenant <> ?3 \
+               order by c.tenant limit 1";
+    let asked = params![provider, fingerprint, tenant.as_ref()];
+    if let Some(holder) = tenants(transaction, sql, asked)?.into_iter().next() {
+        return Ok(Some(Taken::Token(holder)));
+    }
+    let sql = "select exists (select 1 from ledger sent \
+               where sent.provider = ?1 and sent.refresh_fingerprint = ?2 and sent.phase = 'begun' \
+               and not exists (select 1 from ledger ended \
+                 where ended.provider = sent.provider and ended.tenant = sent.tenant \
+                 and ended.number > sent.number and ended.attempt = sent.attempt and ended.outcome in \
+                 ('not_sent', 'refused_for_now', 'client_rejected', 'resolved_not_applied')) \
+               and not exists (select 1 from ledger kept \
+                 where kept.provider = sent.provider and kept.refresh_fingerprint = ?2 \
+                 and kept.tenant = sent.tenant and kept.epoch = sent.epoch \
+                 and kept.generation = sent.generation + 1))";
+    let spent = transaction.query_row(sql, params![provider, fingerprint], |row| row.get(0))?;
+    Ok(Some(Taken::SpentToken).filter(|_| spent))
 }
 
 /// A tenant's ledger, oldest first.

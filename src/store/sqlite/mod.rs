@@ -15,14 +15,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use self::columns::COLUMNS;
+use self::columns::{COLUMNS, tenants};
 pub(super) use self::unlock::unlock;
 pub(super) use self::worker::is_busy;
 use self::worker::{Handle, Worker};
 use super::rows::{Record, Seals, holds_alone, signed, unsealed, unsigned};
 use super::{
     Change, ConnectLink, ConnectionStore, OpenError, Revision, SealedPlace, Seen, StoreError,
-    Visit, Written,
+    Taken, Visit, Written,
 };
 use crate::clock::{SharedClock, Timestamp};
 use crate::model::connection::Connection;
@@ -245,7 +245,12 @@ fn compare_and_set(
         return Ok(Written::Conflict);
     }
     if let Some(other) = company_taken(transaction, seals, row)? {
-        return Ok(Written::CompanyTaken(other));
+        return Ok(Written::Taken(Taken::Company(other)));
+    }
+    if let Some(refresh) = row.refresh_token().filter(|_| change.brought)
+        && let Some(taken) = journal::met(transaction, seals, &row.tenant, refresh)?
+    {
+        return Ok(Written::Taken(taken));
     }
     let sql = "update meta set value = value + 1 where name = 'revision' returning value";
     let revision: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
@@ -333,17 +338,4 @@ fn record(
 fn opened(transaction: &Transaction<'_>, seals: &Seals, tenant: &TenantName) -> Option<Connection> {
     let record = record(transaction, seals, tenant).ok()??;
     record.open(seals).ok()
-}
-
-/// Tenants by a query that selects their names; a name that breaks the rule was not written by us.
-fn tenants(
-    transaction: &Transaction<'_>,
-    sql: &str,
-    held: &[&dyn rusqlite::ToSql],
-) -> Result<Vec<TenantName>, StoreError> {
-    let mut statement = transaction.prepare_cached(sql)?;
-    let names = statement.query_map(held, |row| row.get::<_, String>(0))?;
-    names
-        .map(|name| TenantName::parse(&name?).map_err(|error| StoreError::Corrupt(error.into())))
-        .collect()
 }

@@ -15,7 +15,10 @@ use crate::store::sealing_keys::{self, KeySource};
 const APPLICATION_ID: i64 = 0x504c_4757;
 
 /// One step of the tables' history; never changed once released.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_start.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/sqlite/0001_start.sql"),
+    include_str!("../migrations/sqlite/0002_met_tokens.sql"),
+];
 
 /// Refuses what is not ours before anything is written.
 pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<(), OpenError> {

@@ -42,6 +42,8 @@ impl House {
         if let Some(newer) = self.newer_than(tenant, bearer) {
             return Ok(Rejected::Replay(newer));
         }
+        // R11 has nobody to spare here: their token is the one that was refused.
+        let _place = self.queue_up(tenant)?;
         let house = self.clone();
         let asked = tenant.clone();
         let sent_with = bearer.clone();

@@ -83,3 +83,26 @@ fn calls_over_the_limit_do_not_wait_for_a_token() {
         answer(link, "GET").unwrap().expect(200);
     }
 }
+
+/// Requirement 117: whoever waits because Pleo refused the token stands in the same queue.
+#[test]
+fn calls_over_the_limit_do_not_wait_for_another_token() {
+    let sandbox = Sandbox::start("15m");
+    let minted = sandbox.mint();
+    let mut setup = Setup::with(&sandbox);
+    setup.limits = "max_queue_per_tenant = 3".to_owned();
+    let gateway = setup.start_connected(&[("acme", &minted)]);
+    sandbox.fault(&json!({"endpoint": "api", "kind": "status", "status": 401, "count": 4}));
+    sandbox.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 401}));
+    sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "4s"}));
+    let get = head("GET /v3/export-jobs", "\r\n");
+    let mut links: Vec<Link> = (0..4).map(|_| Link::to(gateway.base())).collect();
+    for link in &mut links {
+        link.send(&get).unwrap();
+    }
+    let answers = links.iter_mut().map(|link| answer(link, "GET").unwrap());
+    let (served, mut others): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 200);
+    assert_eq!((served.len(), others.len()), (3, 1));
+    let refused = others.remove(0).refused(503, "overloaded");
+    assert!(refused.header("retry-after").is_some());
+}

@@ -138,12 +138,18 @@ impl Allowance {
         }))
     }
 
-    /// Remembers a 429 of Pleo's: for as long as it says, or for a moment if it does not say.
+    /// Remembers a 429 of Pleo's: for as long as it says, or for a moment if it does not say. What it says later takes the
+    /// place of what it said before, also where that is shorter: it knows best, and one that is too short brings the next
+    /// 429. A later 429 that says nothing takes nothing back.
     pub(super) fn heed(&self, headers: &HeaderMap, tenant: &TenantName, now: Instant) {
-        let wait = asked_wait(headers).unwrap_or(SOON).min(LONGEST_WAIT);
+        let asked = asked_wait(headers).map(|wait| now + wait.min(LONGEST_WAIT));
         let mut book = self.book();
         book.wait.retain(|_, until| *until > now);
-        book.wait.insert(tenant.clone(), now + wait);
+        let until = asked.unwrap_or_else(|| {
+            let known = book.wait.get(tenant).copied();
+            known.map_or(now + SOON, |known| known.max(now + SOON))
+        });
+        book.wait.insert(tenant.clone(), until);
         self.0.told.store(book.wait.len(), Ordering::Relaxed);
     }
 

@@ -125,7 +125,7 @@ impl<'a> Call<'a> {
             target: path.into_target(),
             named_by: source,
             pinned: self.snapshot.pinned_company(&tenant).cloned(),
-            known: self.snapshot.names_tenant(&tenant),
+            known: self.snapshot.names_tenant(tenant.as_ref()),
             observed,
             tenant,
         })

@@ -22,15 +22,16 @@ pub struct Permit {
     pub(super) known: bool,
 }
 
-/// What named the tenant (contract.md section 3, stage 2).
+/// What named the tenant (contract.md section 3, stage 2): where several did, the first of these, so that `Location` keeps
+/// what the request's own address says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TenantSource {
-    /// The door's pin.
-    Door,
     /// The path's prefix `/tenants/{tenant}`.
     Path,
     /// The Host.
     Host,
+    /// The door's pin.
+    Door,
     /// `Pleo-Gateway-Tenant`.
     Header,
     /// The caller has only one.

@@ -27,15 +27,16 @@ pub(super) struct Named {
 pub(super) fn named(call: Call<'_>, path: CanonicalPath) -> Result<Named, Denial> {
     let in_path = in_path(path.path())?;
     let (source, tenant) = {
+        // All must agree: the order only says which of them is told.
         let sources = [
-            (
-                TenantSource::Door,
-                call.door.tenant.as_ref().map(|name| name.as_ref().into()),
-            ),
             (TenantSource::Path, in_path.map(Cow::Borrowed)),
             (
                 TenantSource::Host,
                 call.host.and_then(|host| label(call.snapshot, host)),
+            ),
+            (
+                TenantSource::Door,
+                call.door.tenant.as_ref().map(|name| name.as_ref().into()),
             ),
             (
                 TenantSource::Header,
@@ -93,7 +94,7 @@ fn in_path(path: &str) -> Result<Option<&str>, TenantUnclear> {
     }
 }
 
-/// What a Host has in place of `{tenant}`, in lower case; `None` if it does not match `tenant_host`.
+/// What a Host has in place of `{tenant}`, in lower case; `None` if it does not match `tenant_host`, or is everybody's.
 pub(super) fn label<'a>(snapshot: &Snapshot, host: Host<'a>) -> Option<Cow<'a, str>> {
     let (before, after) = snapshot.tenant_host.as_ref()?;
     let (after, port) = match after.split_once(':') {
@@ -106,13 +107,25 @@ pub(super) fn label<'a>(snapshot: &Snapshot, host: Host<'a>) -> Option<Cow<'a, s
     let made = name[..before.len()].eq_ignore_ascii_case(before)
         && name[end..].eq_ignore_ascii_case(after)
         && (port.is_none() || port == host.port);
-    made.then(|| {
-        if label.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            Cow::Owned(label.to_ascii_lowercase())
-        } else {
-            Cow::Borrowed(label)
-        }
-    })
+    if !made {
+        return None;
+    }
+    let label = if label.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(label.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(label)
+    };
+    (!is_everybodys(snapshot, host, &label)).then_some(label)
+}
+
+/// `gw.pleo.internal` of `public_url` beside `{tenant}.pleo.internal`: it names no tenant, unless the configuration has one
+/// that is called `gw`. Whatever the port: a forwarder may have changed it.
+fn is_everybodys(snapshot: &Snapshot, host: Host<'_>, label: &str) -> bool {
+    let public = snapshot.public_url.split_once("://");
+    public
+        .and_then(|(_, authority)| Host::parse(authority))
+        .is_some_and(|public| public.name.eq_ignore_ascii_case(host.name))
+        && !snapshot.names_tenant(label)
 }
 
 /// A value that is not text names no tenant.
@@ -152,7 +165,19 @@ mod tests {
                 &pinned,
                 &[CRM],
                 "/tenants/beta/v1/vendors/7",
-                TenantSource::Door,
+                TenantSource::Path,
+            ),
+            (
+                &pinned,
+                &[CRM, ("host", "beta.pleo.internal")],
+                "/v1/vendors/7",
+                TenantSource::Host,
+            ),
+            (
+                &Door::default(),
+                &[CRM, ("host", "beta.pleo.internal")],
+                "/tenants/beta/v1/vendors/7",
+                TenantSource::Path,
             ),
             (
                 &Door::default(),
@@ -186,6 +211,35 @@ mod tests {
                 "{target}"
             );
         }
+    }
+
+    #[test]
+    fn the_public_host_is_no_tenants_unless_one_is_called_so() {
+        let door = Door::default();
+        let source = |snapshot: &Snapshot, host: &str, target: &str| {
+            let permit = admit(snapshot, &get(target, &[CRM, ("host", host)]), at(&door));
+            permit.map(|permit| permit.named_by()).ok()
+        };
+        let mut snapshot = snapshot();
+        snapshot.tenant_host = Some((String::new(), ".pleo.internal".into()));
+        snapshot.public_url = "http://gw.pleo.internal:8080".into();
+        let prefixed = "/tenants/acme/v1/vendors/7";
+        for host in [
+            "gw.pleo.internal:8080",
+            "GW.Pleo.internal",
+            "gw.pleo.internal.:1",
+        ] {
+            assert_eq!(
+                source(&snapshot, host, prefixed),
+                Some(TenantSource::Path),
+                "{host}"
+            );
+        }
+        let other = source(&snapshot, "gw2.pleo.internal:8080", prefixed);
+        assert_eq!(other, None);
+        snapshot.public_url = "http://beta.pleo.internal:8080".into();
+        let called_so = source(&snapshot, "beta.pleo.internal:8080", "/v1/vendors/7");
+        assert_eq!(called_so, Some(TenantSource::Host));
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Snapshot {
     }
 
     /// True if the configuration names the tenant: in an entry of its own, or in a caller's list.
-    pub fn names_tenant(&self, tenant: &TenantName) -> bool {
+    pub fn names_tenant(&self, tenant: &str) -> bool {
         self.tenants.contains_key(tenant) || self.callers.listed.contains_key(tenant)
     }
 

@@ -49,39 +49,55 @@ enum Place<'v> {
 }
 
 impl<'v> Place<'v> {
-    /// None if it points elsewhere, or is relative to the path it came from.
+    /// None if it points elsewhere, or is relative to the path it came from. The host counts, not the scheme: one to the
+    /// API without TLS would lead callers past us, their key in clear.
     fn of(value: &'v str, api: &Origin) -> Option<Self> {
-        let hosted = match value.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(api.uri_scheme().as_str()) => rest,
-            Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => return None,
+        let (scheme, hosted) = match value.split_once("://") {
+            Some((scheme, rest)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                (scheme_of(scheme)?, rest)
+            }
             _ => match value.strip_prefix("//") {
-                Some(rest) => rest,
+                Some(rest) => (api.scheme(), rest),
                 None => return value.starts_with('/').then_some(Self::Path(value)),
             },
         };
         let end = hosted.find(['/', '?', '#', '\\']).unwrap_or(hosted.len());
         let (authority, rest) = hosted.split_at(end);
-        names(authority, api).then_some(Self::Absolute(rest))
+        names(authority, scheme, api).then_some(Self::Absolute(rest))
     }
 }
 
-/// True if `authority` is the API's host and port, the default port written or not.
-fn names(authority: &str, api: &Origin) -> bool {
-    let (host, port) = match authority.rsplit_once(':') {
+fn scheme_of(text: &str) -> Option<Scheme> {
+    let is = |known| text.eq_ignore_ascii_case(known);
+    if is("https") {
+        Some(Scheme::Https)
+    } else {
+        is("http").then_some(Scheme::Http)
+    }
+}
+
+/// True if `authority` is the API's host, with the API's port or the scheme's own, written or not. A user is no part of the
+/// host (RFC 3986 section 3.2) and is dropped: callers have a name of their own with us.
+fn names(authority: &str, scheme: Scheme, api: &Origin) -> bool {
+    let user_apart = authority.rsplit_once('@');
+    let place = user_apart.map_or(authority, |(_, place)| place);
+    let (host, port) = match place.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
-        _ => (authority, ""),
+        _ => (place, ""),
     };
-    let default = match api.scheme() {
+    let usual = match scheme {
         Scheme::Http => 80,
         Scheme::Https => 443,
     };
-    let port = if port.is_empty() {
-        Some(default)
-    } else {
-        port.parse().ok()
-    };
+    let fits = |port: u16| port == usual || port == api.port();
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case(api.host()) && port == Some(api.port())
+    without_dot(host).eq_ignore_ascii_case(without_dot(api.host()))
+        && (port.is_empty() || port.parse().is_ok_and(fits))
+}
+
+/// A name with a final dot is the same name.
+fn without_dot(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 /// The tenant's own host, with scheme and port of the public URL.
@@ -122,16 +138,27 @@ mod tests {
             ("HTTPS://External.Pleo.io:443/a", Place::Absolute("/a")),
             ("//external.pleo.io?q", Place::Absolute("?q")),
             ("https://external.pleo.io", Place::Absolute("")),
+            ("http://external.pleo.io/", Place::Absolute("/")),
+            ("http://external.pleo.io:80/", Place::Absolute("/")),
+            ("http://external.pleo.io:443/", Place::Absolute("/")),
+            ("https://external.pleo.io:/a", Place::Absolute("/a")),
+            ("https://external.pleo.io./a", Place::Absolute("/a")),
+            ("https://me:x@external.pleo.io/", Place::Absolute("/")),
+            ("https://a@b@external.pleo.io:443", Place::Absolute("")),
             ("/v1/x?to=http://a/", Place::Path("/v1/x?to=http://a/")),
         ];
         for (value, place) in taken {
             assert_eq!(Place::of(value, &api), Some(place), "{value}");
         }
         for value in [
-            "http://external.pleo.io/",
             "https://external.pleo.io:444/",
+            "https://external.pleo.io:80/",
+            "//external.pleo.io:80/",
+            "ftp://external.pleo.io/",
             "https://external.pleo.io.evil.example/",
-            "https://me@external.pleo.io/",
+            "https://external.pleo.io@evil.example/",
+            "https://external.pleo.io:443@evil.example/",
+            "https://external.pleo.io:x/",
             "https://evil.example/https://external.pleo.io/",
             "v1/x",
             "?q",
@@ -148,7 +175,11 @@ mod tests {
             Place::of("http://[::1]:9400/a", &v6),
             Some(Place::Absolute("/a"))
         );
-        assert_eq!(Place::of("http://[::1]/a", &v6), None);
+        assert_eq!(
+            Place::of("https://[::1]/a", &v6),
+            Some(Place::Absolute("/a"))
+        );
+        assert_eq!(Place::of("http://[::1]:9401/a", &v6), None);
     }
 
     #[test]

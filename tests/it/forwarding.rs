@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::harness::client::Answer;
+use crate::harness::client::{Answer, call};
 use crate::harness::gateway::{Gateway, KEY, Setup};
 use crate::harness::upstream::Upstream;
 
@@ -144,6 +144,47 @@ fn redirects_are_passed_on_and_lead_back_to_the_gateway() {
     let expected = "http://gateway.test:8080/tenants/acme/v3/export-jobs/7?x=1";
     assert_eq!(prefixed.header("location"), Some(expected));
     assert_eq!(upstream.seen().len(), 2);
+}
+
+/// Requirement 51: where the tenant is pinned, too, and whatever the scheme.
+#[test]
+fn redirects_keep_the_way_the_request_was_addressed() {
+    let upstream = Upstream::start(|exchange| {
+        exchange.body();
+        let pleo = exchange.head.field("host").unwrap().to_owned();
+        exchange.reply(format!(
+            "HTTP/1.1 303 See Other\r\ncontent-length: 0\r\nlocation: https://user@{pleo}/v1/x\r\n\r\n"
+        ));
+    });
+    let mut setup = Setup::at(&upstream.origin());
+    setup.doors = "[[listen]]\naddress = \"127.0.0.1:0\"\ntenant = \"acme\"\n".to_owned();
+    setup.proxy = "public_url = \"http://gw.pleo.test:8080\"\ntenant_host = \"{tenant}.pleo.test\""
+        .to_owned();
+    let gateway = setup.start_with_acme();
+    let ours = "http://gw.pleo.test:8080";
+    for (host, target, expected) in [
+        ("127.0.0.1", "/v3/export-jobs", format!("{ours}/v1/x")),
+        (
+            "gw.pleo.test:8080",
+            "/v3/export-jobs",
+            format!("{ours}/v1/x"),
+        ),
+        (
+            "gw.pleo.test:8080",
+            "/tenants/acme/v3/export-jobs",
+            format!("{ours}/tenants/acme/v1/x"),
+        ),
+        (
+            "acme.pleo.test:8080",
+            "/v3/export-jobs",
+            "http://acme.pleo.test:8080/v1/x".to_owned(),
+        ),
+    ] {
+        let fields = [("pleo-gateway-key", KEY), ("host", host)];
+        let answer = call(gateway.base(), "GET", target, &fields, b"");
+        let location = answer.expect(303).header("location").map(str::to_owned);
+        assert_eq!(location, Some(expected), "{host} {target}");
+    }
 }
 
 /// Requirement 51.

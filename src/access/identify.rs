@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use base64::{Engine, decoded_len_estimate};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use zeroize::Zeroizing;
 
@@ -15,9 +15,6 @@ use crate::model::caller::{Caller, KeyDigest};
 use crate::model::snapshot::Callers;
 
 const KEY: HeaderName = HeaderName::from_static("pleo-gateway-key");
-
-/// Room for the user name, `:` and key of a Basic credential; a longer one belongs to no caller.
-const BASIC_BYTES: usize = 1024;
 
 /// The digest by which a caller's key is known.
 pub fn key_digest(key: &[u8]) -> KeyDigest {
@@ -101,13 +98,14 @@ fn by_authorization<'c>(
     }
 }
 
-/// The key is the password, or the user name if the password is empty.
+/// The key is the password, or the user name if the password is empty. How long it is, `max_header_bytes` bounds.
 fn by_basic<'c>(callers: &'c Callers, credential: &[u8]) -> Result<&'c Arc<Caller>, CallerUnknown> {
-    let mut room = Zeroizing::new([0; BASIC_BYTES]);
-    let length = STANDARD
-        .decode_slice(credential, room.as_mut_slice())
+    // Room for all of it: a buffer that grew would leave a copy behind.
+    let room = decoded_len_estimate(credential.len());
+    let mut pair = Zeroizing::new(Vec::with_capacity(room));
+    STANDARD
+        .decode_vec(credential, &mut pair)
         .map_err(|_| CallerUnknown::Malformed)?;
-    let pair = &room[..length];
     let colon = pair.iter().position(|byte| *byte == b':');
     let (user, password) = pair.split_at(colon.ok_or(CallerUnknown::Malformed)?);
     match &password[1..] {
@@ -181,6 +179,7 @@ mod tests {
             basic("erp-key:"),
             basic("whoever:erp-key"),
             basic(":erp-key"),
+            basic(&format!("{}:erp-key", "x".repeat(40_000))),
             key("erp-key"),
         ] {
             assert_eq!(by(&[field]).as_deref(), Ok("erp"));

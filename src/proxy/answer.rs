@@ -72,7 +72,7 @@ fn is_stripped(name: &str) -> bool {
         )
 }
 
-fn is_stripped_or_cookie(name: &str) -> bool {
+pub(super) fn is_stripped_or_cookie(name: &str) -> bool {
     is_stripped(name) || matches!(name, "set-cookie" | "set-cookie2")
 }
 

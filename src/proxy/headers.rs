@@ -10,6 +10,7 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, request};
 
+use super::answer::is_stripped_or_cookie;
 use super::error::{Malformed, ProxyError};
 use super::hops;
 use crate::access::permit::Permit;
@@ -208,20 +209,20 @@ pub(super) fn strip(headers: &mut HeaderMap, stripped: fn(&str) -> bool) {
     }
 }
 
-/// Drops from trailers what belongs in heads only: framing, routing, credentials, content (RFC 9110 section 6.5.1).
+/// Drops from trailers, either way, what belongs in heads only: framing, routing, credentials, content (RFC 9110 section
+/// 6.5.1), and what the head would be rid of.
 pub fn clean_trailers(trailers: &mut HeaderMap) {
     strip(trailers, |name| {
         is_stripped(name)
+            || is_stripped_or_cookie(name)
             || name.starts_with("content-")
             || matches!(
                 name,
                 "cache-control"
                     | "max-forwards"
                     | "range"
-                    | "set-cookie"
                     | "trailer"
                     | "via"
-                    | "www-authenticate"
                     | "location"
                     | "x-request-id"
             )

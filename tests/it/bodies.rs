@@ -286,7 +286,7 @@ fn continue_is_said_once_there_is_a_token_and_refusals_come_before_the_body() {
 #[test]
 fn trailers_pass() {
     let upstream = Upstream::answering(
-        "HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 42\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntrailer: x-sum, alt-svc, strict-transport-security\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nalt-svc: h3\r\nx-sum: 42\r\nstrict-transport-security: max-age=1\r\n\r\n",
     );
     let gateway = Gateway::before(&upstream);
     let mut link = Link::to(gateway.base());
@@ -307,6 +307,10 @@ fn trailers_pass() {
     }
     let text = String::from_utf8(text).unwrap().to_ascii_lowercase();
     assert!(text.contains("x-sum: 42"), "{text}");
+    assert!(
+        !text.contains("alt-svc") && !text.contains("strict-transport"),
+        "{text}"
+    );
     let told = gateway.program.wait_for("the call's line", |_, line| {
         line.contains("\"bytes_out\"").then(|| line.to_owned())
     });

@@ -260,6 +260,13 @@ fn trailers_carry_nothing_that_belongs_into_heads() {
         "content-length",
         "host",
         "transfer-encoding",
+        "alt-svc",
+        "strict-transport-security",
+        "www-authenticate",
+        "proxy-authenticate",
+        "set-cookie",
+        "set-cookie2",
+        "pleo-gateway-error",
         "checksum",
     ] {
         trailers.insert(name, HeaderValue::from_static("1"));

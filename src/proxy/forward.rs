@@ -94,7 +94,7 @@ fn failure(error: SendError) -> ProxyError {
     }
 }
 
-fn body_fault(cause: &BoxError) -> ProxyError {
+pub(super) fn body_fault(cause: &BoxError) -> ProxyError {
     match cause.downcast_ref() {
         Some(UploadFault::TooLarge) => ProxyError::BodyTooLarge,
         Some(UploadFault::TooSlow) => ProxyError::BodyTooSlow,

@@ -7,6 +7,10 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, request};
 use crate::model::route::Route;
 use crate::net::body::Outgoing;
 
+/// What a route without methods takes.
+const SERVED: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
 /// True if the request must not be sent on.
 pub(super) fn end_here(head: &request::Parts) -> bool {
     head.method == Method::OPTIONS && left(&head.headers) == Some(0)
@@ -26,13 +30,35 @@ pub(super) fn take_one(method: &Method, headers: &mut HeaderMap) {
 pub(super) fn answer(route: &Route) -> Response<Outgoing> {
     let mut answer = Response::new(Outgoing::Empty);
     *answer.status_mut() = StatusCode::NO_CONTENT;
-    let methods: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
-    if let Ok(methods) = HeaderValue::try_from(methods.join(", ")) {
-        answer.headers_mut().insert(ALLOW, methods);
-    }
+    answer.headers_mut().insert(ALLOW, allowed(route));
     answer
+}
+
+/// An empty list would say that there is no method at all.
+fn allowed(route: &Route) -> HeaderValue {
+    let methods: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+    match HeaderValue::try_from(methods.join(", ")) {
+        Ok(methods) if !methods.is_empty() => methods,
+        _ => SERVED,
+    }
 }
 
 fn left(headers: &HeaderMap) -> Option<u64> {
     headers.get(MAX_FORWARDS)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::RouteName;
+    use crate::model::route::{RouteOrigin, Template};
+
+    #[test]
+    fn a_route_without_methods_allows_all_that_are_served() {
+        let template = Template::parse("/x").unwrap();
+        let mut route = Route::new(RouteName::new("x"), template, RouteOrigin::Explicit);
+        assert_eq!(answer(&route).headers()[ALLOW], SERVED);
+        route.methods = vec![Method::GET, Method::OPTIONS];
+        assert_eq!(answer(&route).headers()[ALLOW], "GET, OPTIONS");
+    }
 }

@@ -18,12 +18,14 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
 use self::allowance::Allowance;
-use self::error::ProxyError;
+use self::error::{Malformed, ProxyError};
 use self::forward::Forwarder;
-use self::headers::CleanHead;
+use self::headers::{CleanHead, Framing};
 use self::journey::{Journey, Stage};
 use self::replay::{Upload, UploadBody};
 use crate::access::denial::{Denial, Denied};
@@ -33,7 +35,7 @@ use crate::model::limits::Limits;
 use crate::model::route::Route;
 use crate::model::scope::ScopeSet;
 use crate::model::snapshot::Snapshot;
-use crate::net::body::Outgoing;
+use crate::net::body::{Outgoing, length};
 use crate::net::client::{Client, SendError};
 use crate::net::peer::Peer;
 use crate::telemetry::metrics::{Metrics, ReplayReason, ScopeMode};
@@ -95,9 +97,6 @@ impl Proxy {
         let limits = &call.snapshot.limits;
         hold_to_limits(call.upload, permit.route(), limits)?;
         journey.seated(self.allowance.take(permit, call.snapshot, call.began)?);
-        if hops::end_here(&head) {
-            return Ok(hops::answer(permit.route()));
-        }
         let carried = pin!(self.carry(head, permit, call, journey));
         match deadline(permit.route(), limits, call.began) {
             None => carried.await,
@@ -147,7 +146,14 @@ impl Proxy {
         call: Call<'_>,
         journey: &Journey,
     ) -> Result<Response<Outgoing>, ProxyError> {
+        if call.upload.framing() == Framing::Known {
+            stays_empty(call.upload).await?;
+        }
         let bearer = self.obtain(permit).await?;
+        // Only now is it known that there is such a tenant, and that its consent covers the route.
+        if hops::end_here(&head) {
+            return Ok(hops::answer(permit.route()));
+        }
         let mut head = headers::clean(head, permit, call.upload.framing(), call.request_id);
         if let Some(span) = call.span {
             head.continue_trace(span);
@@ -258,6 +264,22 @@ fn hold_to_limits(upload: &Upload, route: &Route, limits: &Limits) -> Result<(),
     upload
         .limit(limit, buffer)
         .map_err(|_| ProxyError::BodyTooLarge)
+}
+
+/// A body that is said to be empty may end after its head, on HTTP/2. Its end is waited for: hyper would not, and if it
+/// brings something after all, that is to be known before Pleo acts (RFC 9113 section 8.1.1).
+async fn stays_empty(upload: &Upload) -> Result<(), ProxyError> {
+    let mut body = upload.body();
+    if body.size_hint().exact() != Some(0) {
+        return Ok(());
+    }
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|fault| forward::body_fault(&fault))?;
+        if length(&frame) > 0 {
+            return Err(Malformed::Body.into());
+        }
+    }
+    Ok(())
 }
 
 /// Until when the whole of a request must be over; `None` is off.

@@ -185,6 +185,32 @@ fn a_body_is_as_long_as_it_says() {
     assert!(scene.upstream.seen().is_empty());
 }
 
+/// Requirement 55: nor is a body whole that is said to be empty, before it has ended: what comes instead of its end comes
+/// before Pleo acts.
+#[test]
+fn a_body_that_is_said_to_be_empty_is_waited_for() {
+    let scene = Scene::new();
+    for (body, expected) in [
+        ("hello", Fate::Ended(PROTOCOL_ERROR)),
+        ("", Fate::Answered(200)),
+    ] {
+        assert!(scene.upstream.seen().is_empty());
+        let mut all = with(&[("content-length", "0")]);
+        all[0] = (":method", "POST");
+        let mut link = Frames::to(scene.gateway.base(), b"");
+        link.send(frame(HEADERS, END_HEADERS, 1, fields(&all)))
+            .unwrap();
+        // Its answer comes after what the head alone would lead to.
+        link.send(frame(PING, 0, 0, [7; 8])).unwrap();
+        link.next_of(&[PING]).unwrap();
+        link.send(frame(DATA, END_STREAM, 1, body)).unwrap();
+        assert_eq!(fate(&mut link), expected, "{body}");
+    }
+    let seen = scene.upstream.seen();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].head.field("content-length"), Some("0"));
+}
+
 /// Requirement 11: an upload that its caller resets, for whatever reason, is never whole for Pleo; not even one that is
 /// answered already.
 #[test]

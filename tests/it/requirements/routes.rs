@@ -138,7 +138,7 @@ fn what_is_not_allowed_costs_no_connection_and_no_token() {
     pleo.set_nonblocking(true).unwrap();
     let mut setup = Setup::at(&format!("http://{}", pleo.local_addr().unwrap()));
     setup.callers += &caller("all", "all-canary", "[\"*\"]");
-    setup.routes = "[[routes]]\nname = \"one\"\nmethods = [\"GET\"]\npath = \"/one\"\nscopes = [\"users:read\"]\n".into();
+    setup.routes = "[[routes]]\nname = \"one\"\nmethods = [\"GET\"]\npath = \"/one\"\nscopes = [\"users:read\"]\n[[routes]]\nname = \"any\"\npath = \"/any\"\nscopes = []\n".into();
     let minted = Minted::made_up().without_access();
     let gateway = setup.start_connected(&[("acme", &minted)]);
     for (key, method, target, tenant, status) in [
@@ -153,10 +153,15 @@ fn what_is_not_allowed_costs_no_connection_and_no_token() {
         (KEY, "GET", "/one", "nobody", 403),
         ("all-canary", "GET", "/one", "nobody", 403),
         ("all-canary", "GET", "/two", "nobody", 403),
+        ("all-canary", "OPTIONS", "/any", "nobody", 403),
         (KEY, "GET", "/one?access_token=x", "acme", 400),
         ("wrong-canary", "GET", "/one", "acme", 401),
     ] {
-        let fields = [("pleo-gateway-key", key), ("pleo-gateway-tenant", tenant)];
+        let fields = [
+            ("pleo-gateway-key", key),
+            ("pleo-gateway-tenant", tenant),
+            ("max-forwards", "0"),
+        ];
         let answer = call(gateway.base(), method, target, &fields, b"");
         assert_eq!(answer.status, status, "{key} {method} {target} {tenant}");
         assert!(answer.code().is_some());

@@ -146,15 +146,13 @@ impl Proxy {
         call: Call<'_>,
         journey: &Journey,
     ) -> Result<Response<Outgoing>, ProxyError> {
-        if call.upload.framing() == Framing::Known {
-            stays_empty(call.upload).await?;
-        }
+        let framing = settled_framing(call.upload).await?;
         let bearer = self.obtain(permit).await?;
         // Only now is it known that there is such a tenant, and that its consent covers the route.
         if hops::end_here(&head) {
             return Ok(hops::answer(permit.route()));
         }
-        let mut head = headers::clean(head, permit, call.upload.framing(), call.request_id);
+        let mut head = headers::clean(head, permit, framing, call.request_id);
         if let Some(span) = call.span {
             head.continue_trace(span);
         }
@@ -266,20 +264,21 @@ fn hold_to_limits(upload: &Upload, route: &Route, limits: &Limits) -> Result<(),
         .map_err(|_| ProxyError::BodyTooLarge)
 }
 
-/// A body that is said to be empty may end after its head, on HTTP/2. Its end is waited for: hyper would not, and if it
-/// brings something after all, that is to be known before Pleo acts (RFC 9113 section 8.1.1).
-async fn stays_empty(upload: &Upload) -> Result<(), ProxyError> {
-    let mut body = upload.body();
-    if body.size_hint().exact() != Some(0) {
-        return Ok(());
+/// How the body will be framed. One that is said to be empty may end after its head, on HTTP/2: its end is waited for. hyper
+/// would not, and what comes in its place is to be known before Pleo acts (RFC 9113 section 8.1.1).
+async fn settled_framing(upload: &Upload) -> Result<Framing, ProxyError> {
+    let framing = upload.framing();
+    if framing != Framing::Known || upload.body().size_hint().exact() != Some(0) {
+        return Ok(framing);
     }
+    let mut body = upload.body();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|fault| forward::body_fault(&fault))?;
         if length(&frame) > 0 {
             return Err(Malformed::Body.into());
         }
     }
-    Ok(())
+    Ok(Framing::Empty)
 }
 
 /// Until when the whole of a request must be over; `None` is off.

@@ -108,6 +108,7 @@ fn allowed(name: &HeaderName, left: &HeaderMap, method: &Method, framing: Framin
     let is_ours = match name.as_str() {
         "authorization" => true,
         "te" => values(left, name) == ["trailers"],
+        "connection" => values(left, name) == ["te"] && left.contains_key("te"),
         "content-length" => values(left, name) == ["0"] && framing == Framing::Empty,
         "transfer-encoding" => {
             values(left, name) == ["chunked"]
@@ -140,9 +141,8 @@ fn kept(sent: &HeaderMap, left: &HeaderMap) {
         let mut found = values(left, name);
         match name.as_str() {
             "via" => drop(found.pop()),
-            "authorization" | "content-length" | "transfer-encoding" | "te" | "x-request-id" => {
-                continue;
-            }
+            "authorization" | "connection" | "content-length" | "transfer-encoding" | "te"
+            | "x-request-id" => continue,
             _ => {}
         }
         assert_eq!(found, expected, "{name} of {sent:?}");

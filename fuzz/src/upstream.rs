@@ -108,10 +108,13 @@ fn check(head: &Head, host: &str) -> (String, String) {
     );
     let te = head.all("te");
     assert!(te.is_empty() || te == ["trailers"], "{head:?}");
+    let named = head.all("connection");
+    assert_eq!(named, if te.is_empty() { vec![] } else { vec!["te"] });
     let ours = [
         "host",
         "authorization",
         "te",
+        "connection",
         "content-length",
         "transfer-encoding",
     ];

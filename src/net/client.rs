@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{CONNECTION, HOST};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
@@ -142,6 +142,8 @@ impl<B: MessageBody> Client<B> {
             *request.uri_mut() = absolute(parts);
             *request.version_mut() = Version::HTTP_2;
             request.headers_mut().remove(HOST);
+            // hyper would take off what it names, too.
+            request.headers_mut().remove(CONNECTION);
         } else {
             *request.uri_mut() = Uri::from(path);
             *request.version_mut() = Version::HTTP_11;

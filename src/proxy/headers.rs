@@ -114,6 +114,8 @@ pub fn clean(
     strip(&mut headers, is_stripped);
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
+        // RFC 9110 section 10.1.4; `net::client` leaves it out towards HTTP/2.
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     hops::take_one(&head.method, &mut headers);
     frame(&mut headers, &head.method, framing, said_length);

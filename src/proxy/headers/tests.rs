@@ -107,7 +107,10 @@ fn what_connection_names_concerns_this_link_only() {
         ("te", "trailers"),
         ("accept", "a"),
     ];
-    assert_eq!(reaches(&fields), ["accept: a", "te: trailers"]);
+    assert_eq!(
+        reaches(&fields),
+        ["accept: a", "connection: te", "te: trailers"]
+    );
 }
 
 #[test]
@@ -134,7 +137,8 @@ fn connection_cannot_remove_what_we_add() {
 
 #[test]
 fn of_te_only_trailers_pass() {
-    assert_eq!(reaches(&[("te", "gzip;q=0.5, Trailers")]), ["te: trailers"]);
+    let expected = ["connection: te", "te: trailers"];
+    assert_eq!(reaches(&[("te", "gzip;q=0.5, Trailers")]), expected);
     assert_eq!(reaches(&[("te", "gzip")]), [""; 0]);
 }
 

@@ -31,6 +31,7 @@ fn hops_end_here_both_ways() {
         assert_eq!(outcome.answers[0].header(gone), None, "{gone}");
     }
     assert_eq!(head.field("te"), Some("trailers"));
+    assert_eq!(head.field("connection"), Some("te"));
     assert_eq!(head.field("x-kept"), Some("1"));
     assert!(head.field("x-request-id").is_some());
     assert_eq!(outcome.answers[0].header("te"), None);

@@ -121,7 +121,7 @@ fn secret(node: &Node, findings: &Findings) {
         (Some("file" | "env" | "credential"), None) => {
             let named = entries.values().next().map(|(_, node)| &node.value);
             if !matches!(named, Some(Value::Text(text)) if !text.is_empty()) {
-                wrong("a secret's place is a text");
+                wrong("a secret's place is a text, and not empty");
             }
         }
         _ => wrong("a secret has exactly one place: file, env or credential"),

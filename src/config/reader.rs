@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::file::{Node, Table, Value};
 use super::keys::{Key, Shape};
 use super::report::{Finding, Findings, Place, ProblemKind};
-use super::secrets::Secrets;
+use super::secrets::{self, Secrets};
 use super::settings::SecretSource;
 use super::units::{self, Remedy};
 use crate::secret::Secret;
@@ -257,6 +257,13 @@ impl<'a> Reader<'a> {
     /// Where the secret is, if it need not be there yet.
     pub(super) fn secret_source(&self, node: &Node) -> Option<SecretSource> {
         self.found(node, self.desk.secrets.source(node)?)
+    }
+
+    /// The file where a secret is by default, which need not be there yet either.
+    pub(super) fn default_secret(&self, name: &str, path: PathBuf) -> Option<SecretSource> {
+        secrets::file(path)
+            .map_err(|finding| self.report(name, finding))
+            .ok()
     }
 
     /// A file that is there.

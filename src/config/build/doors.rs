@@ -1,5 +1,7 @@
 //! `[[listen]]` and how callers reach us: addresses, TLS, tenant pins, names.
 
+use std::path::Path;
+
 use super::super::reader::Reader;
 use super::super::report::{Finding, ProblemKind};
 use super::super::secrets;
@@ -9,6 +11,7 @@ use crate::model::ids::TenantName;
 use crate::model::snapshot::Door;
 use crate::net::tls::{self, TlsError};
 
+const CERTIFICATES: &str = "blocks of BEGIN CERTIFICATE";
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// A listener's address with its table, for what is said later.
@@ -127,15 +130,23 @@ fn certificate(reader: &Reader<'_>, files: &TlsFiles) {
             ("client_crl_file", "blocks of BEGIN X509 CRL")
         }
         Some(file) if Some(file) == files.client_ca_file.as_ref() => {
-            ("client_ca_file", "blocks of BEGIN CERTIFICATE")
+            ("client_ca_file", CERTIFICATES)
         }
-        _ => ("cert_file", "blocks of BEGIN CERTIFICATE"),
+        _ => ("cert_file", CERTIFICATES),
     };
     let remedy = match &error {
         TlsError::Pair { .. } => "name the key that belongs to the first certificate".to_owned(),
         _ => format!("put PEM there: {pem}"),
     };
     reader.report(key, Finding::invalid(error.to_string(), remedy));
+}
+
+/// Whom to trust at the other end of a link that we make.
+pub(super) fn check_authorities(reader: &Reader<'_>, key: &str, file: &Path) {
+    if let Err(error) = tls::only(file) {
+        let remedy = format!("put PEM there: {CERTIFICATES}");
+        reader.report(key, Finding::invalid(error.to_string(), remedy));
+    }
 }
 
 /// `[proxy].public_url`, or the first door's address.

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use super::super::reader::Reader;
 use super::super::report::Finding;
 use super::super::settings::{
-    AdminSettings, LogFormat, LogSettings, ProxySettings, RefreshSettings, SecretSource, Uncertain,
+    AdminSettings, LogFormat, LogSettings, ProxySettings, RefreshSettings, Uncertain,
 };
 use super::super::units::{self, Remedy};
 use super::{doors, pleo};
@@ -25,7 +25,7 @@ pub(super) fn proxy(root: &Reader<'_>) -> ProxySettings {
 pub(super) fn admin(admin: &Reader<'_>) -> Option<AdminSettings> {
     let token = match admin.node("token") {
         Some(node) => admin.secret_source(node),
-        None => Some(SecretSource::File(admin.base().join("data/admin.token"))),
+        None => admin.default_secret("token", admin.base().join("data/admin.token")),
     };
     let tls = admin
         .table_if_given("tls")

@@ -82,7 +82,7 @@ impl Case {
 }
 
 /// Where a broken file lies: `open` is a secret that others can read, `empty` one with nothing in it, `cert.pem` and
-/// `key.pem` belong together, `other.pem` is another key, `text.pem` is no PEM.
+/// `key.pem` belong together, `other.pem` is another key, `text.pem` is no PEM, `loose` is a folder with an open sealing key.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str, mode: u32| {
@@ -98,6 +98,8 @@ fn folder() -> TempDir {
     write("text.pem", "canary\n", 0o600);
     write("open", "canary\n", 0o644);
     write("empty", "\n", 0o600);
+    fs::create_dir(folder.path().join("loose")).unwrap();
+    write("loose/sealing.key", "canary\n", 0o644);
     folder
 }
 

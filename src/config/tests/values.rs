@@ -83,11 +83,13 @@ fn a_tenant_is_found_between_two_parts_of_the_host() {
 
 #[test]
 fn denying_a_family_denies_its_dangerous_operations_too() {
-    let routes = |deny| {
-        let text = format!("{SOUND}[[routes]]\ncatalogue = \"*\"\ndeny = {deny}");
+    let routes = |catalogue, deny| {
+        let text = format!("{SOUND}[[routes]]\ncatalogue = \"{catalogue}\"\ndeny = {deny}");
         read(&text).unwrap().snapshot.routes.iter().count()
     };
-    assert!(routes(true) > routes(false));
+    assert!(routes("*", true) > routes("*", false));
+    assert!(routes("webhook-subscriptions/v1", true) > 0);
+    assert!(routes("installations/*", true) > routes("installations/v1", false));
 }
 
 #[test]
@@ -288,6 +290,18 @@ fn what_has_no_effect_is_a_warning() {
             "a deny route",
         ),
         (
+            "[[routes]]\npath = \"/v1/vendors/*\"\ndeny = true",
+            &[],
+            "routes[0].path",
+            "\"*\" is matched as it is written",
+        ),
+        (
+            "[[routes]]\npath = \"/v0/tags/:id\"\ndeny = true",
+            &[],
+            "routes[0].path",
+            "\":id\" is matched as it is written",
+        ),
+        (
             "[[routes]]\ncatalogue = \"export/v3\"\ncallers = [\"local\"]\n[[routes]]\ncatalogue = \"export/*\"",
             &[],
             "routes[1].catalogue",
@@ -315,7 +329,7 @@ fn what_has_no_effect_is_a_warning() {
         );
     }
     // What Pleo may have and the catalogue does not, and what denies and says no more.
-    let fine = "[[routes]]\npath = \"/a\"\nscopes = [\"made-up:read\"]\n[[routes]]\npath = \"/b\"\ndeny = true";
+    let fine = "[[routes]]\npath = \"/a\"\nscopes = [\"made-up:read\"]\n[[routes]]\npath = \"/v1/vendors:search\"\ndeny = true\n[[routes]]\npath = \"/v1/vendors/{id}:archive\"\ndeny = true";
     let settings = read(&format!("{SOUND}{fine}")).unwrap();
     assert!(settings.warnings.is_empty(), "{}", settings.warnings);
 }

@@ -5,6 +5,7 @@ mod browsers;
 mod callers;
 mod doors;
 mod imported;
+mod imports;
 mod limits;
 mod pleo;
 mod routes;

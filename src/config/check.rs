@@ -2,7 +2,7 @@
 //! (`build`).
 
 use super::file::{Node, Table, Value};
-use super::keys::{Key, Shape};
+use super::keys::{FILE, Key, Shape};
 use super::report::{Finding, Findings, Place, ProblemKind};
 
 /// How a secret is written.
@@ -30,9 +30,13 @@ pub(super) fn table(table: &Table, keys: &[Key], at: (&Place, &str), findings: &
 fn unknown(name: &str, (place, node): (&Place, &Node), keys: &[Key], findings: &Findings) {
     mask(node, findings);
     let known = keys.iter().map(|key| key.name);
-    let remedy = match nearest(name, known.clone()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
+    let of_file = FILE.iter().find(|key| key.name == name);
+    let remedy = match (of_file.map(|key| key.shape), nearest(name, known.clone())) {
+        (Some(Shape::Table(_)), _) => format!("write it under [{name}], a section of its own"),
+        (Some(Shape::Tables(_)), _) => format!("write it under [[{name}]], a section of its own"),
+        (Some(_), _) => "write it at the top of the file, before the first [section]".to_owned(),
+        (None, Some(near)) => format!("did you mean `{near}`?"),
+        (None, None) => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
     };
     let finding = Finding::new(ProblemKind::Unknown, "unknown key", remedy);
     findings.report(place, &node.key, finding);

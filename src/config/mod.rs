@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod excerpt;
 mod file;
 // One key a line, as a table is read.
 #[rustfmt::skip]

@@ -134,6 +134,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// True for a list with nothing in it.
+    pub(super) fn is_empty(&self, name: &str) -> bool {
+        self.nodes(name).is_some_and(<[Node]>::is_empty)
+    }
+
     /// One text in some notation. What may be a password (`@` of a URL) is not shown.
     fn parse_node<T>(&self, node: &Node, parse: impl Fn(&str) -> Result<T, Remedy>) -> Option<T> {
         let Value::Text(text) = &node.value else {

@@ -20,7 +20,7 @@ pub(super) type Listen<'a> = (Reader<'a>, ListenSettings);
 /// Every door whose address can be read.
 pub(super) fn read<'a>(root: &Reader<'a>) -> Vec<Listen<'a>> {
     let readers = root.tables("listen");
-    if readers.is_empty() && root.nodes("listen").is_none_or(<[_]>::is_empty) {
+    if !root.has("listen") || root.is_empty("listen") {
         let remedy = "write [[listen]] and below it address = \"127.0.0.1:8080\"";
         let finding = Finding::new(ProblemKind::Missing, "there is no door for callers", remedy);
         root.report("listen", finding);

@@ -177,7 +177,7 @@ fn warn_of_other_spellings(reader: &Reader<'_>, template: &Template) {
 
 fn methods(reader: &Reader<'_>) -> Vec<Method> {
     let methods = reader.list("methods", method);
-    if reader.nodes("methods").is_some_and(<[Node]>::is_empty) {
+    if reader.is_empty("methods") {
         let remedy = "name the methods, or leave the key out for every method";
         reader.report(
             "methods",
@@ -257,7 +257,7 @@ impl Treatment {
 
 fn callers(reader: &Reader<'_>, known: &Callers<'_>) -> Vec<CallerName> {
     let nodes = reader.nodes("callers").unwrap_or_default();
-    if reader.has("callers") && nodes.is_empty() {
+    if reader.is_empty("callers") {
         let remedy = "name the callers, or leave the key out for every caller";
         reader.report(
             "callers",

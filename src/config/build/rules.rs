@@ -90,10 +90,11 @@ fn exposure((reader, listen): &Listen<'_>, callers: &Callers<'_>) {
         .as_ref()
         .is_some_and(|tls| tls.client_ca_file.is_some());
     let inherited = matches!(listen.address, Address::Inherited(_));
-    let known = callers.iter().any(|(_, caller)| {
-        !caller.key_digests.is_empty()
-            || (asks && !caller.client_certs.is_empty())
-            || (inherited && !caller.unix_uids.is_empty())
+    // What is written and wrong is reported there.
+    let known = callers.iter().any(|(reader, caller)| {
+        reader.has("key_sha256")
+            || (asks && reader.has("client_cert"))
+            || (inherited && reader.has("unix_uid"))
             // An anonymous caller on such a door is reported there.
             || caller.anonymous
     });

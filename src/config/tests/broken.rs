@@ -262,6 +262,17 @@ fn every_problem_is_reported_at_once_in_the_order_of_the_file() {
     assert_eq!(places, expected, "{problems}");
 }
 
+/// A file of another kind, named by mistake.
+#[test]
+fn of_errors_of_the_form_a_hundred_are_listed_and_the_others_counted() {
+    let problems = read(&"this is not toml\n".repeat(5_000)).unwrap_err();
+    assert_eq!(problems.len(), 101);
+    let last = problems.iter().last().unwrap();
+    assert!(last.message.starts_with("more like these"), "{last}");
+    let text = read(&"a b\n".repeat(7)).unwrap_err().to_string();
+    assert!(!text.contains("more like these"), "{text}");
+}
+
 #[test]
 fn one_problem_hides_no_other() {
     for (text, keys) in [

@@ -125,6 +125,24 @@ fn variables_that_mean_nothing_or_the_wrong_thing_are_named() {
             "PLEO_GATEWAY_PLEO__CLIENT_ID?",
         ),
         (
+            "PLEO_GATEWAY_CONNECT__TLS__CERT_FILE",
+            "x",
+            "names no key",
+            "set PLEO_GATEWAY_CONNECT__TLS to the whole of it, such as { cert_file = ",
+        ),
+        (
+            "PLEO_GATEWAY_PLEO__CLIENT_SECRET_FILE",
+            "x",
+            "names no key",
+            "set PLEO_GATEWAY_PLEO__CLIENT_SECRET to the whole of it, such as { file = ",
+        ),
+        (
+            "PLEO_GATEWAY_LOG__COLOUR_OF_LINES",
+            "x",
+            "names no key",
+            "known after PLEO_GATEWAY_LOG__: FORMAT, LEVEL, ACCESS",
+        ),
+        (
             "PLEO_GATEWAY_XXXXXX__YYYYYY",
             "x",
             "names no key",

@@ -168,16 +168,17 @@ fn quoted(words: &[&str]) -> String {
     quoted.join(", ")
 }
 
-/// The known name that `name` most likely meant: the only one that begins so, or one that is near enough.
+/// The known name that `name` most likely meant, in whatever case: the only one that begins so, or one that is near enough.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<&str> = known.collect();
-    let mut begun = (known.iter()).filter(|word| name.len() >= 3 && word.starts_with(name));
+    let name = name.to_lowercase();
+    let mut begun = (known.iter()).filter(|word| name.len() >= 3 && word.starts_with(&name));
     if let (Some(only), None) = (begun.next(), begun.next()) {
         return Some(only);
     }
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     (known.into_iter())
-        .map(|word| (distance(name, word), word))
+        .map(|word| (distance(&name, &word.to_lowercase()), word))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
@@ -214,6 +215,8 @@ mod tests {
         assert_eq!(nearest("client_secert", known()), Some("client_secret"));
         assert_eq!(nearest("clientid", known()), Some("client_id"));
         assert_eq!(nearest("client_sec", known()), Some("client_secret"));
+        assert_eq!(nearest("clientAuth", known()), Some("client_auth"));
+        assert_eq!(nearest("CLIENT_ID", known()), Some("client_id"));
         assert_eq!(nearest("client", known()), None);
         assert_eq!(nearest("password", known()), None);
         assert_eq!(nearest("", known()), None);

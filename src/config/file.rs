@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
+use std::string::FromUtf8Error;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::report::{Finding, Findings, Place, ProblemKind};
+use super::report::{Broken, Finding, Findings, Place, ProblemKind};
 
 /// Nobody reads more errors of the form: what follows a mistake is mostly its echo.
 const MOST_ERRORS: usize = 100;
@@ -84,6 +86,20 @@ pub(super) fn parse(text: &str, findings: &Findings) -> Option<Table> {
         findings.report(&Place::Span(span), "", finding);
     }
     None
+}
+
+/// What to say of a file that is not text.
+pub(super) fn refuse(path: &Path, error: &FromUtf8Error) -> Broken {
+    let text = String::from_utf8_lossy(error.as_bytes());
+    let findings = Findings::new(path, &text);
+    // What stands for the first bad byte.
+    let start = error.utf8_error().valid_up_to();
+    let span = start..start + char::REPLACEMENT_CHARACTER.len_utf8();
+    mask_secret_lines(&text, &lines(&text), &span, &findings);
+    let message = "this byte is no UTF-8";
+    let finding = Finding::new(ProblemKind::Syntax, message, "make it a text file in UTF-8");
+    findings.report(&Place::Span(span), "", finding);
+    findings.finish()
 }
 
 /// What to do about an error of the form, by what the parser calls it.

@@ -1,7 +1,7 @@
 //! The only reader of the environment: overrides of keys, places of secrets, the file's path. What the values mean is not
 //! here (`build`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -83,10 +83,19 @@ pub(super) fn override_keys(root: &mut Table, environment: &Environment, finding
         let finding = Finding::invalid("the variable's value is no text", remedy);
         findings.report(&Place::Variable(variable.clone()), "", finding);
     }
+    let mut set = HashMap::new();
     for (variable, text) in &environment.vars {
         let Some((section, key)) = key_named_by(variable) else {
             continue;
         };
+        if let Some(first) = set.insert((section.clone(), key.clone()), variable) {
+            let finding = Finding::invalid(
+                format!("{first} already sets this"),
+                "remove one of the two",
+            );
+            let place = Place::Variable(variable.clone());
+            findings.report(&place, &format!("{section}.{key}"), finding);
+        }
         match find_key(&section, &key) {
             Some(known) => override_key(root, (&section, known), (variable, text), findings),
             None => unknown(variable, &section, &key, findings),

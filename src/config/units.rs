@@ -98,6 +98,9 @@ pub(super) fn address(text: &str, base: &Path) -> Result<Address, Remedy> {
     }
     let (host, port) = text.rsplit_once(':').ok_or(ADDRESS)?;
     let port: u16 = digits(port).and_then(|p| p.parse().ok()).ok_or(ADDRESS)?;
+    if host.contains('*') {
+        return Err("for every address of this machine write 0.0.0.0 or [::] before the port");
+    }
     match Host::parse(host) {
         Ok(Host::Domain(host)) if !host.is_empty() => Ok(Address::Host(host, port)),
         _ => Err(ADDRESS),

@@ -7,6 +7,7 @@ use super::super::report::{Finding, ProblemKind};
 use super::super::secrets;
 use super::super::settings::{Address, ListenSettings, TlsFiles};
 use super::super::units::{self, Remedy};
+use crate::access::host;
 use crate::model::ids::TenantName;
 use crate::model::snapshot::Door;
 use crate::net::tls::{self, TlsError};
@@ -181,24 +182,27 @@ pub(super) fn doors(listens: &[Listen<'_>], public_url: &str) -> Vec<Door> {
 /// The tenant to which a door pins, and its names.
 fn policy(reader: &Reader<'_>) -> (Option<TenantName>, Option<Vec<String>>) {
     let tenant = reader.parsed("tenant", super::tenant);
+    if reader.is_empty("hosts") {
+        let remedy = "name the hosts, or leave the key out for loopback names and public_url";
+        reader.report(
+            "hosts",
+            Finding::invalid("this door answers to no name", remedy),
+        );
+    }
     (tenant, reader.list("hosts", host))
 }
 
 fn default_hosts(public_url: &str) -> Vec<String> {
     let public = public_url
         .split_once("://")
-        .map(|(_, host)| host.to_ascii_lowercase());
+        .and_then(|(_, host)| host::entry(host));
     let mut hosts: Vec<String> = LOOPBACK_NAMES.map(str::to_owned).to_vec();
-    hosts.extend(public.filter(|host| !host.is_empty()));
+    hosts.extend(public);
     hosts
 }
 
 fn host(text: &str) -> Result<String, Remedy> {
-    let fits = !text.is_empty()
-        && !text.contains('*')
-        && (text.parse::<http::uri::Authority>()).is_ok_and(|host| !host.as_str().contains('@'));
-    fits.then(|| text.to_ascii_lowercase())
-        .ok_or("write a host name, or host:port, without scheme and path")
+    host::entry(text).ok_or("write a host name, or host:port, without scheme and path")
 }
 
 /// What stands before and after the tenant in the Host.
@@ -206,13 +210,10 @@ pub(super) fn tenant_host(proxy: &Reader<'_>) -> Option<(String, String)> {
     proxy.parsed("tenant_host", |text| {
         let remedy = "write the whole label as {tenant}, once, such as \"{tenant}.pleo.internal\"";
         let lower = text.to_ascii_lowercase();
-        let (before, after) = lower.split_once("{tenant}").ok_or(remedy)?;
-        let label = (before.is_empty() || before.ends_with('.')) && after.starts_with('.');
-        let plain = |part: &str| {
-            part.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':'))
-        };
-        if label && plain(before) && plain(after) {
+        let (before, _) = lower.split_once("{tenant}").ok_or(remedy)?;
+        let whole = host::entry(&lower.replacen("{tenant}", "t", 1)).ok_or(remedy)?;
+        let after = &whole[before.len() + 1..];
+        if (before.is_empty() || before.ends_with('.')) && after.starts_with('.') {
             Ok((before.to_owned(), after.to_owned()))
         } else {
             Err(remedy)

@@ -288,6 +288,10 @@ fn one_problem_hides_no_other() {
             ][..],
         ),
         (
+            "[pleo]\nredirect_uri = \"x\"\n[admin]\nlisten = \"127.0.0.1:8081\"\ntoken = { env = \"NONE\" }",
+            &["pleo.redirect_uri", "admin.listen", "admin.token"],
+        ),
+        (
             "[store]\npostgres = { env = \"NONE\" }\nsalvage = \"\"\nhigh_water = \"\"",
             &["store.postgres", "store.salvage", "store.high_water"],
         ),

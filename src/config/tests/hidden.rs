@@ -202,6 +202,10 @@ fn a_file_that_cannot_be_read_says_what_to_do() {
         let problems = unread(path);
         assert!(problems.to_string().contains(remedy), "{problems}");
     }
+    fs::write(&binary, b"version = 1\nclient_secret = \"canary\xff\"").unwrap();
+    let problems = unread(&binary);
+    assert!(problems.to_string().contains("binary:2:24: "), "{problems}");
+    assert!(!shown(&problems).contains("canary"), "{problems}");
     let problems = unread(Path::new("/nowhere/gateway.toml"));
     assert_eq!(problems.exit_kind(), ExitKind::Configuration);
     assert!(problems.render(false).contains("-c"), "{problems}");

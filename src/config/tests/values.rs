@@ -42,7 +42,7 @@ fn paths_are_relative_to_the_file_and_the_store_keeps_together() {
 #[test]
 fn doors_know_who_may_come_and_by_which_name() {
     let text = format!(
-        "{SOUND}[[listen]]\naddress = \"unix:s\"\ntenant = \"demo\"\nhosts = [\"Pleo.Internal:80\"]"
+        "{SOUND}[[listen]]\naddress = \"unix:s\"\ntenant = \"demo\"\nhosts = [\"Pleo.Internal.:80\"]"
     );
     let settings = read(&text).unwrap();
     let [first, second] = &settings.snapshot.doors[..] else {
@@ -76,7 +76,7 @@ fn the_public_url_of_connect_makes_the_redirect_uri() {
 
 #[test]
 fn a_tenant_is_found_between_two_parts_of_the_host() {
-    let text = format!("{SOUND}[proxy]\ntenant_host = \"{{tenant}}.Pleo.internal\"");
+    let text = format!("{SOUND}[proxy]\ntenant_host = \"{{tenant}}.Pleo.internal.\"");
     let expected = Some((String::new(), ".pleo.internal".to_owned()));
     assert_eq!(read(&text).unwrap().snapshot.tenant_host, expected);
 }

@@ -89,10 +89,11 @@ pub(super) fn tls_files(reader: &Reader<'_>) -> Option<TlsFiles> {
         let message = "no certificates are asked for that could be revoked";
         reader.report("client_crl_file", Finding::invalid(message, remedy));
     }
-    if let Err(error) = secrets::check_secret_file(&files.key_file) {
-        reader.report("key_file", secrets::finding(&error));
-    } else {
-        certificate(reader, &files);
+    match secrets::check_secret_file(&files.key_file) {
+        Err(error) if files.key_file.is_file() => {
+            reader.report("key_file", secrets::finding(&error));
+        }
+        _ => certificate(reader, &files),
     }
     Some(files)
 }

@@ -264,8 +264,11 @@ impl<'a> Reader<'a> {
         self.found(node, self.desk.secrets.source(node)?)
     }
 
-    /// The file where a secret is by default, which need not be there yet either.
+    /// The file where a secret is by default, which need not be there yet either, or not for this user to see.
     pub(super) fn default_secret(&self, name: &str, path: PathBuf) -> Option<SecretSource> {
+        if !path.exists() {
+            return Some(SecretSource::File(path));
+        }
         secrets::file(path)
             .map_err(|finding| self.report(name, finding))
             .ok()

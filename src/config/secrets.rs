@@ -68,15 +68,20 @@ fn trimmed(text: String) -> Option<Secret> {
 /// A file that whoever needs it makes if it is missing: one that is there is closed to others and holds something.
 pub(super) fn file(path: PathBuf) -> Result<SecretSource, Finding> {
     // What is in a pipe comes once, and is for whoever needs it.
-    let checked = if path.is_file() {
+    let is_kept = path.is_file();
+    let checked = if is_kept {
         read_secret_file(&path).map(drop)
     } else {
         check_secret_file(&path).map(drop)
     };
+    let closed_to_us = |cause: &io::Error| cause.kind() == io::ErrorKind::PermissionDenied;
     match checked {
-        Ok(()) => Ok(SecretSource::File(path)),
-        Err(error) => Err(finding(&error)),
+        // The gateway's user may be another one: this one asks what a reload would change.
+        Err(SecretFileError::Io(_, cause)) if is_kept && closed_to_us(&cause) => {}
+        Err(error) => return Err(finding(&error)),
+        Ok(()) => {}
     }
+    Ok(SecretSource::File(path))
 }
 
 /// Finds the secrets of one configuration.

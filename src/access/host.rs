@@ -9,6 +9,16 @@ use http::{HeaderValue, Version, header};
 
 use super::denial::InvalidHost;
 
+/// An entry of `hosts`, as [`Host::is`] compares it: in lower case, without a final dot. `None` for what is no host.
+pub fn entry(text: &str) -> Option<String> {
+    let host = Host::parse(text)?;
+    let name = host.name.to_ascii_lowercase();
+    Some(match host.port {
+        Some(port) => format!("{name}:{port}"),
+        None => name,
+    })
+}
+
 /// A host with an optional port, as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Host<'a> {
@@ -180,6 +190,23 @@ mod tests {
             "a\t",
         ] {
             assert_eq!(Host::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_an_entry_says_is_what_a_request_can_name() {
+        for (text, written) in [
+            ("Pleo.Internal", Some("pleo.internal")),
+            ("pleo.internal.", Some("pleo.internal")),
+            ("pleo.internal.:80", Some("pleo.internal:80")),
+            ("[::1]:80", Some("[::1]:80")),
+            ("pleo.internal:", None),
+            ("*.internal", None),
+        ] {
+            assert_eq!(entry(text).as_deref(), written, "{text}");
+            if let Some(written) = written {
+                assert!(Host::parse(text).unwrap().is(written), "{text}");
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 
 pub mod denial;
 pub mod grant;
-mod host;
+pub mod host;
 pub mod identify;
 pub mod permit;
 mod site;

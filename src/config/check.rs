@@ -2,7 +2,7 @@
 //! (`build`).
 
 use super::file::{Node, Table, Value};
-use super::keys::{Key, Shape};
+use super::keys::{FILE, Key, Shape};
 use super::report::{Finding, Findings, Place, ProblemKind};
 
 /// How a secret is written.
@@ -30,9 +30,13 @@ pub(super) fn table(table: &Table, keys: &[Key], at: (&Place, &str), findings: &
 fn unknown(name: &str, (place, node): (&Place, &Node), keys: &[Key], findings: &Findings) {
     mask(node, findings);
     let known = keys.iter().map(|key| key.name);
-    let remedy = match nearest(name, known.clone()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
+    let of_file = FILE.iter().find(|key| key.name == name);
+    let remedy = match (of_file.map(|key| key.shape), nearest(name, known.clone())) {
+        (Some(Shape::Table(_)), _) => format!("write it under [{name}], a section of its own"),
+        (Some(Shape::Tables(_)), _) => format!("write it under [[{name}]], a section of its own"),
+        (Some(_), _) => "write it at the top of the file, before the first [section]".to_owned(),
+        (None, Some(near)) => format!("did you mean `{near}`?"),
+        (None, None) => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
     };
     let finding = Finding::new(ProblemKind::Unknown, "unknown key", remedy);
     findings.report(place, &node.key, finding);
@@ -121,7 +125,7 @@ fn secret(node: &Node, findings: &Findings) {
         (Some("file" | "env" | "credential"), None) => {
             let named = entries.values().next().map(|(_, node)| &node.value);
             if !matches!(named, Some(Value::Text(text)) if !text.is_empty()) {
-                wrong("a secret's place is a text");
+                wrong("a secret's place is a text, and not empty");
             }
         }
         _ => wrong("a secret has exactly one place: file, env or credential"),
@@ -164,16 +168,17 @@ fn quoted(words: &[&str]) -> String {
     quoted.join(", ")
 }
 
-/// The known name that `name` most likely meant: the only one that begins so, or one that is near enough.
+/// The known name that `name` most likely meant, in whatever case: the only one that begins so, or one that is near enough.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<&str> = known.collect();
-    let mut begun = (known.iter()).filter(|word| name.len() >= 3 && word.starts_with(name));
+    let name = name.to_lowercase();
+    let mut begun = (known.iter()).filter(|word| name.len() >= 3 && word.starts_with(&name));
     if let (Some(only), None) = (begun.next(), begun.next()) {
         return Some(only);
     }
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     (known.into_iter())
-        .map(|word| (distance(name, word), word))
+        .map(|word| (distance(&name, &word.to_lowercase()), word))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
@@ -210,6 +215,8 @@ mod tests {
         assert_eq!(nearest("client_secert", known()), Some("client_secret"));
         assert_eq!(nearest("clientid", known()), Some("client_id"));
         assert_eq!(nearest("client_sec", known()), Some("client_secret"));
+        assert_eq!(nearest("clientAuth", known()), Some("client_auth"));
+        assert_eq!(nearest("CLIENT_ID", known()), Some("client_id"));
         assert_eq!(nearest("client", known()), None);
         assert_eq!(nearest("password", known()), None);
         assert_eq!(nearest("", known()), None);

@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
+use std::string::FromUtf8Error;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::report::{Finding, Findings, Place, ProblemKind};
+use super::report::{Broken, Finding, Findings, Place, ProblemKind};
+
+/// Nobody reads more errors of the form: what follows a mistake is mostly its echo.
+const MOST_ERRORS: usize = 100;
+const ESCAPES: &str = "write \\\\ for a backslash in double quotes, or the text in single quotes";
 
 /// A value, where it was written, and its key in full.
 #[derive(Clone)]
@@ -63,15 +69,59 @@ pub(super) fn parse(text: &str, findings: &Findings) -> Option<Table> {
         let place = |span: Range<usize>| Place::Span(span);
         return Some(table(root.get_ref(), "", &place));
     }
-    for error in errors {
+    let lines = lines(text);
+    for (count, error) in errors.iter().take(MOST_ERRORS + 1).enumerate() {
         let span = visible(text, error.span().unwrap_or(0..0));
-        mask_secret_lines(text, &span, findings);
-        let place = Place::Span(span);
-        let remedy = "write TOML: key = value, texts in double quotes, [section] before its keys";
-        let finding = Finding::new(ProblemKind::Syntax, error.message(), remedy);
-        findings.report(&place, "", finding);
+        mask_secret_lines(text, &lines, &span, findings);
+        let finding = if count < MOST_ERRORS {
+            Finding::new(
+                ProblemKind::Syntax,
+                error.message(),
+                remedy(error.message()),
+            )
+        } else {
+            let message = format!("more like these, from here on: {}", errors.len() - count);
+            Finding::new(ProblemKind::Syntax, message, "mend those above first")
+        };
+        findings.report(&Place::Span(span), "", finding);
     }
     None
+}
+
+/// What to say of a file that is not text.
+pub(super) fn refuse(path: &Path, error: &FromUtf8Error) -> Broken {
+    let text = String::from_utf8_lossy(error.as_bytes());
+    let findings = Findings::new(path, &text);
+    // What stands for the first bad byte.
+    let start = error.utf8_error().valid_up_to();
+    let span = start..start + char::REPLACEMENT_CHARACTER.len_utf8();
+    mask_secret_lines(&text, &lines(&text), &span, &findings);
+    let message = "this byte is no UTF-8";
+    let finding = Finding::new(ProblemKind::Syntax, message, "make it a text file in UTF-8");
+    findings.report(&Place::Span(span), "", finding);
+    findings.finish()
+}
+
+/// What to do about an error of the form, by what the parser calls it.
+fn remedy(message: &str) -> &'static str {
+    for (begin, remedy) in [
+        (
+            "duplicate key",
+            "write each table and each key once; one more of a list is [[section]]",
+        ),
+        ("invalid boolean", "write true or false, in lower case"),
+        (
+            "unexpected leading zero",
+            "write a number without zeros before it, a text in double quotes",
+        ),
+        ("too few unicode value digits", ESCAPES),
+        ("missing escaped value", ESCAPES),
+    ] {
+        if message.starts_with(begin) {
+            return remedy;
+        }
+    }
+    "write TOML: key = value, texts in double quotes, [section] before its keys"
 }
 
 /// Parses a value that a variable holds.
@@ -135,30 +185,48 @@ fn visible(text: &str, span: Range<usize>) -> Range<usize> {
     }
 }
 
-/// A secret with a forgotten quote must not end up in a log: blanks out the values of lines that mention secrets, and lines
-/// that may continue one. What is wrong at a line's beginning is shown at the end of the line before.
-fn mask_secret_lines(text: &str, span: &Range<usize>, findings: &Findings) {
-    let before = text[..span.start].trim_end_matches(['\r', '\n']);
-    let mut start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    for line in text[start..].split_inclusive('\n') {
-        if start > span.end {
-            break;
-        }
-        let value = match line.find('=') {
-            _ if is_in_a_text(&text[..start]) => 0,
-            Some(equals) if speaks_of_secrets(line) => equals + 1,
-            None if !line.starts_with('[') => 0,
-            _ => line.len(),
-        };
-        findings.mask(&Place::Span(start + value..start + line.len()));
-        start += line.len();
-    }
+/// A line of the file.
+struct Line<'a> {
+    start: usize,
+    text: &'a str,
+    /// True if a multi-line string has begun before it and not ended.
+    is_in_a_text: bool,
 }
 
-/// True if a multi-line string has begun and not ended.
-fn is_in_a_text(before: &str) -> bool {
-    let odd = |quotes| before.matches(quotes).count() % 2 == 1;
-    odd("\"\"\"") || odd("'''")
+fn lines(text: &str) -> Vec<Line<'_>> {
+    let (mut start, mut basic, mut literal) = (0, 0, 0);
+    (text.split_inclusive('\n'))
+        .map(|text| {
+            let is_in_a_text = basic % 2 == 1 || literal % 2 == 1;
+            let line = Line {
+                start,
+                text,
+                is_in_a_text,
+            };
+            start += text.len();
+            basic += text.matches("\"\"\"").count();
+            literal += text.matches("'''").count();
+            line
+        })
+        .collect()
+}
+
+/// A secret with a forgotten quote must not end up in a log: blanks out the values of lines that mention secrets, and lines
+/// that may continue one. What is wrong at a line's beginning is shown at the end of the line before.
+fn mask_secret_lines(text: &str, lines: &[Line<'_>], span: &Range<usize>, findings: &Findings) {
+    let before = text[..span.start].trim_end_matches(['\r', '\n']).len();
+    let first = lines.partition_point(|line| line.start <= before);
+    let of_span = lines.iter().skip(first.saturating_sub(1));
+    for line in of_span.take_while(|line| line.start <= span.end) {
+        let value = match line.text.find('=') {
+            _ if line.is_in_a_text => 0,
+            Some(equals) if speaks_of_secrets(line.text) => equals + 1,
+            None if !line.text.starts_with('[') => 0,
+            _ => line.text.len(),
+        };
+        let end = line.start + line.text.len();
+        findings.mask(&Place::Span(line.start + value..end));
+    }
 }
 
 fn speaks_of_secrets(line: &str) -> bool {

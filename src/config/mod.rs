@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod excerpt;
 mod file;
 // One key a line, as a table is read.
 #[rustfmt::skip]
@@ -42,8 +43,9 @@ pub use units::duration;
 /// Reads the configuration: the file, with what the environment overrides, and the secrets that it names. Every problem
 /// is reported, not only the first. Blocks on the disk.
 pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Broken> {
-    match fs::read_to_string(path) {
-        Ok(text) => parse(path, &text, environment),
+    match fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => parse(path, &text, environment),
+        Ok(Err(error)) => Err(file::refuse(path, &error)),
         Err(error) => {
             let findings = Findings::new(path, "");
             let (kind, remedy) = match error.kind() {
@@ -55,7 +57,6 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Settings, Broken> 
                     "name the file with -c; config/reference.toml shows every key",
                 ),
                 ErrorKind::IsADirectory => (ProblemKind::Invalid, "name the file that is in it"),
-                ErrorKind::InvalidData => (ProblemKind::Invalid, "make it a text file in UTF-8"),
                 _ => (ProblemKind::Invalid, "name a file that can be read"),
             };
             let message = format!("cannot read the configuration: {error}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::file::{Node, Table, Value};
 use super::keys::{Key, Shape};
 use super::report::{Finding, Findings, Place, ProblemKind};
-use super::secrets::Secrets;
+use super::secrets::{self, Secrets};
 use super::settings::SecretSource;
 use super::units::{self, Remedy};
 use crate::secret::Secret;
@@ -134,6 +134,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// True for a list with nothing in it.
+    pub(super) fn is_empty(&self, name: &str) -> bool {
+        self.nodes(name).is_some_and(<[Node]>::is_empty)
+    }
+
     /// One text in some notation. What may be a password (`@` of a URL) is not shown.
     fn parse_node<T>(&self, node: &Node, parse: impl Fn(&str) -> Result<T, Remedy>) -> Option<T> {
         let Value::Text(text) = &node.value else {
@@ -257,6 +262,16 @@ impl<'a> Reader<'a> {
     /// Where the secret is, if it need not be there yet.
     pub(super) fn secret_source(&self, node: &Node) -> Option<SecretSource> {
         self.found(node, self.desk.secrets.source(node)?)
+    }
+
+    /// The file where a secret is by default, which need not be there yet either, or not for this user to see.
+    pub(super) fn default_secret(&self, name: &str, path: PathBuf) -> Option<SecretSource> {
+        if !path.exists() {
+            return Some(SecretSource::File(path));
+        }
+        secrets::file(path)
+            .map_err(|finding| self.report(name, finding))
+            .ok()
     }
 
     /// A file that is there.

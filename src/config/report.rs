@@ -1,5 +1,5 @@
-//! What is wrong with a configuration, and how it is shown: as a compiler would, or as values for `--json`. What counts
-//! as wrong is not here (`check`, `build`).
+//! What is wrong with a configuration, as text or as values for `--json`. How a problem is shown in its line is in `excerpt`;
+//! what counts as wrong is not here (`check`, `build`).
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,9 +7,11 @@ use std::iter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use annotate_snippets::Renderer;
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::{Serialize, Serializer};
+
+use super::excerpt;
 
 /// One thing that is wrong, or that deserves a second look.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,7 +33,7 @@ pub struct Problem {
     /// What kind of thing is wrong.
     pub kind: ProblemKind,
     #[serde(skip)]
-    span: Range<usize>,
+    pub(super) span: Range<usize>,
 }
 
 /// What kind of thing is wrong.
@@ -112,43 +114,9 @@ impl Problems {
         };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
         let reports: Vec<String> = (self.list.iter())
-            .map(|problem| self.render_one(&renderer, problem))
+            .map(|problem| excerpt::render(&renderer, &self.source, problem))
             .collect();
         reports.join("\n\n")
-    }
-
-    fn render_one(&self, renderer: &Renderer, problem: &Problem) -> String {
-        let level = match problem.kind {
-            ProblemKind::Warning => Level::WARNING,
-            _ => Level::ERROR,
-        };
-        let title = if problem.key.is_empty() {
-            problem.message.clone()
-        } else {
-            format!("{}: {}", problem.key, problem.message)
-        };
-        let path = problem.file.display().to_string();
-        let mut group = Group::with_title(level.primary_title(title));
-        if let Some(variable) = &problem.variable {
-            group = group.element(Level::NOTE.message(format!("set by the variable {variable}")));
-        } else if let Some(line) = problem.line {
-            let (begin, text) = self.lines_of(&problem.span);
-            let span = problem.span.start - begin..problem.span.end - begin;
-            let snippet = Snippet::source(text).line_start(line).path(path);
-            group = group.element(snippet.annotation(AnnotationKind::Primary.span(span)));
-        } else {
-            group = group.element(Level::NOTE.message(format!("in {path}")));
-        }
-        group = group.element(Level::HELP.message(&problem.remedy));
-        renderer.render(&[group])
-    }
-
-    /// The lines of a place, and where they begin: nobody reads the whole file for each problem.
-    fn lines_of(&self, span: &Range<usize>) -> (usize, &str) {
-        let begin = self.source[..span.start].rfind('\n').map_or(0, |n| n + 1);
-        let rest = &self.source[span.end..];
-        let end = rest.find('\n').map_or(rest.len(), |n| n + 1);
-        (begin, &self.source[begin..span.end + end])
     }
 }
 
@@ -366,6 +334,27 @@ mod tests {
         }
         let text = findings.finish().problems.render(false);
         assert!(text.contains("f:8000:1\n") && text.contains("8000 | x = 1\n"));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_its_place_is_still_the_whole_lines() {
+        let source = format!(
+            "a = \"é{}\"; bad = 1 # {}",
+            "x".repeat(995),
+            "y".repeat(1_000)
+        );
+        let begin = source.find("bad").unwrap();
+        let text = found(&source, begin..begin + 3, false).render(false);
+        assert!(text.contains("gateway.toml:1:1005\n"), "{text}");
+        let lines: Vec<&str> = text.lines().collect();
+        let column = |line: &str, part| line.find(part).map(|at| line[..at].chars().count());
+        assert_eq!(column(lines[3], "bad"), column(lines[4], "^^^"), "{text}");
+        assert!(
+            lines.iter().all(|line| line.chars().count() < 100),
+            "{text}"
+        );
+        let text = found(&source, begin..begin + 3, false).render(true);
+        assert!(text.contains("gateway.toml:1:1005"), "{text}");
     }
 
     #[test]

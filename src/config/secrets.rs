@@ -17,6 +17,9 @@ pub enum SecretFileError {
     /// Others can read it too: the operator has to fix that.
     #[error("{} can be read by others", .0.display())]
     OpenToOthers(PathBuf),
+    /// It is a folder.
+    #[error("{} is a folder", .0.display())]
+    Folder(PathBuf),
     /// Nothing is in it.
     #[error("{} is empty", .0.display())]
     Empty(PathBuf),
@@ -36,9 +39,10 @@ pub fn read_secret_file(path: &Path) -> Result<Option<Secret>, SecretFileError> 
         .ok_or_else(|| SecretFileError::Empty(path.to_owned()))
 }
 
-/// True if the file is there; an error if others can read it.
+/// True if the file is there, be it a pipe; an error if others can read it.
 pub(super) fn check_secret_file(path: &Path) -> Result<bool, SecretFileError> {
     match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(SecretFileError::Folder(path.to_owned())),
         Ok(found) if is_open(&found) => Err(SecretFileError::OpenToOthers(path.to_owned())),
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -61,6 +65,25 @@ fn trimmed(text: String) -> Option<Secret> {
     (!kept.trim().is_empty()).then(|| Secret::new(kept))
 }
 
+/// A file that whoever needs it makes if it is missing: one that is there is closed to others and holds something.
+pub(super) fn file(path: PathBuf) -> Result<SecretSource, Finding> {
+    // What is in a pipe comes once, and is for whoever needs it.
+    let is_kept = path.is_file();
+    let checked = if is_kept {
+        read_secret_file(&path).map(drop)
+    } else {
+        check_secret_file(&path).map(drop)
+    };
+    let closed_to_us = |cause: &io::Error| cause.kind() == io::ErrorKind::PermissionDenied;
+    match checked {
+        // The gateway's user may be another one: this one asks what a reload would change.
+        Err(SecretFileError::Io(_, cause)) if is_kept && closed_to_us(&cause) => {}
+        Err(error) => return Err(finding(&error)),
+        Ok(()) => {}
+    }
+    Ok(SecretSource::File(path))
+}
+
 /// Finds the secrets of one configuration.
 pub(super) struct Secrets<'a> {
     pub(super) base: &'a Path,
@@ -70,6 +93,14 @@ pub(super) struct Secrets<'a> {
 impl Secrets<'_> {
     /// The secret, or the file that may not be there yet. `None`: the check has already said what is wrong.
     pub(super) fn source(&self, node: &Node) -> Option<Result<SecretSource, Finding>> {
+        Some(self.place(node)?.and_then(|source| match source {
+            SecretSource::File(path) => file(path),
+            given @ SecretSource::Given(_) => Ok(given),
+        }))
+    }
+
+    /// The secret, or its file, unseen.
+    fn place(&self, node: &Node) -> Option<Result<SecretSource, Finding>> {
         let Value::Table(table) = &node.value else {
             return None;
         };
@@ -78,7 +109,8 @@ impl Secrets<'_> {
             return None;
         };
         match name.as_str() {
-            "file" => Some(self.file(text)),
+            _ if text.is_empty() => None,
+            "file" => Some(Ok(SecretSource::File(self.base.join(text)))),
             "env" => Some(self.variable(text)),
             "credential" => Some(self.credential(text)),
             _ => None,
@@ -87,7 +119,7 @@ impl Secrets<'_> {
 
     /// The secret itself: its file has to be there.
     pub(super) fn read(&self, node: &Node) -> Option<Result<Secret, Finding>> {
-        Some(self.source(node)?.and_then(|source| match source {
+        Some(self.place(node)?.and_then(|source| match source {
             SecretSource::Given(secret) => Ok(secret),
             SecretSource::File(path) => match read_secret_file(&path) {
                 Ok(Some(secret)) => Ok(secret),
@@ -95,14 +127,6 @@ impl Secrets<'_> {
                 Err(error) => Err(finding(&error)),
             },
         }))
-    }
-
-    fn file(&self, text: &str) -> Result<SecretSource, Finding> {
-        let path = self.base.join(text);
-        match check_secret_file(&path) {
-            Ok(_) => Ok(SecretSource::File(path)),
-            Err(error) => Err(finding(&error)),
-        }
     }
 
     fn variable(&self, name: &str) -> Result<SecretSource, Finding> {
@@ -151,6 +175,7 @@ pub(super) fn finding(error: &SecretFileError) -> Finding {
             let remedy = format!("chmod 600 {}", path.display());
             Finding::new(ProblemKind::Permission, error.to_string(), remedy)
         }
+        SecretFileError::Folder(_) => Finding::invalid(error.to_string(), "name a file"),
         SecretFileError::Empty(_) => missing(error.to_string()),
         SecretFileError::Io(_, cause) => {
             let kind = match cause.kind() {

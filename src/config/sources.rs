@@ -1,7 +1,7 @@
 //! The only reader of the environment: overrides of keys, places of secrets, the file's path. What the values mean is not
 //! here (`build`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -83,10 +83,19 @@ pub(super) fn override_keys(root: &mut Table, environment: &Environment, finding
         let finding = Finding::invalid("the variable's value is no text", remedy);
         findings.report(&Place::Variable(variable.clone()), "", finding);
     }
+    let mut set = HashMap::new();
     for (variable, text) in &environment.vars {
         let Some((section, key)) = key_named_by(variable) else {
             continue;
         };
+        if let Some(first) = set.insert((section.clone(), key.clone()), variable) {
+            let finding = Finding::invalid(
+                format!("{first} already sets this"),
+                "remove one of the two",
+            );
+            let place = Place::Variable(variable.clone());
+            findings.report(&place, &format!("{section}.{key}"), finding);
+        }
         match find_key(&section, &key) {
             Some(known) => override_key(root, (&section, known), (variable, text), findings),
             None => unknown(variable, &section, &key, findings),
@@ -149,20 +158,52 @@ fn override_key(
 }
 
 fn unknown(variable: &str, section: &str, key: &str, findings: &Findings) {
-    let names: Vec<String> = sections()
-        .flat_map(|(section, keys)| keys.iter().map(move |key| (section, key.name)))
-        .map(|(section, key)| format!("{section}__{key}"))
-        .collect();
     let wanted = format!("{section}__{key}");
-    let remedy = match check::nearest(&wanted, names.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean {PREFIX}{}?", near.to_ascii_uppercase()),
-        None if FILE.iter().any(|known| known.name == section) => {
+    let remedy = meant(&wanted).unwrap_or_else(|| {
+        let known = sections().find(|(name, _)| *name == section);
+        if let Some((_, keys)) = known {
+            let keys: Vec<String> = keys
+                .iter()
+                .map(|key| key.name.to_ascii_uppercase())
+                .collect();
+            let section = section.to_ascii_uppercase();
+            format!("known after {PREFIX}{section}__: {}", keys.join(", "))
+        } else if FILE.iter().any(|known| known.name == section) {
             "only the keys of a [section] can be set by a variable; write this one in the file"
                 .into()
+        } else {
+            format!("variables are named {PREFIX}<SECTION>__<KEY>; remove it, or rename it")
         }
-        None => format!("variables are named {PREFIX}<SECTION>__<KEY>; remove it, or rename it"),
-    };
+    });
     let finding = Finding::new(ProblemKind::Unknown, "the variable names no key", remedy);
     let place = Place::Variable(variable.to_owned());
     findings.report(&place, "", finding);
+}
+
+/// The known name that is nearest, or else the longest that this one begins with: it may mean a part of that value.
+fn meant(wanted: &str) -> Option<String> {
+    let names: Vec<(String, &Key)> = sections()
+        .flat_map(|(section, keys)| keys.iter().map(move |key| (section, key)))
+        .map(|(section, key)| (format!("{section}__{}", key.name), key))
+        .collect();
+    if let Some(near) = check::nearest(wanted, names.iter().map(|(name, _)| name.as_str())) {
+        return Some(format!(
+            "did you mean {PREFIX}{}?",
+            near.to_ascii_uppercase()
+        ));
+    }
+    let begun = names
+        .iter()
+        .filter(|(name, _)| wanted.starts_with(name.as_str()));
+    let (name, key) = begun.max_by_key(|(name, _)| name.len())?;
+    let name = name.to_ascii_uppercase();
+    Some(match key.shape {
+        Shape::Table(_) | Shape::Secret => {
+            format!(
+                "set {PREFIX}{name} to the whole of it, such as {}",
+                key.example
+            )
+        }
+        _ => format!("did you mean {PREFIX}{name}?"),
+    })
 }

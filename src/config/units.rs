@@ -1,7 +1,7 @@
 //! The notations of single values: durations, sizes, rates, addresses, URLs. Where they stand is not here (`reader`).
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{IntErrorKind, NonZeroU32, ParseIntError};
 use std::os::unix;
 use std::path::Path;
 use std::time::Duration;
@@ -65,7 +65,13 @@ pub(super) fn rate(text: &str) -> Result<Rate, Remedy> {
         "h" => 3600,
         _ => return Err(RATE),
     };
-    let count: NonZeroU32 = digits(count).and_then(|c| c.parse().ok()).ok_or(RATE)?;
+    let count: NonZeroU32 =
+        (digits(count).ok_or(RATE)?.parse()).map_err(|error: ParseIntError| {
+            match error.kind() {
+                IntErrorKind::PosOverflow => "write a smaller number: it is at most 4294967295",
+                _ => RATE,
+            }
+        })?;
     Ok(Rate {
         count,
         per: Duration::from_secs(seconds),
@@ -92,6 +98,9 @@ pub(super) fn address(text: &str, base: &Path) -> Result<Address, Remedy> {
     }
     let (host, port) = text.rsplit_once(':').ok_or(ADDRESS)?;
     let port: u16 = digits(port).and_then(|p| p.parse().ok()).ok_or(ADDRESS)?;
+    if host.contains('*') {
+        return Err("for every address of this machine write 0.0.0.0 or [::] before the port");
+    }
     match Host::parse(host) {
         Ok(Host::Domain(host)) if !host.is_empty() => Ok(Address::Host(host, port)),
         _ => Err(ADDRESS),

@@ -108,29 +108,20 @@ impl Operation {
 /// What a catalogue name stands for.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// The operations it imports, in the table's order; never empty.
+    /// The operations it imports, in the table's order; empty if all are left out.
     pub operations: Vec<&'static Operation>,
     /// Those it names but leaves out: dangerous ones, and under a wildcard those without a known scope.
     pub left_out: Vec<&'static Operation>,
 }
 
-/// A catalogue name that imports nothing.
+/// No family and version of that name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SelectionError {
-    /// No family and version of that name.
-    #[error("the catalogue has no {pattern:?}")]
-    Unknown {
-        /// What was asked for.
-        pattern: String,
-        /// Every name there is, for a hint.
-        known: Vec<String>,
-    },
-    /// It names only operations that need a route of their own.
-    #[error("every operation of {pattern:?} needs an explicit route")]
-    OnlyExplicit {
-        /// What was asked for.
-        pattern: String,
-    },
+#[error("the catalogue has no {pattern:?}")]
+pub struct UnknownName {
+    /// What was asked for.
+    pub pattern: String,
+    /// Every name there is, for a hint.
+    pub known: Vec<String>,
 }
 
 /// Pleo's operations.
@@ -158,26 +149,23 @@ struct BadLine {
 }
 
 impl Catalogue {
-    /// The operations that `export/v3`, `tags/*` or `*` imports.
-    pub fn named(&'static self, pattern: &str) -> Result<Selection, SelectionError> {
+    /// The operations that `export/v3`, `tags/*` or `*` names.
+    pub fn named(&'static self, pattern: &str) -> Result<Selection, UnknownName> {
         let exact = !pattern.contains('*');
         let (operations, left_out): (Vec<_>, Vec<_>) = (self.operations.iter())
             .filter(|operation| matches_name(pattern, operation))
             .partition(|operation| {
                 !operation.is_dangerous() && (exact || !operation.scopes.is_empty())
             });
-        if !operations.is_empty() {
-            return Ok(Selection {
-                operations,
-                left_out,
+        if operations.is_empty() && left_out.is_empty() {
+            return Err(UnknownName {
+                pattern: pattern.to_owned(),
+                known: self.names(),
             });
         }
-        let pattern = pattern.to_owned();
-        Err(if left_out.is_empty() {
-            let known = self.names();
-            SelectionError::Unknown { pattern, known }
-        } else {
-            SelectionError::OnlyExplicit { pattern }
+        Ok(Selection {
+            operations,
+            left_out,
         })
     }
 
@@ -342,19 +330,11 @@ mod tests {
     #[test]
     fn dangerous_operations_are_imported_by_no_name() {
         for name in builtin().names() {
-            if let Ok(selection) = builtin().named(&name) {
-                assert!(
-                    !selection.operations.iter().any(|o| o.is_dangerous()),
-                    "{name}"
-                );
-            }
+            let imported = builtin().named(&name).unwrap().operations;
+            assert!(!imported.iter().any(|o| o.is_dangerous()), "{name}");
         }
-        assert_eq!(
-            builtin().named("webhook-subscriptions/v1").unwrap_err(),
-            SelectionError::OnlyExplicit {
-                pattern: "webhook-subscriptions/v1".to_owned()
-            }
-        );
+        let webhooks = builtin().named("webhook-subscriptions/v1").unwrap();
+        assert!(webhooks.operations.is_empty() && !webhooks.left_out.is_empty());
     }
 
     #[test]
@@ -363,10 +343,8 @@ mod tests {
         assert!(names(&exact).contains(&"getClientInstallation"));
         assert!(!names(&exact).contains(&"deleteClientInstallation"));
         assert_eq!(exact.left_out.len(), 1);
-        assert!(
-            builtin().named("installations/*").is_err(),
-            "nothing is left"
-        );
+        let any = builtin().named("installations/*").unwrap();
+        assert!(any.operations.is_empty(), "nothing is left");
         let all = builtin().named("*").unwrap();
         assert!(all.operations.iter().all(|o| !o.scopes.is_empty()));
         assert_eq!(all.operations.len() + all.left_out.len(), 114);
@@ -391,9 +369,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         for pattern in ["exports/v3", "export", "export/v9", "", "*/v3"] {
-            let Err(SelectionError::Unknown { known, .. }) = builtin().named(pattern) else {
-                panic!("{pattern} is known");
-            };
+            let UnknownName { known, .. } = builtin().named(pattern).unwrap_err();
             assert!(known.contains(&"export/v3".to_owned()));
         }
     }

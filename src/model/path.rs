@@ -212,7 +212,7 @@ fn check_encoded_once(segment: &str) -> Result<(), InvalidTarget> {
 }
 
 /// Stands for itself in a path (RFC 3986 section 3.3, without `;`).
-fn is_plain(byte: u8) -> bool {
+pub(super) fn is_plain(byte: u8) -> bool {
     is_decoded(byte)
         || matches!(
             byte,

@@ -7,6 +7,7 @@ use http::Method;
 
 use super::caller::Rate;
 use super::ids::{CallerName, RouteName};
+use super::path;
 use super::scope::ScopeSet;
 
 /// One route of the table.
@@ -148,9 +149,13 @@ pub enum InvalidTemplate {
     #[error("the parameter name '{0}' is used twice")]
     NameTwice(String),
     #[error(
-        "a template is written as it is matched: no '//', '.', '..', '?', '#', '\\', blank, control byte or non-ASCII, and escapes only of what must be escaped"
+        "a template is written as paths are matched: of ASCII letters, digits and -._~:@!$&'()*+,= only; without '//', and without '.' at the end of a segment"
     )]
     NotCanonical,
+    #[error("a template has no '%': what is escaped in a path is matched by a parameter only")]
+    Escape,
+    #[error("a template has no ';': a path with one is always refused")]
+    Semicolon,
 }
 
 impl Template {
@@ -251,7 +256,7 @@ impl Segment {
         if word.contains(['{', '}']) {
             return Err(InvalidTemplate::Braces);
         }
-        if (word.is_empty() && !last) || word == "." || word == ".." {
+        if word.is_empty() && !last {
             return Err(InvalidTemplate::NotCanonical);
         }
         check_literal(word)?;
@@ -265,15 +270,15 @@ pub(super) fn is_value(text: &str, suffix: &str) -> bool {
         .is_some_and(|value| !value.is_empty() && !value.contains(':'))
 }
 
+/// No path that is matched has anything else (`CanonicalPath`).
 fn check_literal(text: &str) -> Result<(), InvalidTemplate> {
-    let plain = text.bytes().all(|b| {
-        b.is_ascii_graphic()
-            && !matches!(
-                b,
-                b'?' | b'#' | b'\\' | b'%' | b'"' | b'<' | b'>' | b'^' | b'`' | b'|'
-            )
-    });
-    if plain {
+    if text.contains('%') {
+        return Err(InvalidTemplate::Escape);
+    }
+    if text.contains(';') {
+        return Err(InvalidTemplate::Semicolon);
+    }
+    if text.bytes().all(path::is_plain) && !text.ends_with('.') {
         Ok(())
     } else {
         Err(InvalidTemplate::NotCanonical)
@@ -282,6 +287,9 @@ fn check_literal(text: &str) -> Result<(), InvalidTemplate> {
 
 #[cfg(test)]
 mod tests {
+    use http::uri::PathAndQuery;
+
+    use super::super::path::CanonicalPath;
     use super::*;
 
     #[test]
@@ -326,8 +334,29 @@ mod tests {
             ("/a//b", E::NotCanonical),
             ("/a/../b", E::NotCanonical),
             ("/a?b", E::NotCanonical),
+            ("/a[b]", E::NotCanonical),
+            ("/a.", E::NotCanonical),
+            ("/a./b", E::NotCanonical),
+            ("/{a}.", E::NotCanonical),
+            ("/a%20b", E::Escape),
+            ("/a;b", E::Semicolon),
+            ("/{a};b", E::Semicolon),
         ] {
             assert_eq!(Template::parse(text), Err(error), "{text}");
+        }
+    }
+
+    /// What no path can be would be a route that means nothing.
+    #[test]
+    fn what_stands_for_itself_in_a_template_does_so_in_a_path() {
+        for byte in 0..=0x7F_u8 {
+            let text = format!("/a{}b", char::from(byte));
+            let Ok(template) = Template::parse(&text) else {
+                continue;
+            };
+            let target = PathAndQuery::try_from(template.as_str()).unwrap();
+            let path = CanonicalPath::parse(&target).unwrap();
+            assert_eq!(path.target().as_str(), text);
         }
     }
 

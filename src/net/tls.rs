@@ -152,7 +152,7 @@ pub(super) fn trusted(roots: &Roots) -> Result<RootCertStore, TlsError> {
 }
 
 /// The authorities of one file and no others.
-pub(super) fn only(file: &Path) -> Result<RootCertStore, TlsError> {
+pub fn only(file: &Path) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     add(&mut store, file)?;
     Ok(store)

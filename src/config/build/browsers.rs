@@ -10,6 +10,7 @@ use super::doors;
 
 /// What is known of the door for browsers.
 pub(super) struct Browsers {
+    pub(super) listen: Address,
     pub(super) connect: Option<ConnectSettings>,
     pub(super) redirect_uri: Option<Url>,
 }
@@ -38,6 +39,7 @@ pub(super) fn read(root: &Reader<'_>) -> Browsers {
     let origin = public_url.as_ref().or(redirect_uri.as_ref());
     let public_url = origin.map(|url| url.origin().ascii_serialization());
     Browsers {
+        listen: listen.clone(),
         connect: public_url.map(|public_url| ConnectSettings {
             listen,
             public_url,

@@ -35,11 +35,11 @@ fn caller(reader: &Reader<'_>) -> Caller {
         let finding = Finding::invalid("an anonymous caller is never for every tenant", remedy);
         reader.report("tenants", finding);
     }
-    let ways = ["key_sha256", "client_cert", "unix_uid"];
+    let is_said = |way: &str| reader.has(way) && !reader.is_empty(way);
     if !anonymous
-        && !ways
-            .iter()
-            .any(|way| reader.nodes(way).is_some_and(|n| !n.is_empty()))
+        && !["key_sha256", "client_cert", "unix_uid"]
+            .into_iter()
+            .any(is_said)
     {
         let message = "nothing says how this caller is recognised";
         let remedy = "write key_sha256 (`pleo-gateway callers new NAME` makes a key), client_cert or unix_uid";
@@ -79,7 +79,7 @@ fn tenants_of(reader: &Reader<'_>) -> Tenants {
         }
         return Tenants::All;
     }
-    if reader.has("tenants") && nodes.is_empty() {
+    if reader.is_empty("tenants") {
         let remedy = "name the tenants it may call for, or write [\"*\"]";
         reader.report(
             "tenants",

@@ -1,14 +1,18 @@
 //! `[[listen]]` and how callers reach us: addresses, TLS, tenant pins, names.
 
+use std::path::Path;
+
 use super::super::reader::Reader;
 use super::super::report::{Finding, ProblemKind};
 use super::super::secrets;
 use super::super::settings::{Address, ListenSettings, TlsFiles};
 use super::super::units::{self, Remedy};
+use crate::access::host;
 use crate::model::ids::TenantName;
 use crate::model::snapshot::Door;
 use crate::net::tls::{self, TlsError};
 
+const CERTIFICATES: &str = "blocks of BEGIN CERTIFICATE";
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// A listener's address with its table, for what is said later.
@@ -17,7 +21,7 @@ pub(super) type Listen<'a> = (Reader<'a>, ListenSettings);
 /// Every door whose address can be read.
 pub(super) fn read<'a>(root: &Reader<'a>) -> Vec<Listen<'a>> {
     let readers = root.tables("listen");
-    if readers.is_empty() && root.nodes("listen").is_none_or(<[_]>::is_empty) {
+    if !root.has("listen") || root.is_empty("listen") {
         let remedy = "write [[listen]] and below it address = \"127.0.0.1:8080\"";
         let finding = Finding::new(ProblemKind::Missing, "there is no door for callers", remedy);
         root.report("listen", finding);
@@ -85,10 +89,11 @@ pub(super) fn tls_files(reader: &Reader<'_>) -> Option<TlsFiles> {
         let message = "no certificates are asked for that could be revoked";
         reader.report("client_crl_file", Finding::invalid(message, remedy));
     }
-    if let Err(error) = secrets::check_secret_file(&files.key_file) {
-        reader.report("key_file", secrets::finding(&error));
-    } else {
-        certificate(reader, &files);
+    match secrets::check_secret_file(&files.key_file) {
+        Err(error) if files.key_file.is_file() => {
+            reader.report("key_file", secrets::finding(&error));
+        }
+        _ => certificate(reader, &files),
     }
     Some(files)
 }
@@ -127,15 +132,23 @@ fn certificate(reader: &Reader<'_>, files: &TlsFiles) {
             ("client_crl_file", "blocks of BEGIN X509 CRL")
         }
         Some(file) if Some(file) == files.client_ca_file.as_ref() => {
-            ("client_ca_file", "blocks of BEGIN CERTIFICATE")
+            ("client_ca_file", CERTIFICATES)
         }
-        _ => ("cert_file", "blocks of BEGIN CERTIFICATE"),
+        _ => ("cert_file", CERTIFICATES),
     };
     let remedy = match &error {
         TlsError::Pair { .. } => "name the key that belongs to the first certificate".to_owned(),
         _ => format!("put PEM there: {pem}"),
     };
     reader.report(key, Finding::invalid(error.to_string(), remedy));
+}
+
+/// Whom to trust at the other end of a link that we make.
+pub(super) fn check_authorities(reader: &Reader<'_>, key: &str, file: &Path) {
+    if let Err(error) = tls::only(file) {
+        let remedy = format!("put PEM there: {CERTIFICATES}");
+        reader.report(key, Finding::invalid(error.to_string(), remedy));
+    }
 }
 
 /// `[proxy].public_url`, or the first door's address.
@@ -170,24 +183,27 @@ pub(super) fn doors(listens: &[Listen<'_>], public_url: &str) -> Vec<Door> {
 /// The tenant to which a door pins, and its names.
 fn policy(reader: &Reader<'_>) -> (Option<TenantName>, Option<Vec<String>>) {
     let tenant = reader.parsed("tenant", super::tenant);
+    if reader.is_empty("hosts") {
+        let remedy = "name the hosts, or leave the key out for loopback names and public_url";
+        reader.report(
+            "hosts",
+            Finding::invalid("this door answers to no name", remedy),
+        );
+    }
     (tenant, reader.list("hosts", host))
 }
 
 fn default_hosts(public_url: &str) -> Vec<String> {
     let public = public_url
         .split_once("://")
-        .map(|(_, host)| host.to_ascii_lowercase());
+        .and_then(|(_, host)| host::entry(host));
     let mut hosts: Vec<String> = LOOPBACK_NAMES.map(str::to_owned).to_vec();
-    hosts.extend(public.filter(|host| !host.is_empty()));
+    hosts.extend(public);
     hosts
 }
 
 fn host(text: &str) -> Result<String, Remedy> {
-    let fits = !text.is_empty()
-        && !text.contains('*')
-        && (text.parse::<http::uri::Authority>()).is_ok_and(|host| !host.as_str().contains('@'));
-    fits.then(|| text.to_ascii_lowercase())
-        .ok_or("write a host name, or host:port, without scheme and path")
+    host::entry(text).ok_or("write a host name, or host:port, without scheme and path")
 }
 
 /// What stands before and after the tenant in the Host.
@@ -195,13 +211,10 @@ pub(super) fn tenant_host(proxy: &Reader<'_>) -> Option<(String, String)> {
     proxy.parsed("tenant_host", |text| {
         let remedy = "write the whole label as {tenant}, once, such as \"{tenant}.pleo.internal\"";
         let lower = text.to_ascii_lowercase();
-        let (before, after) = lower.split_once("{tenant}").ok_or(remedy)?;
-        let label = (before.is_empty() || before.ends_with('.')) && after.starts_with('.');
-        let plain = |part: &str| {
-            part.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':'))
-        };
-        if label && plain(before) && plain(after) {
+        let (before, _) = lower.split_once("{tenant}").ok_or(remedy)?;
+        let whole = host::entry(&lower.replacen("{tenant}", "t", 1)).ok_or(remedy)?;
+        let after = &whole[before.len() + 1..];
+        if (before.is_empty() || before.ends_with('.')) && after.starts_with('.') {
             Ok((before.to_owned(), after.to_owned()))
         } else {
             Err(remedy)

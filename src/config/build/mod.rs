@@ -5,6 +5,7 @@ mod browsers;
 mod callers;
 mod doors;
 mod imported;
+mod imports;
 mod limits;
 mod pleo;
 mod routes;
@@ -35,9 +36,9 @@ pub(super) fn settings(root: &Reader<'_>, file: &Path) -> Option<Settings> {
     let public_url = doors::public_url(&root.table("proxy"), &listens);
     let doors = doors::doors(&listens, &public_url);
     let browsers = browsers::read(root);
+    let operators = services::admin(&root.table("admin"));
+    rules::check(root, &listens, &callers, (&browsers, &operators));
     let pleo = pleo::read(&root.table("pleo"), browsers.redirect_uri);
-    let admin = services::admin(&root.table("admin"));
-    rules::check(root, &listens, &callers, (&browsers.connect, &admin));
     let store = store::read(&root.table("store"));
     let snapshot = Snapshot {
         generation: 0,
@@ -64,7 +65,7 @@ pub(super) fn settings(root: &Reader<'_>, file: &Path) -> Option<Settings> {
         listens: listens.into_iter().map(|(_, listen)| listen).collect(),
         proxy,
         connect: browsers.connect?,
-        admin: admin?,
+        admin: operators.admin?,
         refresh,
         log,
         telemetry,

@@ -1,11 +1,14 @@
 //! `[pleo]`: whose API, and who we are there. Where browsers are sent back to is in `browsers`.
 
+use std::path::PathBuf;
+
 use url::Url;
 
 use super::super::reader::Reader;
 use super::super::report::Finding;
 use super::super::settings::{ClientAuth, CustomEndpoints, PleoEnvironment, PleoSettings};
 use super::super::units;
+use super::doors;
 use crate::secret::Secret;
 
 const URLS: [&str; 4] = ["authorize_url", "token_url", "introspect_url", "api_url"];
@@ -13,7 +16,7 @@ const URLS: [&str; 4] = ["authorize_url", "token_url", "introspect_url", "api_ur
 pub(super) fn read(pleo: &Reader<'_>, redirect_uri: Option<Url>) -> Option<PleoSettings> {
     let environment = environment(pleo);
     let (id, secret) = client(pleo);
-    let ca_file = pleo.existing_file("ca_file");
+    let ca_file = ca_file(pleo);
     Some(PleoSettings {
         environment: environment?,
         client_id: id?,
@@ -25,6 +28,15 @@ pub(super) fn read(pleo: &Reader<'_>, redirect_uri: Option<Url>) -> Option<PleoS
         redirect_uri: redirect_uri?,
         ca_file,
     })
+}
+
+/// Extra roots of trust, if there are some in it.
+fn ca_file(pleo: &Reader<'_>) -> Option<PathBuf> {
+    let file = pleo.existing_file("ca_file")?;
+    if file.is_file() {
+        doors::check_authorities(pleo, "ca_file", &file);
+    }
+    Some(file)
 }
 
 /// True if Pleo's host may be on a private network by default.

@@ -1,4 +1,4 @@
-//! `[[routes]]`: the calls that may be made, written by hand or imported from the catalogue.
+//! `[[routes]]`: the calls that may be made, written by hand. Those that the catalogue names are in `imports`.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -12,10 +12,10 @@ use super::super::reader::Reader;
 use super::super::report::{Finding, ProblemKind};
 use super::super::units::{self, Remedy};
 use super::imported::Imported;
+use super::imports;
 use crate::model::caller::{Caller, Rate};
-use crate::model::catalogue::{self, Operation, Selection, SelectionError};
 use crate::model::ids::{CallerName, RouteName};
-use crate::model::route::{Route, RouteOrigin, Template};
+use crate::model::route::{Route, RouteOrigin, Segment, Template};
 use crate::model::route_table::RouteTable;
 use crate::model::scope::ScopeSet;
 
@@ -104,7 +104,7 @@ fn route(reader: &Reader<'_>, callers: &Callers<'_>) -> Vec<Route> {
         }
     }
     match (reader.has("catalogue"), reader.has("path")) {
-        (true, false) => from_catalogue(reader, &shared),
+        (true, false) => imports::read(reader, &shared),
         (false, true) => explicit(reader, &shared).into_iter().collect(),
         (true, true) => {
             let remedy = "keep one of them: the catalogue has paths of its own";
@@ -129,6 +129,7 @@ fn explicit(reader: &Reader<'_>, shared: &Treatment) -> Option<Route> {
     let name = reader.parsed("name", super::name);
     let scopes = super::scopes(reader);
     let template = template(reader)?;
+    warn_of_other_spellings(reader, &template);
     if scopes.is_none() && !shared.deny && !reader.has("scopes") {
         let remedy = "write the scopes that the call needs, or scopes = [] if it needs none";
         reader.warn("scopes", "this route asks for no scope", remedy);
@@ -160,9 +161,23 @@ fn template(reader: &Reader<'_>) -> Option<Template> {
         .ok()
 }
 
+/// What other proxies write for any segment is a text like others here: nobody calls it, and denying it denies nothing.
+fn warn_of_other_spellings(reader: &Reader<'_>, template: &Template) {
+    for segment in template.segments() {
+        let text = match segment {
+            Segment::Literal(text) if text.contains('*') || text.starts_with(':') => text,
+            Segment::Parameter { suffix, .. } if suffix.contains('*') => suffix,
+            _ => continue,
+        };
+        let message = format!("{text:?} is matched as it is written");
+        let remedy = "write {id} for any one segment, {*rest} for all that remains";
+        reader.warn("path", message, remedy);
+    }
+}
+
 fn methods(reader: &Reader<'_>) -> Vec<Method> {
     let methods = reader.list("methods", method);
-    if reader.nodes("methods").is_some_and(<[Node]>::is_empty) {
+    if reader.is_empty("methods") {
         let remedy = "name the methods, or leave the key out for every method";
         reader.report(
             "methods",
@@ -185,116 +200,9 @@ fn method(text: &str) -> Result<Method, Remedy> {
     }
 }
 
-fn from_catalogue(reader: &Reader<'_>, shared: &Treatment) -> Vec<Route> {
-    for key in ["name", "methods", "scopes"]
-        .into_iter()
-        .filter(|key| reader.has(key))
-    {
-        let remedy = "leave it out, or write path instead of catalogue";
-        reader.report(key, Finding::invalid("the catalogue says this", remedy));
-    }
-    let Some(pattern) = reader.text("catalogue") else {
-        return Vec::new();
-    };
-    match catalogue::builtin().named(&pattern) {
-        Ok(Selection {
-            mut operations,
-            mut left_out,
-        }) => {
-            if shared.deny {
-                operations.append(&mut left_out);
-            }
-            if let Some(nodes) = reader.nodes("operations") {
-                operations = chosen(reader, nodes, &operations, &left_out);
-            }
-            (operations.into_iter())
-                .filter_map(|operation| imported(operation, shared))
-                .collect()
-        }
-        Err(error) => {
-            let remedy = match &error {
-                SelectionError::Unknown { known, .. } => unknown_catalogue(&pattern, known),
-                SelectionError::OnlyExplicit { .. } => {
-                    "write routes with path, methods and scopes for those that you need".to_owned()
-                }
-            };
-            reader.report("catalogue", Finding::invalid(error.to_string(), remedy));
-            Vec::new()
-        }
-    }
-}
-
-/// Those of the operations that `operations` names.
-fn chosen(
-    reader: &Reader<'_>,
-    nodes: &[Node],
-    operations: &[&'static Operation],
-    left_out: &[&'static Operation],
-) -> Vec<&'static Operation> {
-    if nodes.is_empty() {
-        let remedy = "name the operations, or leave the key out for all of them";
-        reader.report(
-            "operations",
-            Finding::invalid("this route is for no operation", remedy),
-        );
-    }
-    let names = || operations.iter().map(|operation| operation.operation_id);
-    let mut chosen: Vec<&Operation> = Vec::new();
-    for node in nodes {
-        let Value::Text(text) = &node.value else {
-            continue;
-        };
-        match (operations.iter()).find(|operation| operation.operation_id == text) {
-            Some(operation) => chosen.push(operation),
-            None => reader.report_node(node, not_imported(text, left_out, nearest(text, names()))),
-        }
-    }
-    chosen
-}
-
-fn not_imported(name: &str, left_out: &[&Operation], near: Option<&str>) -> Finding {
-    let remedy = match left_out.iter().find(|other| other.operation_id == name) {
-        Some(dangerous) if dangerous.is_dangerous() => {
-            "write a route with its path, methods and scopes: no catalogue name imports it"
-                .to_owned()
-        }
-        Some(Operation { api, version, .. }) => {
-            format!("write catalogue = \"{api}/{version}\": no wildcard imports it")
-        }
-        None => match near {
-            Some(near) => format!("did you mean {near:?}?"),
-            None => {
-                "name operations of this catalogue, as config/pleo/operations.csv does".to_owned()
-            }
-        },
-    };
-    Finding::invalid(format!("the catalogue imports no {name:?} here"), remedy)
-}
-
-fn unknown_catalogue(pattern: &str, known: &[String]) -> String {
-    match nearest(pattern, known.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None => {
-            "write family/version as in the catalogue, such as \"export/v3\", \"tags/*\" or \"*\""
-                .to_owned()
-        }
-    }
-}
-
-fn imported(operation: &Operation, shared: &Treatment) -> Option<Route> {
-    let template = Template::parse(operation.path).ok()?;
-    let name = RouteName::new(operation.operation_id);
-    Some(Route {
-        scopes: operation.scopes.clone(),
-        scopes_documented: operation.basis.is_documented(),
-        origin: RouteOrigin::Catalogue,
-        ..shared.route(name, vec![operation.method.clone()], template)
-    })
-}
-
 /// What an entry says of the calls, whichever they are.
-struct Treatment {
-    deny: bool,
+pub(super) struct Treatment {
+    pub(super) deny: bool,
     callers: Vec<CallerName>,
     company_query: Option<String>,
     observe: bool,
@@ -325,7 +233,7 @@ impl Treatment {
     }
 
     /// An explicit route without scopes.
-    fn route(&self, name: RouteName, methods: Vec<Method>, template: Template) -> Route {
+    pub(super) fn route(&self, name: RouteName, methods: Vec<Method>, template: Template) -> Route {
         Route {
             name,
             methods,
@@ -349,7 +257,7 @@ impl Treatment {
 
 fn callers(reader: &Reader<'_>, known: &Callers<'_>) -> Vec<CallerName> {
     let nodes = reader.nodes("callers").unwrap_or_default();
-    if reader.has("callers") && nodes.is_empty() {
+    if reader.is_empty("callers") {
         let remedy = "name the callers, or leave the key out for every caller";
         reader.report(
             "callers",

@@ -3,21 +3,23 @@
 use super::super::file::Value;
 use super::super::reader::Reader;
 use super::super::report::{Finding, ProblemKind};
-use super::super::settings::{Address, AdminSettings, ConnectSettings};
+use super::super::settings::Address;
 use super::super::units;
+use super::browsers::Browsers;
 use super::doors::Listen;
+use super::services::Operators;
 use crate::model::caller::{Caller, Tenants};
 
 type Callers<'a> = [(Reader<'a>, Caller)];
-type Others<'a> = (&'a Option<ConnectSettings>, &'a Option<AdminSettings>);
+type Others<'a> = (&'a Browsers, &'a Operators);
 
 pub(super) fn check(
     root: &Reader<'_>,
     listens: &[Listen<'_>],
     callers: &Callers<'_>,
-    (connect, admin): Others<'_>,
+    (browsers, operators): Others<'_>,
 ) {
-    addresses(root, listens, (connect, admin));
+    addresses(root, listens, (browsers, operators));
     anonymous(listens, callers);
     for listen in listens {
         exposure(listen, callers);
@@ -32,10 +34,7 @@ pub(super) fn check(
             remedy,
         );
     }
-    if admin
-        .as_ref()
-        .is_some_and(|admin| !admin.serves_everything())
-    {
+    if (operators.admin.as_ref()).is_some_and(|admin| !admin.serves_everything()) {
         let remedy = "add tls, or listen on a loopback address";
         let message = "only health and metrics are served beyond loopback without TLS";
         root.table("admin").warn("listen", message, remedy);
@@ -43,17 +42,15 @@ pub(super) fn check(
 }
 
 /// No two listeners can have one address.
-fn addresses(root: &Reader<'_>, listens: &[Listen<'_>], (connect, admin): Others<'_>) {
+fn addresses(root: &Reader<'_>, listens: &[Listen<'_>], (browsers, operators): Others<'_>) {
     let mut taken: Vec<&Address> = Vec::new();
     let doors =
         (listens.iter()).map(|(reader, listen)| (reader.clone(), "address", &listen.address));
-    let connect = connect
-        .iter()
-        .map(|c| (root.table("connect"), "listen", &c.listen));
-    let admin = admin
-        .iter()
-        .map(|a| (root.table("admin"), "listen", &a.listen));
-    for (reader, key, address) in doors.chain(connect).chain(admin) {
+    let others = [
+        (root.table("connect"), "listen", &browsers.listen),
+        (root.table("admin"), "listen", &operators.listen),
+    ];
+    for (reader, key, address) in doors.chain(others) {
         if let Some(other) = taken.iter().find(|other| units::clash(other, address)) {
             let message = format!("another listener already has {other}");
             reader.report(
@@ -90,10 +87,11 @@ fn exposure((reader, listen): &Listen<'_>, callers: &Callers<'_>) {
         .as_ref()
         .is_some_and(|tls| tls.client_ca_file.is_some());
     let inherited = matches!(listen.address, Address::Inherited(_));
-    let known = callers.iter().any(|(_, caller)| {
-        !caller.key_digests.is_empty()
-            || (asks && !caller.client_certs.is_empty())
-            || (inherited && !caller.unix_uids.is_empty())
+    // What is written and wrong is reported there.
+    let known = callers.iter().any(|(reader, caller)| {
+        reader.has("key_sha256")
+            || (asks && reader.has("client_cert"))
+            || (inherited && reader.has("unix_uid"))
             // An anonymous caller on such a door is reported there.
             || caller.anonymous
     });

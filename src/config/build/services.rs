@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use super::super::reader::Reader;
 use super::super::report::Finding;
 use super::super::settings::{
-    AdminSettings, LogFormat, LogSettings, ProxySettings, RefreshSettings, SecretSource, Uncertain,
+    Address, AdminSettings, LogFormat, LogSettings, ProxySettings, RefreshSettings, Uncertain,
 };
 use super::super::units::{self, Remedy};
 use super::{doors, pleo};
@@ -22,19 +22,25 @@ pub(super) fn proxy(root: &Reader<'_>) -> ProxySettings {
     }
 }
 
-pub(super) fn admin(admin: &Reader<'_>) -> Option<AdminSettings> {
+/// What is known of the door for operators.
+pub(super) struct Operators {
+    pub(super) listen: Address,
+    pub(super) admin: Option<AdminSettings>,
+}
+
+pub(super) fn admin(admin: &Reader<'_>) -> Operators {
     let token = match admin.node("token") {
         Some(node) => admin.secret_source(node),
-        None => Some(SecretSource::File(admin.base().join("data/admin.token"))),
+        None => admin.default_secret("token", admin.base().join("data/admin.token")),
     };
     let tls = admin
         .table_if_given("tls")
         .and_then(|tls| doors::tls_files(&tls));
-    Some(AdminSettings {
-        listen: admin.defaulted("listen", |text| units::address(text, admin.base())),
-        token: token?,
-        tls,
-    })
+    let listen = admin.defaulted("listen", |text| units::address(text, admin.base()));
+    Operators {
+        listen: listen.clone(),
+        admin: token.map(|token| AdminSettings { listen, token, tls }),
+    }
 }
 
 pub(super) fn refresh(refresh: &Reader<'_>) -> RefreshSettings {

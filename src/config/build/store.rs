@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::super::reader::Reader;
 use super::super::report::Finding;
 use super::super::settings::{Database, SecretSource, StoreSettings};
+use super::doors;
 use crate::store::postgres::{AddressError, ServerAddress};
 
 pub(super) fn read(store: &Reader<'_>) -> Option<StoreSettings> {
@@ -40,7 +41,12 @@ fn database(store: &Reader<'_>, sqlite: PathBuf) -> Option<Database> {
     }
     let text = store.secret("postgres")?;
     match ServerAddress::parse(&text, store.base()) {
-        Ok(address) => Some(Database::Postgres(address)),
+        Ok(address) => {
+            if let Some(file) = address.authorities() {
+                doors::check_authorities(store, "postgres", file);
+            }
+            Some(Database::Postgres(address))
+        }
         Err(error) => {
             let message = format!("no database can be reached by this: {error}");
             let remedy = match error {
@@ -58,7 +64,8 @@ fn database(store: &Reader<'_>, sqlite: PathBuf) -> Option<Database> {
 
 fn sealing_keys(store: &Reader<'_>, folder: &Path) -> Vec<SecretSource> {
     let Some(nodes) = store.nodes("sealing_keys") else {
-        return vec![SecretSource::File(folder.join("sealing.key"))];
+        let file = store.default_secret("sealing_keys", folder.join("sealing.key"));
+        return file.into_iter().collect();
     };
     if nodes.is_empty() {
         let remedy = "write [{ file = \"data/sealing.key\" }], or leave it out";

@@ -82,7 +82,7 @@ impl Case {
 }
 
 /// Where a broken file lies: `open` is a secret that others can read, `empty` one with nothing in it, `cert.pem` and
-/// `key.pem` belong together, `other.pem` is another key, `text.pem` is no PEM.
+/// `key.pem` belong together, `other.pem` is another key, `text.pem` is no PEM, `loose` is a folder with an open sealing key.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str, mode: u32| {
@@ -98,6 +98,8 @@ fn folder() -> TempDir {
     write("text.pem", "canary\n", 0o600);
     write("open", "canary\n", 0o644);
     write("empty", "\n", 0o600);
+    fs::create_dir(folder.path().join("loose")).unwrap();
+    write("loose/sealing.key", "canary\n", 0o644);
     folder
 }
 
@@ -260,6 +262,17 @@ fn every_problem_is_reported_at_once_in_the_order_of_the_file() {
     assert_eq!(places, expected, "{problems}");
 }
 
+/// A file of another kind, named by mistake.
+#[test]
+fn of_errors_of_the_form_a_hundred_are_listed_and_the_others_counted() {
+    let problems = read(&"this is not toml\n".repeat(5_000)).unwrap_err();
+    assert_eq!(problems.len(), 101);
+    let last = problems.iter().last().unwrap();
+    assert!(last.message.starts_with("more like these"), "{last}");
+    let text = read(&"a b\n".repeat(7)).unwrap_err().to_string();
+    assert!(!text.contains("more like these"), "{text}");
+}
+
 #[test]
 fn one_problem_hides_no_other() {
     for (text, keys) in [
@@ -273,6 +286,10 @@ fn one_problem_hides_no_other() {
                 "listen[1].tls.key_file",
                 "listen[1].tls.client_ca_file",
             ][..],
+        ),
+        (
+            "[pleo]\nredirect_uri = \"x\"\n[admin]\nlisten = \"127.0.0.1:8081\"\ntoken = { env = \"NONE\" }",
+            &["pleo.redirect_uri", "admin.listen", "admin.token"],
         ),
         (
             "[store]\npostgres = { env = \"NONE\" }\nsalvage = \"\"\nhigh_water = \"\"",

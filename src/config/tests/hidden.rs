@@ -104,6 +104,56 @@ fn a_secret_file_is_found_beside_the_configuration_and_closed_to_others() {
     assert!(!text.contains("canary"), "{text}");
 }
 
+/// What `serve` would refuse when it needs the file.
+#[test]
+fn the_files_where_secrets_are_by_default_are_checked_if_they_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    fs::write(&file, SOUND).unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    let found = |name: &str, text: &str, mode: u32| {
+        let secret = folder.path().join("data").join(name);
+        fs::write(&secret, text).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+        let read = load(&file, &Environment::default());
+        fs::remove_file(secret).unwrap();
+        read.map(drop).map_err(|broken| broken.problems)
+    };
+    for (name, key) in [
+        ("admin.token", "admin.token"),
+        ("sealing.key", "store.sealing_keys"),
+    ] {
+        found(name, "canary\n", 0o600).unwrap();
+        let open = found(name, "canary\n", 0o644).unwrap_err();
+        assert_eq!(open.exit_kind(), ExitKind::Permission, "{open}");
+        assert!(open.iter().all(|problem| problem.key == key), "{open}");
+        let empty = found(name, "\n", 0o600).unwrap_err();
+        assert_eq!(empty.exit_kind(), ExitKind::Configuration, "{empty}");
+        assert_eq!(empty.len(), 1, "{empty}");
+    }
+}
+
+/// What comes through a pipe comes once.
+#[test]
+fn a_pipe_is_left_to_whoever_needs_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+    let text = format!("{SOUND}[admin]\ntoken = {{ file = '{}' }}", pipe.display());
+    read(&text).unwrap();
+}
+
+#[test]
+fn the_authorities_of_a_database_are_read() {
+    let url = "postgres://u@db.example/d?sslrootcert=/nowhere/ca.pem";
+    let text = format!("{SOUND}[store]\npostgres = {{ env = \"DB\" }}");
+    let problems = read_with(&text, &[("DB", url)]).unwrap_err();
+    assert!(
+        problems.to_string().contains("/nowhere/ca.pem"),
+        "{problems}"
+    );
+}
+
 #[test]
 fn a_missing_secret_is_a_configuration_problem() {
     let text = format!("{SOUND}[pleo]\nclient_secret = {{ file = \"none\" }}");
@@ -152,6 +202,10 @@ fn a_file_that_cannot_be_read_says_what_to_do() {
         let problems = unread(path);
         assert!(problems.to_string().contains(remedy), "{problems}");
     }
+    fs::write(&binary, b"version = 1\nclient_secret = \"canary\xff\"").unwrap();
+    let problems = unread(&binary);
+    assert!(problems.to_string().contains("binary:2:24: "), "{problems}");
+    assert!(!shown(&problems).contains("canary"), "{problems}");
     let problems = unread(Path::new("/nowhere/gateway.toml"));
     assert_eq!(problems.exit_kind(), ExitKind::Configuration);
     assert!(problems.render(false).contains("-c"), "{problems}");

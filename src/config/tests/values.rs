@@ -42,7 +42,7 @@ fn paths_are_relative_to_the_file_and_the_store_keeps_together() {
 #[test]
 fn doors_know_who_may_come_and_by_which_name() {
     let text = format!(
-        "{SOUND}[[listen]]\naddress = \"unix:s\"\ntenant = \"demo\"\nhosts = [\"Pleo.Internal:80\"]"
+        "{SOUND}[[listen]]\naddress = \"unix:s\"\ntenant = \"demo\"\nhosts = [\"Pleo.Internal.:80\"]"
     );
     let settings = read(&text).unwrap();
     let [first, second] = &settings.snapshot.doors[..] else {
@@ -76,18 +76,20 @@ fn the_public_url_of_connect_makes_the_redirect_uri() {
 
 #[test]
 fn a_tenant_is_found_between_two_parts_of_the_host() {
-    let text = format!("{SOUND}[proxy]\ntenant_host = \"{{tenant}}.Pleo.internal\"");
+    let text = format!("{SOUND}[proxy]\ntenant_host = \"{{tenant}}.Pleo.internal.\"");
     let expected = Some((String::new(), ".pleo.internal".to_owned()));
     assert_eq!(read(&text).unwrap().snapshot.tenant_host, expected);
 }
 
 #[test]
 fn denying_a_family_denies_its_dangerous_operations_too() {
-    let routes = |deny| {
-        let text = format!("{SOUND}[[routes]]\ncatalogue = \"*\"\ndeny = {deny}");
+    let routes = |catalogue, deny| {
+        let text = format!("{SOUND}[[routes]]\ncatalogue = \"{catalogue}\"\ndeny = {deny}");
         read(&text).unwrap().snapshot.routes.iter().count()
     };
-    assert!(routes(true) > routes(false));
+    assert!(routes("*", true) > routes("*", false));
+    assert!(routes("webhook-subscriptions/v1", true) > 0);
+    assert!(routes("installations/*", true) > routes("installations/v1", false));
 }
 
 #[test]
@@ -121,6 +123,24 @@ fn variables_that_mean_nothing_or_the_wrong_thing_are_named() {
             "x",
             "names no key",
             "PLEO_GATEWAY_PLEO__CLIENT_ID?",
+        ),
+        (
+            "PLEO_GATEWAY_CONNECT__TLS__CERT_FILE",
+            "x",
+            "names no key",
+            "set PLEO_GATEWAY_CONNECT__TLS to the whole of it, such as { cert_file = ",
+        ),
+        (
+            "PLEO_GATEWAY_PLEO__CLIENT_SECRET_FILE",
+            "x",
+            "names no key",
+            "set PLEO_GATEWAY_PLEO__CLIENT_SECRET to the whole of it, such as { file = ",
+        ),
+        (
+            "PLEO_GATEWAY_LOG__COLOUR_OF_LINES",
+            "x",
+            "names no key",
+            "known after PLEO_GATEWAY_LOG__: FORMAT, LEVEL, ACCESS",
         ),
         (
             "PLEO_GATEWAY_XXXXXX__YYYYYY",
@@ -288,6 +308,18 @@ fn what_has_no_effect_is_a_warning() {
             "a deny route",
         ),
         (
+            "[[routes]]\npath = \"/v1/vendors/*\"\ndeny = true",
+            &[],
+            "routes[0].path",
+            "\"*\" is matched as it is written",
+        ),
+        (
+            "[[routes]]\npath = \"/v0/tags/:id\"\ndeny = true",
+            &[],
+            "routes[0].path",
+            "\":id\" is matched as it is written",
+        ),
+        (
             "[[routes]]\ncatalogue = \"export/v3\"\ncallers = [\"local\"]\n[[routes]]\ncatalogue = \"export/*\"",
             &[],
             "routes[1].catalogue",
@@ -315,7 +347,7 @@ fn what_has_no_effect_is_a_warning() {
         );
     }
     // What Pleo may have and the catalogue does not, and what denies and says no more.
-    let fine = "[[routes]]\npath = \"/a\"\nscopes = [\"made-up:read\"]\n[[routes]]\npath = \"/b\"\ndeny = true";
+    let fine = "[[routes]]\npath = \"/a\"\nscopes = [\"made-up:read\"]\n[[routes]]\npath = \"/v1/vendors:search\"\ndeny = true\n[[routes]]\npath = \"/v1/vendors/{id}:archive\"\ndeny = true";
     let settings = read(&format!("{SOUND}{fine}")).unwrap();
     assert!(settings.warnings.is_empty(), "{}", settings.warnings);
 }

@@ -71,6 +71,11 @@ impl ServerAddress {
             tls,
         })
     }
+
+    /// The file of whom to trust as the server, PEM, if one is named and needed.
+    pub fn authorities(&self) -> Option<&Path> {
+        self.tls.as_ref()?.ca_file.as_deref()
+    }
 }
 
 /// Where it is, for messages.

@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+mod never_more;
+
+mod never_more;
+
 use super::*;
 use crate::config::{Environment, Settings, parse};
 
@@ -43,8 +47,12 @@ fn observed(calls: &[&str]) -> Observed {
         let [caller, operation, route, template, error] = &words[..] else {
             panic!("{call}");
         };
+        let known = operation
+            .as_str()
+            .and_then(|name| catalogue::builtin().operation(name));
+        let method = known.map_or("GET", |operation| operation.method.as_str());
         let line = serde_json::json!({
-            "request_id": "r-1", "status": 200, "method": "GET", "caller": caller, "operation": operation,
+            "request_id": "r-1", "status": 200, "method": method, "caller": caller, "operation": operation,
             "route": route, "path_template": template, "error": error,
         });
         format!("{line}\n")

@@ -73,7 +73,7 @@ impl<'f> Entries<'f> {
                 name = None;
             }
             for denied in guards.denied.iter().filter(is_here) {
-                routes.push(entry.denied(denied, name.take()));
+                routes.push(denied_entry(denied, name.take()));
             }
             routes.extend(imports(used, Some(place), &entry.treatment()));
         }
@@ -148,21 +148,21 @@ impl<'f> Entry<'f> {
         let why = kept.guards_from.map(in_place_of);
         SuggestedRoute { table, why }
     }
+}
 
-    /// In the place of what nobody of these used.
-    fn denied(&self, denied: &Denied<'_>, name: Option<&Value>) -> SuggestedRoute {
-        let mut table = Table::new();
-        let mut set = |key: &str, value| table.insert(key.to_owned(), value);
-        if let Some(name) = name {
-            set("name", name.clone());
-        }
-        set("methods", list(denied.methods.iter().copied()));
-        set("path", denied.route.template.as_str().into());
-        set("callers", list(denied.callers.iter().copied()));
-        set("deny", true.into());
-        let why = Some(not_used(&denied.wider));
-        SuggestedRoute { table, why }
+/// In the place of what nobody of these used.
+fn denied_entry(denied: &Denied<'_>, name: Option<&Value>) -> SuggestedRoute {
+    let mut table = Table::new();
+    let mut set = |key: &str, value| table.insert(key.to_owned(), value);
+    if let Some(name) = name {
+        set("name", name.clone());
     }
+    set("methods", list(denied.methods.iter().copied()));
+    set("path", denied.route.template.as_str().into());
+    set("callers", list(denied.callers.iter().copied()));
+    set("deny", true.into());
+    let why = Some(not_used(&denied.wider));
+    SuggestedRoute { table, why }
 }
 
 /// One table for the operations that are denied to the same callers.

@@ -132,7 +132,7 @@ fn configuration() -> impl Strategy<Value = String> {
         for (path, entry) in entries {
             let shape = path.replace("{a}", "{p1}");
             if path.is_empty() || paths.insert(shape) {
-                text.push_str(&format!("[[routes]]\n{entry}"));
+                text.extend(["[[routes]]\n", &entry]);
             }
         }
         text
@@ -168,7 +168,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         ][..],
     );
     let other = prop::collection::vec(words, 1..5)
-        .prop_map(|words| words.iter().map(|word| format!("/{word}")).collect());
+        .prop_map(|words| words.iter().flat_map(|word| ["/", word]).collect());
     let path = prop_oneof![usual.prop_map(str::to_owned), other];
     (select(&CALLERS[..]), select(&METHODS[..]), path)
 }
@@ -304,8 +304,13 @@ impl Case {
     }
 }
 
+fn cases() -> u32 {
+    let is_long = std::env::var_os("PLEO_TEST_LONG").is_some();
+    if is_long { 20_000 } else { 400 }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_suggested_allows_no_more_and_loses_nothing(

@@ -155,7 +155,7 @@ mod tests {
     /// The page as a reader sees it, more or less.
     fn plain() -> String {
         let page = page().unwrap();
-        let page = page.replace("\\-", "-");
+        let page = page.replace("\\-", "-").replace("\\*(Aq", "'");
         ["\\fB", "\\fI", "\\fR"]
             .iter()
             .fold(page, |page, font| page.replace(font, ""))

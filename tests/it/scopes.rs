@@ -161,7 +161,8 @@ fn what_is_no_access_log_of_this_gateway_is_told_apart() {
 #[test]
 fn a_configuration_that_comes_through_a_pipe_is_read_once() {
     let setup = Setup::at("http://127.0.0.1:1");
-    setup.write();
+    let begin = "version = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\n";
+    let text = [begin, &setup.callers, &setup.routes].concat();
     let log = setup.folder().join("log");
     let line = r#"{"request_id":"r","method":"GET","status":200,"caller":"erp","route":"searchEmployees","path_template":"/v2/employees","operation":"searchEmployees"}"#;
     fs::write(&log, line).unwrap();
@@ -171,7 +172,7 @@ fn a_configuration_that_comes_through_a_pipe_is_read_once() {
         Command::new(BINARY)
             .args(suggest)
             .current_dir(setup.folder()),
-        &setup.text(),
+        &text,
         SOON,
     );
     assert_eq!(said.code, 0, "{}", said.err);

@@ -140,16 +140,19 @@ pub(super) fn gives_way(route: &Route, operation: &Operation, snapshot: &Snapsho
         && !stands_between(operation, Some(route), snapshot)
 }
 
-/// True if a route that wins over `wide` would lose some of its calls to a route for the operation.
+/// True if a route that wins over `wide` would lose some of its calls to a route for the operation, or one that denies is
+/// written with its very shape.
 fn stands_between(operation: &Operation, wide: Option<&Route>, snapshot: &Snapshot) -> bool {
     let Ok(path) = Template::parse(operation.path) else {
         return true;
     };
     (snapshot.routes.iter()).any(|route| {
-        !route.deny
-            && route.means(&operation.method)
-            && wide.is_none_or(|wide| wins(route, wide))
-            && overlap(&route.template, &path)
-            && order(&path, &route.template).is_le()
+        let after = order(&path, &route.template);
+        let is_in_the_way = if route.deny {
+            after.is_eq() && route.origin == RouteOrigin::Explicit
+        } else {
+            after.is_le() && wide.is_none_or(|wide| wins(route, wide))
+        };
+        is_in_the_way && route.means(&operation.method) && overlap(&route.template, &path)
     })
 }

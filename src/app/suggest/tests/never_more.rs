@@ -306,7 +306,7 @@ impl Case {
 
 fn cases() -> u32 {
     let is_long = std::env::var_os("PLEO_TEST_LONG").is_some();
-    if is_long { 20_000 } else { 400 }
+    if is_long { 4_000 } else { 400 }
 }
 
 proptest! {

@@ -53,8 +53,8 @@ pub struct Admin {
     pub policy: Policy,
     /// What is counted.
     pub metrics: Metrics,
-    /// What operators present.
-    pub token: Secret,
+    /// What operators present; a reload reads it again.
+    pub token: Arc<ArcSwap<Secret>>,
     /// False beyond loopback and without TLS: then only health and metrics are served.
     pub serves_everything: bool,
     /// Where the process stands.
@@ -144,7 +144,7 @@ impl Admin {
         let key = presented
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        key.is_some_and(|(_, key)| Secret::new(key.trim()) == self.token)
+        key.is_some_and(|(_, key)| Secret::new(key.trim()) == **self.token.load())
     }
 
     fn show_metrics(&self) -> Answer {

@@ -1,6 +1,7 @@
 //! Opening the doors: addresses, certificates, threads. Who answers behind a callers' door is `edge`.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -133,12 +134,25 @@ async fn resolve(address: &Address, mode: u32) -> Result<DoorAddress, StartError
                 name: name.clone(),
                 source,
             };
-            let mut found = tokio::net::lookup_host((name.as_str(), *port))
-                .await
-                .map_err(failed)?;
-            let none = || failed(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
-            DoorAddress::Tcp(found.next().ok_or_else(none)?)
+            let found = tokio::net::lookup_host((name.as_str(), *port)).await;
+            let found: Vec<_> = found.map_err(failed)?.collect();
+            DoorAddress::Tcp(of_its_kind(&found, address.is_local()).map_err(failed)?)
         }
+    })
+}
+
+/// The first of a name's addresses. What a door serves that only this machine can reach is decided by its name: it is
+/// opened nowhere else, whatever a hosts file says.
+fn of_its_kind(found: &[SocketAddr], is_local: bool) -> io::Result<SocketAddr> {
+    let first = found
+        .iter()
+        .find(|found| !is_local || found.ip().is_loopback());
+    first.copied().ok_or_else(|| {
+        let why = match found.first() {
+            Some(other) => format!("it leads to {}, which is not loopback", other.ip()),
+            None => "it has no address".to_owned(),
+        };
+        io::Error::new(io::ErrorKind::NotFound, why)
     })
 }
 
@@ -169,5 +183,20 @@ pub(super) fn server_limits(limits: &Limits, links: usize) -> ServerLimits {
         max_streams: limits.max_streams,
         links: Arc::new(Semaphore::new(links)),
         per_peer: (per_peer > 0).then(|| PeerLimit::new(per_peer)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_door_for_this_machine_opens_on_loopback_or_not_at_all() {
+        let [here, there] = ["[::1]:1", "10.9.9.9:1"].map(|text| text.parse().unwrap());
+        assert_eq!(of_its_kind(&[there, here], true).unwrap(), here);
+        assert_eq!(of_its_kind(&[there, here], false).unwrap(), there);
+        let error = of_its_kind(&[there], true).unwrap_err();
+        assert!(error.to_string().contains("10.9.9.9"), "{error}");
+        of_its_kind(&[], false).unwrap_err();
     }
 }

@@ -47,13 +47,30 @@ impl FileWatch {
         }
     }
 
+    /// Takes what is in the files now as known: whoever calls is about to read them, and what is changed back after that
+    /// is a change too.
+    pub(super) async fn know(&mut self) {
+        if let Some(now) = self.look().await {
+            self.seen.clone_from(&now);
+            self.told = now;
+        }
+    }
+
+    /// `None` if the look ended in a panic, which is told by itself.
+    async fn look(&self) -> Option<Seen> {
+        let (files, told) = (self.files.clone(), self.told.clone());
+        tokio::task::spawn_blocking(move || look(&files, &told))
+            .await
+            .ok()
+    }
+
     /// Resolves when a file has changed and then stayed as it is from one look to the next: half a file is not read.
     pub(super) async fn changed(&mut self) {
         loop {
             self.tick.tick().await;
-            let (files, told) = (self.files.clone(), self.told.clone());
-            let look = tokio::task::spawn_blocking(move || look(&files, &told));
-            let Ok(now) = look.await else { continue };
+            let Some(now) = self.look().await else {
+                continue;
+            };
             let is_settled = now == self.seen;
             self.seen.clone_from(&now);
             if is_settled && now != self.told {
@@ -109,5 +126,17 @@ mod tests {
         fs::write(&other, "three").unwrap();
         watch.changed().await;
         assert!(watch.told[1].is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_put_back_after_it_was_read_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        fs::write(&file, "old").unwrap();
+        let mut watch = FileWatch::begin(vec![file.clone()]);
+        fs::write(&file, "new").unwrap();
+        watch.know().await;
+        fs::write(&file, "old").unwrap();
+        watch.changed().await;
     }
 }

@@ -27,7 +27,8 @@ use self::file_watch::FileWatch;
 use self::fixed::Fixed;
 use self::reload::{Doors, Reload};
 use self::rooms::{Rooms, StartError};
-use crate::admin::{Admin, ReloadWish, Stage, token};
+use crate::admin::token::{self, TokenError};
+use crate::admin::{Admin, ReloadWish, Stage};
 use crate::config::{AdminSettings, Environment, LogFormat, SecretSource, Settings};
 use crate::connect::{self, Connect};
 use crate::drain::Tasks;
@@ -35,6 +36,7 @@ use crate::model::snapshot::Snapshot;
 use crate::net::links::Links;
 use crate::net::listener::DoorAddress;
 use crate::net::threads::Cores;
+use crate::secret::Secret;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Exporter;
 use crate::telemetry::{access_log, logs};
@@ -98,15 +100,15 @@ pub async fn start(
         ..settings.snapshot
     }));
     let shared = (snapshot.clone(), public_url.clone());
-    let admin_room = operators(
+    let admin_room = Arc::new(operators(
         &settings.admin,
         &rooms,
         stage.clone(),
         shared,
         reload.clone(),
-    )?;
+    )?);
     let desk = Desk {
-        admin: Arc::new(admin_room),
+        admin: admin_room.clone(),
         connect: browsers(public_url, &rooms, snapshot.clone())?,
         limits: snapshot.load().limits.clone(),
     };
@@ -135,6 +137,7 @@ pub async fn start(
         doors,
         certificates,
         snapshot,
+        admin_token: admin_room.token.clone(),
         metrics: rooms.metrics.clone(),
         clock: rooms.clock.clone(),
         store: rooms.store.clone(),
@@ -166,16 +169,13 @@ fn operators(
     (snapshot, public_url): (Arc<ArcSwap<Snapshot>>, String),
     reload: mpsc::Sender<ReloadWish>,
 ) -> Result<Admin, StartError> {
-    let token = match &settings.token {
-        SecretSource::File(path) => token::read_or_make(path).map_err(StartError::AdminToken)?,
-        SecretSource::Given(token) => token.clone(),
-    };
+    let token = token_of(settings).map_err(StartError::AdminToken)?;
     Ok(Admin {
         tokens: rooms.tokens.clone(),
         store: rooms.store.clone(),
         policy: rooms.policy.clone(),
         metrics: rooms.metrics.clone(),
-        token,
+        token: Arc::new(ArcSwap::from_pointee(token)),
         serves_everything: settings.serves_everything(),
         stage,
         snapshot,
@@ -183,6 +183,14 @@ fn operators(
         reload,
         tasks: rooms.tasks.clone(),
     })
+}
+
+/// What operators have to present. A file that is missing is made.
+fn token_of(settings: &AdminSettings) -> Result<Secret, TokenError> {
+    match &settings.token {
+        SecretSource::File(path) => token::read_or_make(path),
+        SecretSource::Given(token) => Ok(token.clone()),
+    }
 }
 
 fn browsers(

@@ -12,12 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::doors::{Certificates, tls_files};
 use super::file_watch::FileWatch;
 use super::fixed::{Fixed, places};
+use super::token_of;
 use crate::admin::ReloadWish;
 use crate::clock::SharedClock;
 use crate::config::{self, Environment, ListenSettings, Settings, TlsFiles};
 use crate::model::ledger::{AuditEntry, AuditKind};
 use crate::model::snapshot::{Door, Snapshot};
 use crate::net::tls::{DoorSettings, ServerTls, TlsError, door_settings};
+use crate::secret::Secret;
 use crate::store::ConnectionStore;
 use crate::telemetry::audit;
 use crate::telemetry::chain::chain;
@@ -35,6 +37,7 @@ pub(super) struct Reload {
     pub(super) doors: Doors,
     pub(super) certificates: Certificates,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(super) admin_token: Arc<ArcSwap<Secret>>,
     pub(super) metrics: Metrics,
     pub(super) clock: SharedClock,
     pub(super) store: Arc<dyn ConnectionStore>,
@@ -132,6 +135,9 @@ impl Reload {
                 Some(wish) = wishes.recv() => Some(wish),
                 () = watch.changed() => None,
             };
+            if wish.is_some() {
+                watch.know().await;
+            }
             let done = self.once().await;
             self.say(&done);
             watch.follow(self.doors.watched(&self.file));
@@ -187,17 +193,21 @@ impl Reload {
     /// The names of what needs a restart, or every problem.
     async fn once(&mut self) -> Result<Vec<String>, String> {
         let (file, environment) = (self.file.clone(), self.environment.clone());
-        let read = tokio::task::spawn_blocking(move || config::load(&file, &environment)).await;
-        let settings = match read {
-            Ok(Ok(settings)) => settings,
-            Ok(Err(broken)) => return Err(broken.problems.to_string()),
-            Err(_) => return Err("the configuration could not be read\n".to_owned()),
+        let read = move || {
+            let settings =
+                config::load(&file, &environment).map_err(|broken| broken.problems.to_string())?;
+            let token =
+                token_of(&settings.admin).map_err(|error| format!("{}\n", chain(&error)))?;
+            Ok((settings, token))
         };
-        self.take(settings)
+        let read = tokio::task::spawn_blocking(read).await;
+        let unread = |_| Err("the configuration could not be read\n".to_owned());
+        let (settings, token) = read.unwrap_or_else(unread)?;
+        self.take(settings, token)
     }
 
     /// Everything is prepared before anything is put into use.
-    fn take(&mut self, settings: Settings) -> Result<Vec<String>, String> {
+    fn take(&mut self, settings: Settings, token: Secret) -> Result<Vec<String>, String> {
         let restart = self.fixed.changed(&Fixed::of(&settings));
         let following = self.doors.following(&settings);
         let prepared = prepared(&self.certificates, &following)
@@ -205,6 +215,7 @@ impl Reload {
         for (tls, config) in prepared {
             tls.put(config);
         }
+        self.admin_token.store(Arc::new(token));
         let before = self.snapshot.load();
         let doors = self.doors.policies(&settings, &before.doors);
         self.snapshot.store(Arc::new(Snapshot {

@@ -113,7 +113,7 @@ impl Visit {
         head.headers
             .entry(X_REQUEST_ID)
             .or_insert_with(|| self.request_id.clone());
-        if self.version < Version::HTTP_2 && self.upload.had_trailers() {
+        if self.version < Version::HTTP_2 && !self.upload.has_ended_beyond_doubt() {
             head.headers.insert(CONNECTION, CLOSE);
         }
         let route = self.journey.permit().map(Permit::route);
@@ -149,7 +149,7 @@ impl Visit {
         if self.expects_continue && self.upload.received() == 0 {
             return false;
         }
-        self.upload.discard().await && !self.upload.had_trailers()
+        self.upload.discard().await && self.upload.has_ended_beyond_doubt()
     }
 
     /// For the operator: the whole chain of causes, which the caller is not told.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::BoxError;
 use super::body::MessageBody;
+use super::breaking::Breaking;
 use super::deadline::Alarm;
 use super::watch::Answering;
 
@@ -23,7 +24,11 @@ const FEW: usize = 16;
 
 /// The body; dropping it tells that the answer is over.
 pub(super) enum Answer<B> {
-    Alone { body: B, _answering: Answering },
+    Alone {
+        body: B,
+        breaking: Breaking,
+        _answering: Answering,
+    },
     Stream(Rc<Stream<B>>),
 }
 
@@ -32,6 +37,7 @@ impl<B: MessageBody> Answer<B> {
         if !answering.watch().multiplexed || body.is_end_stream() {
             return Self::Alone {
                 body,
+                breaking: Breaking::default(),
                 _answering: answering,
             };
         }
@@ -39,7 +45,7 @@ impl<B: MessageBody> Answer<B> {
         let stream = Rc::new_cyclic(|this: &Weak<Stream<B>>| {
             answering.watch().answers.add(this.clone());
             Stream {
-                body: RefCell::new(Some((body, answering))),
+                body: RefCell::new(Some((body, Breaking::default(), answering))),
                 asked,
             }
         });
@@ -54,7 +60,7 @@ struct GivenUp;
 
 /// A body that can be given up from outside.
 pub(super) struct Stream<B> {
-    body: RefCell<Option<(B, Answering)>>,
+    body: RefCell<Option<(B, Breaking, Answering)>>,
     /// When hyper last took a frame; none while it waits for one.
     asked: Cell<Option<Instant>>,
 }
@@ -133,19 +139,18 @@ impl<B: MessageBody> Body for Answer<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let polled = match &mut *self {
-            Self::Alone { body, .. } => Pin::new(body).poll_frame(cx),
+        match &mut *self {
+            Self::Alone { body, breaking, .. } => breaking.poll(cx, |cx| poll(body, cx)),
             Self::Stream(stream) => {
                 let mut body = stream.body.borrow_mut();
-                let Some((body, _)) = &mut *body else {
+                let Some((body, breaking, _)) = &mut *body else {
                     return Poll::Ready(Some(Err(GivenUp.into())));
                 };
-                let polled = Pin::new(body).poll_frame(cx);
+                let polled = breaking.poll(cx, |cx| poll(body, cx));
                 stream.asked.set(polled.is_ready().then(Instant::now));
                 polled
             }
-        };
-        polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -153,7 +158,7 @@ impl<B: MessageBody> Body for Answer<B> {
             Self::Alone { body, .. } => body.is_end_stream(),
             Self::Stream(stream) => {
                 let body = stream.body.borrow();
-                body.as_ref().is_some_and(|(body, _)| body.is_end_stream())
+                body.as_ref().is_some_and(|(body, ..)| body.is_end_stream())
             }
         }
     }
@@ -164,10 +169,18 @@ impl<B: MessageBody> Body for Answer<B> {
             Self::Stream(stream) => {
                 let body = stream.body.borrow();
                 body.as_ref()
-                    .map_or_else(SizeHint::default, |(body, _)| body.size_hint())
+                    .map_or_else(SizeHint::default, |(body, ..)| body.size_hint())
             }
         }
     }
+}
+
+fn poll<B: MessageBody>(
+    body: &mut B,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    let polled = Pin::new(body).poll_frame(cx);
+    polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
 }
 
 #[cfg(test)]

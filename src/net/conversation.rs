@@ -29,6 +29,7 @@ use super::certificate;
 use super::deadline::Alarm;
 use super::frames::PREFACE;
 use super::guest::Guest;
+use super::linger::linger;
 use super::link::Link;
 use super::local::Local;
 use super::peer::{Arrival, Peer};
@@ -68,6 +69,8 @@ enum Speaks {
 /// Why hyper is no longer to be polled.
 enum End {
     Closed,
+    /// The peer may not have taken our last answer yet.
+    Answered,
     /// Answer and link broke off.
     Broken,
     Parked,
@@ -180,7 +183,9 @@ where
         let end = poll_fn(|cx| {
             let ended = |ended: Result<(), hyper::Error>| match ended {
                 Err(error) if error.is_user() => End::Broken,
-                _ => End::Closed,
+                Err(error) if error.is_parse() => End::Answered,
+                Ok(()) if watch.closes() => End::Answered,
+                Ok(()) | Err(_) => End::Closed,
             };
             if let Poll::Ready(end) = Pin::new(&mut conversation).poll(cx) {
                 return Poll::Ready(ended(end));
@@ -199,6 +204,13 @@ where
         let mut link = left.io.into_inner().link;
         match end {
             End::Closed => None,
+            End::Answered => {
+                tokio::select! {
+                    () = linger(&mut link) => {}
+                    () = self.stop.cancelled() => {}
+                }
+                None
+            }
             End::Broken => {
                 if watch.ends_with_link() {
                     link.reset_when_dropped();
@@ -333,6 +345,9 @@ where
         let served = pin!(async { (self.service)(arrival).await });
         let answer = caught(served).await;
         let mut answer = answer.unwrap_or_else(|_| (self.on_panic)());
+        if answer.headers().contains_key(CONNECTION) {
+            answering.watch().close();
+        }
         let is_last = self.stopping.get() || !guest.is_welcome();
         if is_last && !answering.watch().multiplexed {
             let close = HeaderValue::from_static("close");

@@ -36,6 +36,9 @@ pub enum DialError {
     /// The name leads into a private network, and that is not allowed.
     #[error("the name leads to {0}, which is not an address of the public internet")]
     AddressRefused(IpAddr),
+    /// A name of this machine leads to another one, and none is spoken to without TLS.
+    #[error("the name leads to {0}, which is not this machine: without TLS no other is spoken to")]
+    NotLoopback(IpAddr),
     /// No address accepted the connection.
     #[error("the connection was not accepted")]
     Connect(#[source] io::Error),
@@ -123,16 +126,27 @@ impl Dialer {
             .await
             .map_err(DialError::Resolve)?
             .collect();
-        let first = found.first().ok_or(DialError::NoAddress)?.ip();
-        let allowed: Vec<_> = found
-            .into_iter()
-            .filter(|found| self.allow_private || address::is_public(found.ip()))
-            .collect();
-        if allowed.is_empty() {
-            return Err(DialError::AddressRefused(first));
-        }
-        Ok(allowed)
+        dialable(found, origin.scheme(), self.allow_private)
     }
+}
+
+/// Those of a name's addresses that may be dialled. Whoever answers for a name, or writes a hosts file, can lead
+/// `localhost` to any of them.
+fn dialable(
+    mut found: Vec<SocketAddr>,
+    scheme: Scheme,
+    allow_private: bool,
+) -> Result<Vec<SocketAddr>, DialError> {
+    let first = found.first().ok_or(DialError::NoAddress)?.ip();
+    found.retain(|found| allow_private || address::is_public(found.ip()));
+    if found.is_empty() {
+        return Err(DialError::AddressRefused(first));
+    }
+    found.retain(|found| scheme == Scheme::Https || found.ip().is_loopback());
+    if found.is_empty() {
+        return Err(DialError::NotLoopback(first));
+    }
+    Ok(found)
 }
 
 impl fmt::Debug for Dialer {
@@ -141,5 +155,23 @@ impl fmt::Debug for Dialer {
             .field("allow_private", &self.allow_private)
             .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_tls_a_name_of_this_machine_leads_nowhere_else() {
+        let [here, near, far] =
+            ["127.0.0.1:1", "10.9.9.9:1", "8.8.8.8:1"].map(|text| text.parse().unwrap());
+        let dialled = |found: &[SocketAddr], scheme| dialable(found.to_vec(), scheme, true);
+        assert_eq!(dialled(&[near, here, far], Scheme::Http).unwrap(), [here]);
+        for elsewhere in [near, far] {
+            let error = dialled(&[elsewhere], Scheme::Http).unwrap_err();
+            assert!(matches!(error, DialError::NotLoopback(ip) if ip == elsewhere.ip()));
+            assert_eq!(dialled(&[elsewhere], Scheme::Https).unwrap(), [elsewhere]);
+        }
     }
 }

@@ -2,7 +2,6 @@
 //! caller who broke it off. It may be read ahead while it waits for a link. Not here: limits on it (`net::body`).
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::pending;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,6 +15,7 @@ use tokio::time::Instant;
 
 use super::BoxError;
 use super::body::MessageBody;
+use super::gathered::Gathered;
 
 /// The most that is read ahead, apart from the frame that goes beyond it. Bytes.
 const AHEAD: u64 = 64 * 1024;
@@ -23,16 +23,43 @@ const AHEAD: u64 = 64 * 1024;
 /// The body as hyper sends it.
 pub(super) struct Sent<B> {
     body: B,
-    /// What was read before there was a link, and how many bytes that is.
-    ahead: VecDeque<Result<Frame<Bytes>, BoxError>>,
-    bytes_ahead: u64,
+    /// What was read before there was a link, if anything.
+    ahead: Option<Box<Ahead>>,
     sending: Option<Rc<Sending>>,
+}
+
+/// What was read ahead.
+#[derive(Default)]
+struct Ahead {
+    data: Gathered,
+    /// Bytes of that.
+    length: u64,
+    /// Trailers, or how the body failed.
+    end: Option<Result<Frame<Bytes>, BoxError>>,
+}
+
+impl Ahead {
+    fn pop(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
+        match self.data.pop() {
+            Some(data) => {
+                self.length -= data.len() as u64;
+                Some(Ok(Frame::data(data)))
+            }
+            None => self.end.take(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.length == 0 && self.end.is_none()
+    }
 }
 
 /// What is known of a body that is being sent.
 #[derive(Debug)]
 pub(super) struct Sending {
     moved: Cell<Instant>,
+    /// The caller owes more of it.
+    owed: Cell<bool>,
     ended: Cell<bool>,
     failure: RefCell<Option<BoxError>>,
     /// Its share of the links, until it has ended.
@@ -50,6 +77,7 @@ impl<B: Body> Sent<B> {
         let sending = (!body.is_end_stream()).then(|| {
             Rc::new(Sending {
                 moved: Cell::new(Instant::now()),
+                owed: Cell::new(false),
                 ended: Cell::new(false),
                 failure: RefCell::new(None),
                 share: RefCell::new(None),
@@ -58,8 +86,7 @@ impl<B: Body> Sent<B> {
         (
             Self {
                 body,
-                ahead: VecDeque::new(),
-                bytes_ahead: 0,
+                ahead: None,
                 sending: sending.clone(),
             },
             sending,
@@ -74,27 +101,25 @@ impl<B: MessageBody> Sent<B> {
             let Some(frame) = self.body.frame().await else {
                 return;
             };
-            let has_failed = frame.is_err();
-            let size = length(&frame);
-            // There may be any number of empty frames.
-            if size != Some(0) {
-                self.bytes_ahead += size.unwrap_or(0);
-                self.ahead.push_back(frame.map_err(Into::into));
+            let ahead = self.ahead.get_or_insert_default();
+            match frame.map_err(Into::into).map(Frame::into_data) {
+                // There may be any number of empty frames.
+                Ok(Ok(data)) if data.is_empty() => {}
+                Ok(Ok(data)) => {
+                    ahead.length += data.len() as u64;
+                    ahead.data.push(data);
+                }
+                Ok(Err(trailers)) => ahead.end = Some(Ok(trailers)),
+                Err(error) => {
+                    ahead.end = Some(Err(error));
+                    return;
+                }
             }
-            if has_failed {
-                return;
-            }
-            if self.bytes_ahead >= AHEAD {
+            if ahead.length >= AHEAD {
                 pending::<()>().await;
             }
         }
     }
-}
-
-/// Bytes of a frame of data.
-fn length<E>(frame: &Result<Frame<Bytes>, E>) -> Option<u64> {
-    let data = frame.as_ref().ok()?.data_ref()?;
-    Some(data.len() as u64)
 }
 
 impl Sending {
@@ -103,9 +128,13 @@ impl Sending {
         *self.share.borrow_mut() = Some(share);
     }
 
-    /// When something of the body was last taken; its end is its last move.
+    /// Since when it is upstream's turn: when something of the body was last taken, or now while the caller owes more.
     pub(super) fn moved(&self) -> Instant {
-        self.moved.get()
+        if self.owed.get() {
+            Instant::now()
+        } else {
+            self.moved.get()
+        }
     }
 
     /// True once all of it was taken.
@@ -156,12 +185,15 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
-        let frame = if let Some(frame) = self.ahead.pop_front() {
-            self.bytes_ahead -= length(&frame).unwrap_or(0);
-            Some(frame)
+        let ahead = self.ahead.as_mut().and_then(|ahead| ahead.pop());
+        let frame = if ahead.is_some() {
+            ahead
         } else {
-            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-            frame.map(|frame| frame.map_err(Into::into))
+            let polled = Pin::new(&mut self.body).poll_frame(cx);
+            if let Some(sending) = &self.sending {
+                sending.owed.set(polled.is_pending());
+            }
+            ready!(polled).map(|frame| frame.map_err(Into::into))
         };
         let last = self.is_end_stream();
         Poll::Ready(match &self.sending {
@@ -171,12 +203,13 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ahead.is_empty() && self.body.is_end_stream()
+        self.ahead.as_ref().is_none_or(|ahead| ahead.is_empty()) && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         let rest = self.body.size_hint();
-        match (self.bytes_ahead, rest.exact()) {
+        let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.length);
+        match (ahead, rest.exact()) {
             (0, _) => rest,
             (ahead, Some(rest)) => SizeHint::with_exact(ahead + rest),
             (_, None) => SizeHint::default(),

@@ -42,6 +42,8 @@ pub(super) struct Watch {
     flushed: Cell<bool>,
     /// HTTP/1.0: the end of the link may be the end of the answer.
     ends_with_link: Cell<bool>,
+    /// The last answer closes the link: the request may not have been read up.
+    closes: Cell<bool>,
     /// On an HTTP/2 link bytes come in all the time; they say nothing of heads.
     pub(super) multiplexed: bool,
     pub(super) answers: Answers,
@@ -57,6 +59,7 @@ impl Watch {
             blocked: Cell::new(None),
             flushed: Cell::new(true),
             ends_with_link: Cell::new(false),
+            closes: Cell::new(false),
             multiplexed,
             answers: Answers::default(),
         })
@@ -87,6 +90,16 @@ impl Watch {
     /// True if a peer cannot tell an answer that broke off from a whole one unless the link is reset.
     pub(super) fn ends_with_link(&self) -> bool {
         self.ends_with_link.get()
+    }
+
+    /// An answer says that it is the last of its link.
+    pub(super) fn close(&self) {
+        self.closes.set(true);
+    }
+
+    /// True if an answer said that it is the last.
+    pub(super) fn closes(&self) -> bool {
+        self.closes.get()
     }
 
     /// A request of this version is here; it is over when what is returned is dropped.

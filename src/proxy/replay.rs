@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::headers::{Framing, clean_trailers};
 use crate::net::BoxError;
 use crate::net::body::{IdleTimeout, Stalled, length};
+use crate::net::gathered::Gathered;
 use crate::tokens::bearer::{Bearer, Sending};
 
 /// What is read of a body that nobody wants, so that the link can be used again. Bytes, and time.
@@ -65,7 +66,7 @@ struct Source<B> {
     limit: u64,
     received: u64,
     /// Everything received so far, while it fits.
-    kept: Option<Vec<Bytes>>,
+    kept: Option<Gathered>,
     kept_trailers: Option<HeaderMap>,
     trailed: bool,
     buffer: usize,
@@ -88,7 +89,7 @@ where
                 body: IdleTimeout::new(body, idle),
                 limit: u64::MAX,
                 received: 0,
-                kept: Some(Vec::new()),
+                kept: Some(Gathered::default()),
                 kept_trailers: None,
                 trailed: false,
                 buffer: 0,
@@ -162,10 +163,13 @@ where
         self.0.as_ref().map_or(0, |source| source.borrow().received)
     }
 
-    /// True if trailers came after it. hyper takes a bare LF for their end, so that on an HTTP/1.1 link others may disagree
-    /// with it about where the next request begins.
-    pub fn had_trailers(&self) -> bool {
-        (self.0.as_ref()).is_some_and(|source| source.borrow().trailed)
+    /// True if it has ended, and nobody can disagree about where: the next request on its HTTP/1.1 link begins there. hyper
+    /// takes a bare LF for the end of trailers, others may not.
+    pub fn has_ended_beyond_doubt(&self) -> bool {
+        self.0.as_ref().is_none_or(|source| {
+            let source = source.borrow();
+            source.ended && !source.trailed
+        })
     }
 
     /// Reads what is left, if that is little and there already. True if nothing is left.
@@ -246,19 +250,19 @@ where
     }
 
     /// The next of the frames kept from an earlier sending.
-    fn again(&self, given: usize) -> Option<Frame<Bytes>> {
-        let kept = self.kept.as_ref()?;
-        if let Some(bytes) = kept.get(given) {
-            return Some(Frame::data(bytes.clone()));
+    fn again(&mut self, given: usize) -> Option<Frame<Bytes>> {
+        let kept = self.kept.as_mut()?;
+        if given < kept.count() {
+            return kept.get(given).map(Frame::data);
         }
-        let trailers = self.kept_trailers.as_ref().filter(|_| given == kept.len());
+        let trailers = (self.kept_trailers.as_ref()).filter(|_| given == kept.count());
         trailers.map(|trailers| Frame::trailers(trailers.clone()))
     }
 
     /// How many frames are kept.
     fn kept(&self) -> usize {
         let trailers = usize::from(self.kept_trailers.is_some());
-        self.kept.as_ref().map_or(0, |kept| kept.len() + trailers)
+        self.kept.as_ref().map_or(0, |kept| kept.count() + trailers)
     }
 }
 

@@ -86,6 +86,21 @@ fn a_changed_file_is_read_again_by_itself() {
     });
 }
 
+#[test]
+fn what_is_put_back_right_after_a_reload_is_noticed() {
+    let upstream = Upstream::fine();
+    let gateway = Gateway::before(&upstream);
+    let text = gateway.setup.text();
+    for _ in 0..2 {
+        write(&gateway, &text.replace(LESS.0, LESS.1));
+        reload(&gateway).expect(200);
+        write(&gateway, &text);
+        eventually("what was put back to be read", || {
+            (gateway.get("/v2/employees").status == 200).then_some(())
+        });
+    }
+}
+
 /// A `ConfigMap` is a folder of links to `..data/NAME`; an update swaps what `..data` is a link to.
 #[test]
 fn the_swap_of_a_config_maps_folder_is_noticed() {
@@ -171,6 +186,32 @@ fn a_secret_is_read_again_and_one_that_others_can_read_refuses_the_reload() {
         "{problems}"
     );
     gateway.get("/v2/employees").expect(200);
+}
+
+#[test]
+fn an_admin_token_that_was_replaced_is_dead_after_a_reload() {
+    use std::os::unix::fs::PermissionsExt;
+    let upstream = Upstream::fine();
+    let gateway = Gateway::before(&upstream);
+    let file = gateway.setup.folder().join("data/admin.token");
+    let asked = |token: &str| {
+        let bearer = format!("Bearer {}", token.trim());
+        let field = [("authorization", bearer.as_str())];
+        let answer = call(&gateway.admin, "POST", "/-/reload", &field, b"");
+        (answer.status, answer.text())
+    };
+    let old = fs::read_to_string(&file).unwrap();
+    secret_file(&file, "new-token-canary");
+    assert_eq!(asked(&old), (200, "reloaded\n".to_owned()));
+    assert_eq!(asked(&old).0, 401);
+    assert_eq!(asked("new-token-canary").0, 200);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let (status, problems) = asked("new-token-canary");
+    assert_eq!(status, 422);
+    assert!(
+        problems.contains("chmod 600") && !problems.contains("canary"),
+        "{problems}"
+    );
 }
 
 /// Two doors with certificates: if one of them cannot be loaded, neither is, and nothing else is taken.

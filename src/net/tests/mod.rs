@@ -2,6 +2,7 @@
 
 mod callers;
 mod doors;
+mod last_words;
 mod request_bodies;
 mod stuck;
 mod upstreams;

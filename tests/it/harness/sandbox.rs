@@ -1,6 +1,7 @@
 //! The sandbox as a process of its own, ordered around over its control API.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
@@ -33,8 +34,10 @@ impl Minted {
 
     /// A pair that no sandbox knows: an upstream of the test's own takes any.
     pub(crate) fn made_up() -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let refresh = format!("{}-refresh-canary", MADE.fetch_add(1, Ordering::Relaxed));
         let pair = json!({
-            "access_token": "access-canary", "refresh_token": "refresh-canary", "expires_in": 3600,
+            "access_token": "access-canary", "refresh_token": refresh, "expires_in": 3600,
             "scope": "export-jobs:read users:read vendors:read vendors:write", "company_id": "company-1",
         });
         Self {

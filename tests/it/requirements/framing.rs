@@ -363,6 +363,22 @@ fn the_first_line_and_the_names_mean_one_thing() {
     }
 }
 
+/// Requirement 12: the same where we answer before we have read the body: its trailers may yet come.
+#[test]
+fn an_answer_before_the_trailers_is_the_last_of_its_link() {
+    let scene = Scene::new();
+    let mut link = Link::to(scene.gateway.base());
+    let options = request(
+        "OPTIONS /any/p",
+        "max-forwards: 0\r\ntransfer-encoding: chunked\r\n",
+        "5\r\nhello\r\n0\r\nx-sum: 1\n\r\n",
+    );
+    let _ = link.send(format!("{options}{}", request("GET /any/b", "", "")));
+    assert_eq!(answer(&mut link, "OPTIONS").unwrap().status, 204);
+    assert!(link.is_closed());
+    assert!(scene.upstream.seen().is_empty());
+}
+
 /// Requirement 12: an answer of Pleo's that comes before the body is whole ends the link too, or what is left is read.
 #[test]
 fn an_early_answer_does_not_leave_a_body_to_be_served() {

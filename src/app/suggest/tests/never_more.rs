@@ -51,13 +51,13 @@ fn template() -> impl Strategy<Value = String> {
         &[
             "/{*rest}",
             "/v1/{*rest}",
-            "/v1/vendors/{a}",
-            "/v1/vendors/{a}:archive",
+            "/v1/vendors/{p2}",
+            "/v1/vendors/{p2}:archive",
             "/v1/vendors/me",
-            "/v1/{a}/me",
-            "/{a}/employees/me",
+            "/v1/{p1}/me",
+            "/{p0}/employees/me",
             "/v2/employees",
-            "/v1/installations/{a}",
+            "/v1/installations/{p2}",
         ][..],
     );
     let segments = select(
@@ -130,8 +130,7 @@ fn configuration() -> impl Strategy<Value = String> {
         let mut text = callers;
         let mut paths = BTreeSet::new();
         for (path, entry) in entries {
-            let shape = path.replace("{a}", "{p1}");
-            if path.is_empty() || paths.insert(shape) {
+            if path.is_empty() || paths.insert(path) {
                 text.extend(["[[routes]]\n", &entry]);
             }
         }

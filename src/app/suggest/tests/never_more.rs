@@ -12,7 +12,7 @@ use super::settings;
 use crate::access::admit_as;
 use crate::access::denial::{Denial, Denied, RouteDenied};
 use crate::access::permit::Permit;
-use crate::config::Settings;
+use crate::config::{Environment, Settings};
 use crate::model::operations;
 use crate::model::route::Route;
 use crate::model::snapshot::Door;
@@ -304,7 +304,7 @@ impl Case {
 }
 
 fn cases() -> u32 {
-    let is_long = std::env::var_os("PLEO_TEST_LONG").is_some();
+    let is_long = Environment::of_process().var("PLEO_TEST_LONG").is_some();
     if is_long { 4_000 } else { 400 }
 }
 

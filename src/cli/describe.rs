@@ -1,10 +1,10 @@
-//! `schema`, `completions`, `man`: what editors, shells and readers want to know of the program.
+//! `schema`, `completions`: what editors and shells want to know of the program. For readers there is `man`.
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 
 use super::arguments::Arguments;
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use super::print;
 use crate::config;
 
@@ -20,14 +20,5 @@ pub(super) fn schema(reference: bool) -> Result<(), Failure> {
 pub(super) fn completions(shell: Shell) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "pleo-gateway", &mut text);
-    print::line(String::from_utf8_lossy(&text).trim_end())
-}
-
-/// The man page, as roff.
-pub(super) fn man() -> Result<(), Failure> {
-    let mut text = Vec::new();
-    clap_mangen::Man::new(Arguments::command())
-        .render(&mut text)
-        .map_err(|error| Failure::of(Exit::Internal, &error))?;
     print::line(String::from_utf8_lossy(&text).trim_end())
 }

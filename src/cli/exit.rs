@@ -36,6 +36,31 @@ pub enum Exit {
     Terminated = 143,
 }
 
+/// What each means, for readers.
+pub(super) const MEANINGS: [(Exit, &str); 12] = [
+    (Exit::Fine, "All went well."),
+    (Exit::Usage, "The command line makes no sense."),
+    (Exit::Data, "Bad input, or a corrupted store."),
+    (
+        Exit::Unavailable,
+        "A port in use, the store away, no such connection, a person has to consent, not ready.",
+    ),
+    (Exit::Internal, "A bug."),
+    (Exit::Io, "Reading or writing failed."),
+    (Exit::TryAgain, "It may work later."),
+    (
+        Exit::Permission,
+        "Something may not be read, or others can read a secret.",
+    ),
+    (
+        Exit::Configuration,
+        "The configuration, or a sealing key, is wrong or missing.",
+    ),
+    (Exit::HungUp, "Ended by SIGHUP."),
+    (Exit::Interrupted, "Ended by SIGINT."),
+    (Exit::Terminated, "Ended by SIGTERM."),
+];
+
 impl From<End> for Exit {
     fn from(end: End) -> Self {
         match end {

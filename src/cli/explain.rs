@@ -128,6 +128,10 @@ fn head(options: &ExplainOptions) -> Result<Parts, Failure> {
         Failure::new(Exit::Usage, format!("{what:?} cannot be sent: {error}"))
     };
     let method = method(&options.method)?;
+    if !is_target(&options.path) {
+        let words = format!("a path begins with '/': write /{}", options.path);
+        return Err(Failure::new(Exit::Usage, words));
+    }
     let target: Uri = (options.path.parse())
         .map_err(|error: http::uri::InvalidUri| unfit(&options.path, error.into()))?;
     let host = target
@@ -146,6 +150,13 @@ fn head(options: &ExplainOptions) -> Result<Parts, Failure> {
         .body(())
         .map_err(|error| unfit(tenant.unwrap_or_default(), error))?;
     Ok(request.into_parts().0)
+}
+
+/// True for a path, a whole URL, and the `*` of OPTIONS.
+fn is_target(text: &str) -> bool {
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_url = (text.split_once("://")).is_some_and(|(scheme, _)| is_scheme(scheme));
+    text.starts_with('/') || is_url || text == "*"
 }
 
 /// The caller that is named; else the only one there is.

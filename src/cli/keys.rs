@@ -107,7 +107,8 @@ fn new(config: Option<PathBuf>, json: bool) -> Result<(), Failure> {
     let Some(path) = missing else {
         return Err(Failure::new(
             Exit::Configuration,
-            "every file in [store] sealing_keys exists: to rotate, put a new file name first in the list and run this again",
+            "every file in [store] sealing_keys exists: to rotate, put a new file name behind the others and run this \
+             again; once every gateway has been restarted with it, it may go to the front",
         ));
     };
     let id = make_key_file(path).map_err(|error| {

@@ -13,6 +13,7 @@ mod health;
 mod import;
 mod input;
 mod keys;
+mod man;
 mod memory;
 mod plan;
 mod print;
@@ -66,7 +67,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Scopes(command) => scopes::run(config, &command),
         Command::Schema { reference } => describe::schema(reference),
         Command::Completions { shell } => describe::completions(shell),
-        Command::Man => describe::man(),
+        Command::Man => man::run(),
         Command::Health { url } => health::run(&url),
     }
 }

@@ -1,6 +1,6 @@
 //! `scopes suggest`: what callers need according to the access log, as TOML to paste. Nothing is changed or sent.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,8 @@ use crate::app::suggest::{Observed, Suggestion};
 
 pub(super) fn run(config: Option<PathBuf>, command: &Scopes) -> Result<(), Failure> {
     let Scopes::Suggest { log, refused } = command;
-    let settings = session::load(config)?;
-    let file =
-        fs::read_to_string(&settings.file).map_err(|error| unreadable(&settings.file, &error))?;
-    let file = toml::from_str(&file).map_err(|error| Failure::of(Exit::Configuration, &error))?;
+    let (settings, text) = session::load_with_text(config)?;
+    let file = toml::from_str(&text).map_err(|error| Failure::of(Exit::Configuration, &error))?;
     let observed = read(log)?;
     let suggestion = Suggestion::of((&settings.snapshot, &file), &observed, *refused)
         .map_err(|error| Failure::of(Exit::Data, &error))?;

@@ -1,6 +1,7 @@
 //! What a command that works on the store runs in: the configuration, the rooms it needs, a small runtime, and an orderly
 //! end.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -86,6 +87,21 @@ pub(super) fn load(config: Option<PathBuf>) -> Result<Settings, Failure> {
         config::load(&config::locate(config), &environment).map_err(|broken| shown(&broken))?;
     warn(&settings.warnings);
     Ok(settings)
+}
+
+/// The same, and the text: the file is read once, since it may be a pipe.
+pub(super) fn load_with_text(config: Option<PathBuf>) -> Result<(Settings, String), Failure> {
+    let path = config::locate(config);
+    let Ok(text) = fs::read_to_string(&path) else {
+        // Says why not.
+        load(Some(path.clone()))?;
+        let words = format!("{} could not be read at first: try again", path.display());
+        return Err(Failure::new(Exit::TryAgain, words));
+    };
+    let settings =
+        config::parse(&path, &text, &Environment::of_process()).map_err(|broken| shown(&broken))?;
+    warn(&settings.warnings);
+    Ok((settings, text))
 }
 
 /// Shows what is allowed but perhaps not meant, or what is wrong.

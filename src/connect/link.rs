@@ -13,15 +13,17 @@ use crate::telemetry::audit;
 use crate::tokens::Tokens;
 use crate::tokens::operate::OperateError;
 
+/// A link that is shorter is over before anybody has read it.
+const SHORTEST: Duration = Duration::from_secs(1);
 /// How long a link may be good, so that its end can be written.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
 
-/// The life of a link, or what to do about one that is too long.
+/// The life of a link, or what it may be.
 pub fn life(life: Duration) -> Result<Duration, &'static str> {
-    if life <= LONGEST {
+    if (SHORTEST..=LONGEST).contains(&life) {
         return Ok(life);
     }
-    Err("a link is good for 365d at most")
+    Err("a link is good for 1s at least and 365d at most")
 }
 
 /// What a link is to be good for.

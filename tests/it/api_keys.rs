@@ -184,8 +184,10 @@ async fn operators_link_import_and_set_keys_at_their_door() {
     assert_eq!(linked["tenant"], "beta");
     assert!(linked["url"].as_str().unwrap().contains("/connect/"));
     assert!(linked["expires_at"].is_string());
-    let path = "/v1/connections/beta/link?expires_in=4000000000";
-    assert_eq!(serving.operate(Method::POST, path).await.status, 422);
+    for life in ["0", "4000000000"] {
+        let path = format!("/v1/connections/beta/link?expires_in={life}");
+        assert_eq!(serving.operate(Method::POST, &path).await.status, 422);
+    }
     let path = "/v1/connections/beta/key";
     assert_eq!(serving.operate(Method::POST, path).await.status, 405);
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::harness::client::{Answer, call, call_pleo};
+use crate::harness::eventually;
 use crate::harness::gateway::{Gateway, Setup};
 use crate::harness::sandbox::Sandbox;
 
@@ -236,8 +237,12 @@ fn a_state_that_was_made_up_is_refused() {
 #[test]
 fn an_expired_link_says_what_to_do() {
     let (_sandbox, _, gateway) = unconnected();
-    let url = link(&gateway, &["--expires", "1ms"]);
-    let gone = Browser::new(&gateway).ask("GET", &url).expect(410);
+    let url = link(&gateway, &["--expires", "1s"]);
+    let gone = eventually("the link is over", || {
+        let answer = Browser::new(&gateway).ask("GET", &url);
+        (answer.status != 200).then_some(answer)
+    })
+    .expect(410);
     assert!(gone.text().contains("link-expired"), "{}", gone.text());
     Browser::new(&gateway).ask("POST", &url).expect(410);
     let unknown = format!("{}/connect/nothing", gateway.connect);

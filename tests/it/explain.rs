@@ -296,5 +296,23 @@ fn editors_shells_and_readers_of_manuals_get_what_they_ask_for() {
             "{shell}"
         );
     }
-    assert!(said(&["man"]).contains(".TH pleo-gateway"));
+    let page = said(&["man"]);
+    for part in [".TH pleo-gateway", "connections link", ".SH EXIT STATUS"] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+}
+
+#[test]
+fn a_path_without_its_slash_is_a_mistake_of_the_command_line() {
+    let setup = Setup::at("http://127.0.0.1:1");
+    setup.write();
+    for (path, meant) in [
+        ("vendors", "/vendors"),
+        ("v1/vendors?x=http://y", "/v1/vendors?x=http://y"),
+    ] {
+        let said = setup.cli(&["explain", "GET", path, "--caller", "erp"], "");
+        assert_eq!(said.code, 64, "{}", said.err);
+        let words = format!("a path begins with '/': write {meant}");
+        assert!(said.err.contains(&words), "{}", said.err);
+    }
 }

@@ -1,10 +1,13 @@
 //! `scopes suggest`: observe, see what callers do, adopt what is suggested, enforce.
 
 use std::fs;
+use std::process::Command;
 
 use crate::harness::client::call;
 use crate::harness::gateway::{Gateway, KEY, OFFICE_KEY, Setup};
+use crate::harness::program::run;
 use crate::harness::upstream::Upstream;
+use crate::harness::{BINARY, SOON};
 
 /// What callers do: method, path, key.
 const CALLS: [(&str, &str, &str); 4] = [
@@ -57,14 +60,16 @@ fn what_was_observed_becomes_a_configuration_that_allows_it_and_nothing_else() {
         "operations = [\"getClientInstallation\"]",
         "callers = [\"erp\", \"office\"]",
         "timeout = \"20s\"",
-        // What the catalogue does not have keeps the wide route.
+        // What the catalogue does not have keeps the wide route, and what is beside it is denied.
         "path = \"/{*rest}\"",
+        "methods = [\"GET\"]",
+        "deny = true",
     ] {
         assert!(toml.contains(&format!("\n{line}\n")), "{line} in {toml}");
     }
 
     // The wide route is the operator's to take out.
-    let wide = toml.find("[[routes]]\npath = \"/{*rest}\"").unwrap();
+    let wide = toml.find("[[routes]]\nname = \"/{*rest}\"").unwrap();
     let after = wide + 1 + toml[wide + 1..].find("\n[[").unwrap();
     gateway.setup.callers = format!("{}{}", &toml[..wide], &toml[after..]);
     (gateway.setup.routes, gateway.setup.proxy) = (String::new(), String::new());
@@ -151,4 +156,27 @@ fn what_is_no_access_log_of_this_gateway_is_told_apart() {
     let hostile = format!("{}\n{}", line("erp"), line("x\\n[[routes]]\\npath = 1"));
     let said = setup.cli(&["scopes", "suggest"], &hostile);
     assert!(!said.out.contains("\npath = 1"), "{}", said.out);
+}
+
+#[test]
+fn a_configuration_that_comes_through_a_pipe_is_read_once() {
+    let setup = Setup::at("http://127.0.0.1:1");
+    let begin = "version = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\n";
+    let text = [begin, &setup.callers, &setup.routes].concat();
+    let log = setup.folder().join("log");
+    let line = r#"{"request_id":"r","method":"GET","status":200,"caller":"erp","route":"searchEmployees","path_template":"/v2/employees","operation":"searchEmployees"}"#;
+    fs::write(&log, line).unwrap();
+    let log = log.to_str().unwrap();
+    let suggest = ["scopes", "suggest", "--log", log, "-c", "/dev/stdin"];
+    let said = run(
+        Command::new(BINARY)
+            .args(suggest)
+            .current_dir(setup.folder()),
+        &text,
+        SOON,
+    );
+    assert_eq!(said.code, 0, "{}", said.err);
+    for part in ["[[callers]]", "operations = [\"searchEmployees\"]"] {
+        assert!(said.out.contains(part), "{part} in {}", said.out);
+    }
 }

@@ -28,6 +28,7 @@ pub struct Observed {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Call {
     pub(super) caller: String,
+    pub(super) method: String,
     pub(super) operation: Option<String>,
     /// Name and template.
     pub(super) route: Option<(String, String)>,
@@ -48,8 +49,7 @@ struct Line {
     request_id: String,
     #[serde(rename = "status")]
     _status: u16,
-    #[serde(rename = "method")]
-    _method: String,
+    method: String,
     caller: Option<String>,
     route: Option<String>,
     path_template: Option<String>,
@@ -93,6 +93,7 @@ impl Observed {
         }
         let call = Call {
             caller,
+            method: line.method,
             operation: line.operation,
             route,
             is_refused,

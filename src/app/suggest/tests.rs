@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+mod never_more;
+
 use super::*;
 use crate::config::{Environment, Settings, parse};
 
@@ -43,8 +45,12 @@ fn observed(calls: &[&str]) -> Observed {
         let [caller, operation, route, template, error] = &words[..] else {
             panic!("{call}");
         };
+        let known = operation
+            .as_str()
+            .and_then(|name| catalogue::builtin().operation(name));
+        let method = known.map_or("GET", |operation| operation.method.as_str());
         let line = serde_json::json!({
-            "request_id": "r-1", "status": 200, "method": "GET", "caller": caller, "operation": operation,
+            "request_id": "r-1", "status": 200, "method": method, "caller": caller, "operation": operation,
             "route": route, "path_template": template, "error": error,
         });
         format!("{line}\n")
@@ -152,6 +158,8 @@ scopes = ["new:read"]
     assert_eq!(
         routes(&suggestion),
         r#"[[routes]]
+name = "/{*rest}"
+methods = ["GET"]
 path = "/{*rest}"
 scopes = []
 callers = ["erp"]
@@ -172,12 +180,123 @@ callers = ["erp"]
 
 [[routes]]
 name = "new"
-methods = ["GET", "POST"]
+methods = ["GET"]
 path = "/v9/new"
 scopes = ["new:read"]
 callers = ["erp"]
 "#
     );
+}
+
+#[test]
+fn what_nobody_used_is_denied_where_a_wider_route_would_allow_it() {
+    let suggestion = suggest(
+        r#"
+[[routes]]
+name = "new-api"
+path = "/v4/{*rest}"
+scopes = []
+[[routes]]
+name = "salaries"
+path = "/v4/salaries/{id}"
+scopes = ["users:read"]
+callers = ["office"]
+[[routes]]
+name = "jobs"
+path = "/v4/jobs"
+methods = ["POST"]
+scopes = []
+[[routes]]
+catalogue = "vendors/v1"
+[[routes]]
+path = "/v1/{*rest}"
+scopes = []
+"#,
+        &[
+            "erp - new-api /v4/{*rest} -",
+            "office - /v1/{*rest} /v1/{*rest} -",
+        ],
+        false,
+    );
+    assert_eq!(
+        routes(&suggestion),
+        r#"[[routes]]
+name = "new-api"
+methods = ["GET"]
+path = "/v4/{*rest}"
+scopes = []
+callers = ["erp"]
+
+# Not used by these callers, and open to them by new-api if it was not denied
+[[routes]]
+name = "salaries"
+methods = ["GET"]
+path = "/v4/salaries/{id}"
+callers = ["erp"]
+deny = true
+
+[[routes]]
+name = "/v1/{*rest}"
+methods = ["GET"]
+path = "/v1/{*rest}"
+scopes = []
+callers = ["office"]
+
+# Not used by these callers, and open to them by /v1/{*rest} if it was not denied
+[[routes]]
+catalogue = "*"
+operations = ["getCsvImportJobV1", "getCsvImportJobErrorsV1", "getVendorById"]
+callers = ["office"]
+deny = true
+"#
+    );
+}
+
+/// A `deny` would refuse what was used within it.
+#[test]
+fn what_nobody_used_stays_as_it_is_where_something_within_it_was_used() {
+    let suggestion = suggest(
+        r#"
+[[routes]]
+name = "me"
+path = "/v4/people/me"
+scopes = []
+[[routes]]
+name = "people"
+path = "/v4/people/{id}"
+scopes = ["users:read"]
+callers = ["office"]
+[[routes]]
+name = "new-api"
+path = "/v4/{*rest}"
+scopes = []
+"#,
+        &["erp - me /v4/people/me -", "erp - new-api /v4/{*rest} -"],
+        false,
+    );
+    let part = r#"
+# Not used; without it, new-api would allow more than it does
+[[routes]]
+name = "people"
+methods = ["GET"]
+path = "/v4/people/{id}"
+scopes = ["users:read"]
+callers = ["office"]
+"#;
+    let said = suggestion.to_string();
+    assert!(said.contains(part), "{said}");
+}
+
+#[test]
+fn a_call_that_the_configuration_refuses_by_now_is_taken_in_only_if_asked_for() {
+    let file = "[[routes]]\nname = \"a\"\npath = \"/a\"\nscopes = []\ncallers = [\"office\"]\n";
+    let strict = suggest(file, &["erp - a /a -"], false);
+    assert!(
+        strict.remarks[0].contains("refuses it by now"),
+        "{strict:?}"
+    );
+    assert_eq!(routes(&strict), "");
+    assert!(routes(&suggest(file, &["erp - a /a -"], true)).contains("\"erp\""));
 }
 
 #[test]

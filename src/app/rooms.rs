@@ -264,7 +264,11 @@ fn database(settings: &Settings) -> open::Database {
 
 fn dialer(settings: &Settings) -> Result<Dialer, TlsError> {
     let roots = Roots {
-        ca_file: settings.pleo.ca_file.clone(),
+        ca_file: settings
+            .pleo
+            .ca_file
+            .as_ref()
+            .map(|roots| roots.path.clone()),
     };
     Ok(Dialer::new(
         tls::client_config(&roots, Alpn::Http1)?,

@@ -35,7 +35,7 @@ pub use secrets::{SecretFileError, read_secret_file};
 pub use settings::{
     Address, AdminSettings, ClientAuth, ConnectSettings, CustomEndpoints, Database, ListenSettings,
     LogFormat, LogSettings, PleoEnvironment, PleoSettings, ProxySettings, RefreshSettings,
-    SecretSource, Settings, StoreSettings, TelemetrySettings, TlsFiles, Uncertain,
+    RootsFile, SecretSource, Settings, StoreSettings, TelemetrySettings, TlsFiles, Uncertain,
 };
 pub use sources::{Environment, locate};
 pub use units::duration;

@@ -56,7 +56,16 @@ pub struct PleoSettings {
     /// Where Pleo sends browsers back to.
     pub redirect_uri: Url,
     /// Extra roots of trust, PEM.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<RootsFile>,
+}
+
+/// A file of roots of trust, and what was in it: new contents wait for a restart as another file does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootsFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// SHA-256 of its contents.
+    pub digest: [u8; 32],
 }
 
 /// Which Pleo. The URLs of the known ones are in `pleo::endpoints`.

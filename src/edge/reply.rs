@@ -18,6 +18,7 @@ use crate::net::body::Outgoing;
 use crate::net::client::SendError;
 use crate::proxy::error::{Malformed, ProxyError};
 use crate::proxy::headers::X_REQUEST_ID;
+use crate::proxy::hops::SERVED;
 use crate::tokens::ObtainError;
 
 const ERROR: HeaderName = HeaderName::from_static("pleo-gateway-error");
@@ -25,9 +26,6 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"pleo-gateway\"");
 const BASIC: HeaderValue =
     HeaderValue::from_static("Basic realm=\"pleo-gateway\", charset=\"UTF-8\"");
-/// RFC 9110 section 15.5.6 requires it; which of them a path allows is up to the routes.
-const SERVED: HeaderValue =
-    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 /// Where nobody knows better.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -284,6 +282,7 @@ impl Verdict {
             headers.append(WWW_AUTHENTICATE, BASIC);
         }
         if self.code == Code::MethodRefused {
+            // RFC 9110 section 15.5.6 requires it; which of them a path allows is up to the routes.
             headers.insert(ALLOW, SERVED);
         }
     }

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, request};
 use crate::model::route::Route;
 use crate::net::body::Outgoing;
 
-/// What a route without methods takes.
-const SERVED: HeaderValue =
+/// The methods that are served; a route without methods takes them all.
+pub const SERVED: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// True if the request must not be sent on.

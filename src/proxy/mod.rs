@@ -8,7 +8,7 @@ pub mod error;
 mod fixture;
 pub mod forward;
 pub mod headers;
-mod hops;
+pub mod hops;
 pub mod journey;
 mod location;
 pub mod replay;

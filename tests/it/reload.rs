@@ -214,6 +214,23 @@ fn an_admin_token_that_was_replaced_is_dead_after_a_reload() {
     );
 }
 
+#[test]
+fn other_roots_of_trust_wait_for_a_restart() {
+    let upstream = Upstream::fine();
+    let mut setup = Setup::at(&upstream.origin());
+    let roots = Authority::new().write(setup.folder());
+    setup.pleo = "ca_file = \"ca.pem\"".into();
+    let gateway = setup.start_with_acme();
+    let told = |gateway: &Gateway| reload(gateway).expect(200).text();
+    assert_eq!(told(&gateway), "reloaded\n");
+    Authority::new().write(gateway.setup.folder());
+    let restart = "reloaded; needs a restart: [pleo] ca_file\n";
+    assert_eq!(told(&gateway), restart);
+    fs::write(&roots, "no roots").unwrap();
+    let problems = reload(&gateway).expect(422).text();
+    assert!(problems.contains("pleo.ca_file"), "{problems}");
+}
+
 /// Two doors with certificates: if one of them cannot be loaded, neither is, and nothing else is taken.
 #[test]
 fn a_certificate_that_cannot_be_loaded_refuses_the_whole_reload() {

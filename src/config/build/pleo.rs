@@ -1,12 +1,15 @@
 //! `[pleo]`: whose API, and who we are there. Where browsers are sent back to is in `browsers`.
 
-use std::path::PathBuf;
+use std::fs;
 
+use aws_lc_rs::digest;
 use url::Url;
 
 use super::super::reader::Reader;
 use super::super::report::Finding;
-use super::super::settings::{ClientAuth, CustomEndpoints, PleoEnvironment, PleoSettings};
+use super::super::settings::{
+    ClientAuth, CustomEndpoints, PleoEnvironment, PleoSettings, RootsFile,
+};
 use super::super::units;
 use super::doors;
 use crate::secret::Secret;
@@ -31,12 +34,16 @@ pub(super) fn read(pleo: &Reader<'_>, redirect_uri: Option<Url>) -> Option<PleoS
 }
 
 /// Extra roots of trust, if there are some in it.
-fn ca_file(pleo: &Reader<'_>) -> Option<PathBuf> {
-    let file = pleo.existing_file("ca_file")?;
-    if file.is_file() {
-        doors::check_authorities(pleo, "ca_file", &file);
+fn ca_file(pleo: &Reader<'_>) -> Option<RootsFile> {
+    let path = pleo.existing_file("ca_file")?;
+    let mut digest = [0; 32];
+    if path.is_file() {
+        doors::check_authorities(pleo, "ca_file", &path);
+        // One that cannot be read was reported.
+        let contents = fs::read(&path).unwrap_or_default();
+        digest.copy_from_slice(digest::digest(&digest::SHA256, &contents).as_ref());
     }
-    Some(file)
+    Some(RootsFile { path, digest })
 }
 
 /// True if Pleo's host may be on a private network by default.

@@ -15,7 +15,7 @@ use super::fixed::{Fixed, places};
 use super::token_of;
 use crate::admin::ReloadWish;
 use crate::clock::SharedClock;
-use crate::config::{self, Environment, ListenSettings, Settings, TlsFiles};
+use crate::config::{self, Environment, ListenSettings, SecretSource, Settings, TlsFiles};
 use crate::model::ledger::{AuditEntry, AuditKind};
 use crate::model::snapshot::{Door, Snapshot};
 use crate::net::tls::{DoorSettings, ServerTls, TlsError, door_settings};
@@ -196,8 +196,14 @@ impl Reload {
         let read = move || {
             let settings =
                 config::load(&file, &environment).map_err(|broken| broken.problems.to_string())?;
-            let token =
-                token_of(&settings.admin).map_err(|error| format!("{}\n", chain(&error)))?;
+            let token = match &settings.admin.token {
+                // The next start makes one; until then the old one stays.
+                SecretSource::File(path) if !path.exists() => None,
+                _ => {
+                    let read = token_of(&settings.admin);
+                    Some(read.map_err(|error| format!("{}\n", chain(&error)))?)
+                }
+            };
             Ok((settings, token))
         };
         let read = tokio::task::spawn_blocking(read).await;
@@ -207,7 +213,7 @@ impl Reload {
     }
 
     /// Everything is prepared before anything is put into use.
-    fn take(&mut self, settings: Settings, token: Secret) -> Result<Vec<String>, String> {
+    fn take(&mut self, settings: Settings, token: Option<Secret>) -> Result<Vec<String>, String> {
         let restart = self.fixed.changed(&Fixed::of(&settings));
         let following = self.doors.following(&settings);
         let prepared = prepared(&self.certificates, &following)
@@ -215,7 +221,9 @@ impl Reload {
         for (tls, config) in prepared {
             tls.put(config);
         }
-        self.admin_token.store(Arc::new(token));
+        if let Some(token) = token {
+            self.admin_token.store(Arc::new(token));
+        }
         let before = self.snapshot.load();
         let doors = self.doors.policies(&settings, &before.doors);
         self.snapshot.store(Arc::new(Snapshot {

@@ -205,10 +205,7 @@ where
         match end {
             End::Closed => None,
             End::Answered => {
-                tokio::select! {
-                    () = linger(&mut link) => {}
-                    () = self.stop.cancelled() => {}
-                }
+                linger(&mut link).await;
                 None
             }
             End::Broken => {

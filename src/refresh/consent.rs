@@ -104,7 +104,6 @@ pub(super) fn import(
     if is_in_the_air(row, moment) {
         return Err(Refused::Busy);
     }
-    let held = row.refresh_token().cloned();
     let mut row = renewed(row, moment.now);
     row.state = State::Active;
     row.credential = import.credential;
@@ -120,9 +119,8 @@ pub(super) fn import(
     };
     // Nobody consents to a key.
     row.consented_at = row.consented_at.filter(|_| !import.credential.is_key());
-    let brought = row.refresh_token() != held.as_ref();
     let step = Step {
-        brought,
+        brought: true,
         ..Step::to(row)
     };
     Ok(step

@@ -66,6 +66,25 @@ fn a_refresh_token_that_another_holds_or_that_was_presented_is_not_taken() {
         .ends(0, &["\"acme\""]);
 }
 
+/// Nor is it taken by the tenant that holds it still, where nobody knows what came of it.
+#[test]
+fn an_uncertain_token_is_not_brought_once_more() {
+    let sandbox = Sandbox::start("15m");
+    let mut setup = Setup::with(&sandbox);
+    setup.more = "[refresh]\ntimeout = \"2s\"\n".into();
+    setup.write();
+    let bundle = json!({"refresh_token": sandbox.mint().pair["refresh_token"]}).to_string();
+    let import = ["connections", "import", "acme", "--replace"];
+    setup.cli(&import, &bundle).ends(0, &[]);
+    sandbox.fault(&json!({"endpoint": "token", "kind": "drop_after"}));
+    setup
+        .cli(&["connections", "refresh", "acme"], "")
+        .ends(75, &[]);
+    // It waits until the attempt is past its deadline.
+    setup.cli(&import, &bundle).ends(65, &["presented"]);
+    assert_eq!(sandbox.count("token_calls"), 1);
+}
+
 #[test]
 fn input_that_cannot_be_used_is_65_and_never_repeated() {
     let sandbox = Sandbox::start("15m");

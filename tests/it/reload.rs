@@ -205,6 +205,10 @@ fn an_admin_token_that_was_replaced_is_dead_after_a_reload() {
     assert_eq!(asked(&old), (200, "reloaded\n".to_owned()));
     assert_eq!(asked(&old).0, 401);
     assert_eq!(asked("new-token-canary").0, 200);
+    fs::remove_file(&file).unwrap();
+    assert_eq!(asked("new-token-canary").0, 200);
+    assert!(!file.exists(), "the next start makes one");
+    secret_file(&file, "new-token-canary");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     let (status, problems) = asked("new-token-canary");
     assert_eq!(status, 422);

@@ -36,7 +36,7 @@ fn who_sends_on_gets_the_answer_and_no_reset() {
 
 /// What comes back once all of a large body was written.
 async fn sent_whole(mut link: impl AsyncReadExt + AsyncWriteExt + Unpin) -> String {
-    let body = vec![b'x'; 4 << 20];
+    let body = vec![b'x'; 1 << 20];
     let head = format!(
         "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
         body.len()

@@ -23,20 +23,20 @@ fn the_time_a_body_takes_or_pauses_is_not_time_without_an_answer() {
         });
         let (client, _) = upstream.client();
         let answer = client
-            .send(Request::post("/").body(Slow::new(4)).unwrap())
+            .send(Request::post("/").body(Slow::new(2)).unwrap())
             .await;
         assert_eq!(text(answer.unwrap()).await, "ok");
     });
 }
 
-/// A body of `left` frames, 50 ms apart.
+/// A body of `left` frames with pauses before them.
 struct Slow {
     left: usize,
     pause: Pin<Box<tokio::time::Sleep>>,
 }
 
 impl Slow {
-    const PAUSE: Duration = Duration::from_millis(50);
+    const PAUSE: Duration = Duration::from_millis(200);
 
     fn new(left: usize) -> Self {
         Self {

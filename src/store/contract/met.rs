@@ -153,6 +153,21 @@ pub(super) async fn a_token_that_is_brought_is_new_to_the_store(
         );
     }
 
+    // Evidence said that it was not applied; then the answer came.
+    let mut late = Tale::of(&store, "met-late", "late").await;
+    let attempt = Some(AttemptId::make());
+    late.write(late.line(attempt, Phase::Begun, None)).await;
+    let unapplied = Some(LedgerOutcome::ResolvedNotApplied);
+    late.write(late.line(attempt, Phase::Resolved, unapplied))
+        .await;
+    late.row.generation = Generation(late.row.generation.0 + 1);
+    late.row.held = pair("late-next");
+    let adopted = Some(LedgerOutcome::Adopted);
+    late.write(late.line(attempt, Phase::Committed, adopted))
+        .await;
+    late.erase().await;
+    assert_eq!(bring(&store, "met-third", "late").await, spent);
+
     // An answer without a refresh token keeps the old one.
     let mut keeper = Tale::of(&store, "met-keeper", "kept").await;
     keeper.refresh(Some(LedgerOutcome::Ok), Some("kept")).await;

@@ -3,6 +3,7 @@
 //! Each step is one transaction in one message that first makes sure that nobody was quicker; then everything is read again.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -21,6 +22,8 @@ const MIGRATIONS: [&str; 2] = [
 const LOCK: i64 = 0x504c_4757;
 /// What a step says that finds another version than it was made for.
 const OUTRUN: &str = "PLGW1";
+/// The longest a step may take: a ledger of years gets an index.
+const LONG: Duration = Duration::from_mins(10);
 /// How many processes may be quicker, one after the other.
 const TRIES: usize = 20;
 
@@ -56,7 +59,7 @@ pub(super) async fn unlock(
         if version == MIGRATIONS.len() && anew.is_none() {
             return Ok(unlocked);
         }
-        match server.ask(step(version, anew.as_ref())).await {
+        match server.ask_within(step(version, anew.as_ref()), LONG).await {
             Ok(_) => return Ok(unlocked),
             Err(error) if error.code().is_some_and(|code| code.code() == OUTRUN) => {}
             Err(error) => return Err(failed(error)),
@@ -134,7 +137,7 @@ async fn look(server: &Server, name: &str) -> Result<(usize, Option<Own>), OpenE
 /// The steps from a version to ours, with the store's own secrets if they change.
 fn step(version: usize, own: Option<&Own>) -> String {
     let mut sql = format!(
-        "set local lock_timeout = '3s'; select pg_advisory_xact_lock({LOCK}); \
+        "set local lock_timeout = '3s'; set local statement_timeout = '10min'; select pg_advisory_xact_lock({LOCK}); \
          do $guard$ declare seen bigint := 0; begin \
          if to_regclass('pleo_gateway.migrations') is not null then \
          execute 'select coalesce(max(number), 0) from pleo_gateway.migrations' into seen; end if; \

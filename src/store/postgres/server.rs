@@ -202,13 +202,22 @@ impl Server {
     /// Has statements carried out, all or none; the first column of the last row. It is done even if the caller does not
     /// wait for it.
     pub(super) async fn ask(&self, sql: String) -> Result<Option<String>, ServerError> {
+        self.ask_within(sql, LIMIT).await
+    }
+
+    /// The same for what takes longer.
+    pub(super) async fn ask_within(
+        &self,
+        sql: String,
+        limit: Duration,
+    ) -> Result<Option<String>, ServerError> {
         if self.tasks.is_stopping() {
             return Err(ServerError::Closed);
         }
         let pool = self.pool.clone();
         let sql: Arc<str> = format!("{BEGINNING}{sql}").into();
         let asking = self.tasks.spawn(async move {
-            let end = Instant::now() + LIMIT;
+            let end = Instant::now() + limit;
             let mut tried = 1;
             loop {
                 match once(&pool, &sql, end).await {

@@ -63,7 +63,8 @@ pub(super) fn audit(
 }
 
 /// What stands against a refresh token that is brought for a tenant: another tenant holds it, or it was presented before
-/// and neither did that come to nothing nor was it kept (RFC 6749 section 6).
+/// and neither did that come to nothing nor was it kept (RFC 6749 section 6). That it was not applied is evidence, which an
+/// answer that came late outweighs (design.md R12).
 pub(super) fn met(
     transaction: &Transaction<'_>,
     seals: &Seals,
@@ -83,7 +84,11 @@ pub(super) fn met(
                and not exists (select 1 from ledger ended \
                  where ended.provider = sent.provider and ended.tenant = sent.tenant \
                  and ended.number > sent.number and ended.attempt = sent.attempt and ended.outcome in \
-                 ('not_sent', 'refused_for_now', 'client_rejected', 'resolved_not_applied')) \
+                 ('not_sent', 'refused_for_now', 'client_rejected', 'resolved_not_applied') \
+                 and not exists (select 1 from ledger late \
+                   where late.provider = sent.provider and late.tenant = sent.tenant \
+                   and late.number > sent.number and late.attempt = sent.attempt \
+                   and (late.phase = 'committed' or late.outcome = 'rejected'))) \
                and not exists (select 1 from ledger kept \
                  where kept.provider = sent.provider and kept.refresh_fingerprint = ?2 \
                  and kept.tenant = sent.tenant and kept.epoch = sent.epoch \

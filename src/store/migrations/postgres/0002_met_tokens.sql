@@ -23,7 +23,11 @@ begin
             select from pleo_gateway.ledger ended
             where ended.provider = sent.provider and ended.tenant = sent.tenant and ended.number > sent.number
               and ended.attempt = sent.attempt
-              and ended.outcome in ('not_sent', 'refused_for_now', 'client_rejected', 'resolved_not_applied'))
+              and ended.outcome in ('not_sent', 'refused_for_now', 'client_rejected', 'resolved_not_applied')
+              and not exists (
+                select from pleo_gateway.ledger late
+                where late.provider = sent.provider and late.tenant = sent.tenant and late.number > sent.number
+                  and late.attempt = sent.attempt and (late.phase = 'committed' or late.outcome = 'rejected')))
           and not exists (
             select from pleo_gateway.ledger kept
             where kept.provider = sent.provider and kept.refresh_fingerprint = fingerprint

@@ -5,11 +5,10 @@ use serde_json::json;
 use super::slow::{head, head_frame};
 use super::{SLOW, gateway, held, pleo};
 use crate::harness::client::answer;
-use crate::harness::eventually;
 use crate::harness::frames::{Frames, HEADERS, RST_STREAM, WHOLE};
 use crate::harness::gateway::{Gateway, Setup};
 use crate::harness::link::Link;
-use crate::harness::sandbox::Sandbox;
+use crate::harness::sandbox::{Minted, Sandbox};
 
 /// Settings under which nobody gets a byte of a body.
 const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
@@ -56,53 +55,41 @@ fn links_over_the_limit_wait_for_others_to_go() {
     }
 }
 
-/// The calls that wait for a token, as metrics tell.
-fn in_flight(gateway: &Gateway) -> usize {
-    let metrics = gateway.metrics();
-    let line = (metrics.lines()).find_map(|line| line.strip_prefix("pleo_gateway_in_flight "));
-    line.and_then(|count| count.parse().ok()).unwrap()
-}
-
-/// Requirement 117: `max_queue_per_tenant`: so many wait for a token, and more are told to come back.
-#[test]
-fn calls_over_the_limit_do_not_wait_for_a_token() {
-    let sandbox = Sandbox::start("15m");
-    let minted = sandbox.mint().without_access();
+/// A gateway in which three calls of a tenant may wait for a token, and what it said to four at once.
+fn four_of_three(minted: &Minted, sandbox: &Sandbox) -> Gateway {
     sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "4s"}));
-    let mut setup = Setup::with(&sandbox);
+    let mut setup = Setup::with(sandbox);
     setup.limits = "max_queue_per_tenant = 3".to_owned();
-    let gateway = setup.start_connected(&[("acme", &minted)]);
-    let get = head("GET /v3/export-jobs", "\r\n");
-    let mut waiting: Vec<Link> = (0..3).map(|_| Link::to(gateway.base())).collect();
-    for link in &mut waiting {
-        link.send(&get).unwrap();
-    }
-    eventually("three wait", || (in_flight(&gateway) == 3).then_some(()));
-    gateway.get("/v3/export-jobs").refused(503, "overloaded");
-    for link in &mut waiting {
-        answer(link, "GET").unwrap().expect(200);
-    }
-}
-
-/// Requirement 117: whoever waits because Pleo refused the token stands in the same queue.
-#[test]
-fn calls_over_the_limit_do_not_wait_for_another_token() {
-    let sandbox = Sandbox::start("15m");
-    let minted = sandbox.mint();
-    let mut setup = Setup::with(&sandbox);
-    setup.limits = "max_queue_per_tenant = 3".to_owned();
-    let gateway = setup.start_connected(&[("acme", &minted)]);
-    sandbox.fault(&json!({"endpoint": "api", "kind": "status", "status": 401, "count": 4}));
-    sandbox.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 401}));
-    sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "4s"}));
-    let get = head("GET /v3/export-jobs", "\r\n");
+    let gateway = setup.start_connected(&[("acme", minted)]);
     let mut links: Vec<Link> = (0..4).map(|_| Link::to(gateway.base())).collect();
     for link in &mut links {
-        link.send(&get).unwrap();
+        link.send(head("GET /v3/export-jobs", "\r\n")).unwrap();
     }
     let answers = links.iter_mut().map(|link| answer(link, "GET").unwrap());
     let (served, mut others): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 200);
     assert_eq!((served.len(), others.len()), (3, 1));
     let refused = others.remove(0).refused(503, "overloaded");
     assert!(refused.header("retry-after").is_some());
+    gateway
+}
+
+/// Requirement 117: `max_queue_per_tenant`: so many wait for a token, and more are told to come back.
+#[test]
+fn calls_over_the_limit_do_not_wait_for_a_token() {
+    let sandbox = Sandbox::start("15m");
+    four_of_three(&sandbox.mint().without_access(), &sandbox);
+}
+
+/// Requirement 117: whoever waits because Pleo refused the token stands in the same queue.
+#[test]
+fn calls_over_the_limit_do_not_wait_for_another_token() {
+    let sandbox = Sandbox::start("15m");
+    let dead = sandbox.mint();
+    sandbox.revoke(&dead);
+    let mut minted = sandbox.mint();
+    minted.pair["access_token"] = dead.pair["access_token"].clone();
+    let gateway = four_of_three(&minted, &sandbox);
+    let metrics = gateway.metrics();
+    let none = "pleo_gateway_replays_total{reason=\"unauthorized\"} 0\n";
+    assert!(!metrics.contains(none), "Pleo refused no token:\n{metrics}");
 }

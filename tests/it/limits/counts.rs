@@ -57,9 +57,9 @@ fn links_over_the_limit_wait_for_others_to_go() {
 
 /// A gateway in which three calls of a tenant may wait for a token, and what it said to four at once.
 fn four_of_three(minted: &Minted, sandbox: &Sandbox) -> Gateway {
-    sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "4s"}));
+    sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "7s"}));
     let mut setup = Setup::with(sandbox);
-    setup.limits = "max_queue_per_tenant = 3".to_owned();
+    setup.limits = "max_queue_per_tenant = 3".into();
     let gateway = setup.start_connected(&[("acme", minted)]);
     let mut links: Vec<Link> = (0..4).map(|_| Link::to(gateway.base())).collect();
     for link in &mut links {

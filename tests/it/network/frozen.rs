@@ -34,7 +34,7 @@ struct Frozen {
 impl Frozen {
     async fn prepare(store: Store<'_>, fate: Fate, grace: &str) -> Self {
         // Before its time is up, a busy machine has to have stopped it.
-        let refresh = format!("timeout = \"5s\"\nadoption_grace = \"{grace}\"\nhold = \"200ms\"\n");
+        let refresh = format!("timeout = \"5s\"\nadoption_grace = \"{grace}\"\nhold = \"4s\"\n");
         let site = Site::new(Plan {
             refresh: &refresh,
             store,

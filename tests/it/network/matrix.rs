@@ -14,9 +14,8 @@ use crate::stand::caller::Link;
 use crate::stand::serving::Serving;
 use crate::stand::{Plan, READ};
 
-/// So long that an answer does not come too late because the machine is busy.
-const TIMES: &str =
-    "timeout = \"5s\"\nadoption_grace = \"5s\"\nhold = \"200ms\"\nconcurrency = 64\n";
+/// So long that no answer comes too late, and no call waits in vain for it, because the machine is busy.
+const TIMES: &str = "timeout = \"5s\"\nadoption_grace = \"5s\"\nhold = \"4s\"\nconcurrency = 64\n";
 /// An attempt's deadline, from its beginning: the timeout and 5 s.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Two pieces of evidence are 5 s apart.

@@ -139,7 +139,7 @@ pub(crate) fn answer_head(link: &mut Link, method: &str) -> io::Result<(u16, Hea
 /// Runs curl; what it says ends with a line of the version and the status, `0 000` if there was no answer.
 pub(crate) fn curl(arguments: &[&str]) -> Output {
     let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--max-time", "15"]);
+    command.args(["--silent", "--show-error", "--max-time", "45"]);
     command.args(["--noproxy", "*"]);
     command.args(["--write-out", "\n%{http_version} %{http_code}"]);
     run(command.args(arguments), "", SOON)

@@ -58,11 +58,6 @@ impl Frames {
         link
     }
 
-    /// Ends the link; whoever still reads from it reads to its end.
-    pub(crate) fn end(&self) {
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
-    }
-
     /// Another handle to the same link.
     pub(crate) fn other(&self) -> Self {
         Self {

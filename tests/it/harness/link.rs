@@ -174,9 +174,13 @@ impl Link {
         }
     }
 
-    /// True if the other end closes without another byte.
+    /// True if the other end closes without another byte; silence is no end.
     pub(crate) fn is_closed(&mut self) -> bool {
-        self.0.fill_buf().map_or(true, <[u8]>::is_empty)
+        let came = self.0.fill_buf();
+        came.map_or_else(
+            |error| error.kind() != io::ErrorKind::WouldBlock,
+            <[u8]>::is_empty,
+        )
     }
 
     /// The next line, without its end.

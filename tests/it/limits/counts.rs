@@ -57,7 +57,7 @@ fn links_over_the_limit_wait_for_others_to_go() {
 
 /// A gateway in which three calls of a tenant may wait for a token, and what it said to four at once.
 fn four_of_three(minted: &Minted, sandbox: &Sandbox) -> Gateway {
-    sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "4s"}));
+    sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "7s"}));
     let mut setup = Setup::with(sandbox);
     "max_queue_per_tenant = 3".clone_into(&mut setup.limits);
     let gateway = setup.start_connected(&[("acme", minted)]);

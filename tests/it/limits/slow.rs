@@ -132,7 +132,7 @@ fn slow_bodies_are_cut() {
 fn slow_readers_are_cut() {
     let pleo = pleo();
     let gateway = gateway(&pleo, |setup| {
-        setup.limits = "header_timeout = \"1s\"\nbody_idle_timeout = \"4s\"\nidle_timeout = \"1s\"\nrequest_timeout = \"6s\"".to_owned();
+        setup.limits = "header_timeout = \"2s\"\nbody_idle_timeout = \"4s\"\nidle_timeout = \"1s\"\nrequest_timeout = \"6s\"".to_owned();
     });
     let get = head(&format!("GET {SLOW}"), "\r\n");
     let stream = head_frame(WHOLE, 1, "GET", SLOW);

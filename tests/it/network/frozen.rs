@@ -19,7 +19,7 @@ use crate::stand::{Plan, READ, SOON, Store, until};
 
 const TENANT: &str = "acme";
 /// From the beginning of an attempt until another process has decided: deadline, watching, evidence, looks.
-const DECIDED_WITHIN: Duration = Duration::from_mins(1);
+const DECIDED_WITHIN: Duration = Duration::from_mins(2);
 
 /// Two gateways; the first is stopped with its request on the way.
 struct Frozen {
@@ -33,7 +33,8 @@ struct Frozen {
 
 impl Frozen {
     async fn prepare(store: Store<'_>, fate: Fate, grace: &str) -> Self {
-        let refresh = format!("timeout = \"2s\"\nadoption_grace = \"{grace}\"\nhold = \"200ms\"\n");
+        // Before its time is up, a busy machine has to have stopped it.
+        let refresh = format!("timeout = \"5s\"\nadoption_grace = \"{grace}\"\nhold = \"4s\"\n");
         let site = Site::new(Plan {
             refresh: &refresh,
             store,

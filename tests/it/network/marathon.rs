@@ -22,8 +22,8 @@ use crate::stand::hog::Hog;
 use crate::stand::serving::Serving;
 use crate::stand::{Plan, SOON, is_long, raise_file_limit, until};
 
-/// So long that an answer does not come too late because the machine is busy: that would lose it.
-const TIMES: &str = "timeout = \"5s\"\nadoption_grace = \"5s\"\nconcurrency = 64\n";
+/// So long that no answer comes too late because the machine is busy, which would lose it, and no call waits for it in vain.
+const TIMES: &str = "timeout = \"5s\"\nadoption_grace = \"5s\"\nhold = \"4s\"\nconcurrency = 64\n";
 /// Deadline and evidence of a last fault.
 const SETTLED_WITHIN: Duration = Duration::from_mins(1);
 /// Before a refresh that did not work is asked for again.

@@ -34,9 +34,12 @@ async fn answers_on_their_way(store: Store<'_>) -> (Arc<Site>, Serving, JoinSet<
     .await;
     site.connect(&TENANTS, None);
     let serving = site.stand.serve("gateway").await;
-    let mut asking = JoinSet::new();
     for tenant in TENANTS {
         assert_eq!(serving.get(tenant, READ).await.status, 200);
+    }
+    // All at once: what is held back for longer than `timeout` is lost.
+    let mut asking = JoinSet::new();
+    for tenant in TENANTS {
         site.relay.books().order(site.id(tenant), Fate::HELD);
         let doors = Doors::of(&serving);
         asking.spawn(async move {
@@ -66,7 +69,7 @@ async fn served_at_once(site: &Site, serving: &Serving) {
         .await;
     }
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(10), "served after {took:?}");
+    assert!(took < Duration::from_secs(20), "served after {took:?}");
 }
 
 fn pairs_in_salvage(site: &Site) -> usize {

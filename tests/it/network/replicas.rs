@@ -93,7 +93,8 @@ async fn crowd(store: Store<'_>, words: &str) {
             store,
             // A call whose token dies under it waits so long for another replica's pair (R7), also on a busy machine.
             refresh: "hold = \"10s\"\n",
-            more: "[log]\naccess = false\n",
+            // Links that are opened long before they are used, and all dial at once.
+            more: "[log]\naccess = false\n[limits]\nheader_timeout = \"5m\"\nidle_timeout = \"5m\"\nconnect_timeout = \"1m\"\n",
             ..Plan::default()
         })
         .await,

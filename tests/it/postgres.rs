@@ -109,7 +109,7 @@ async fn without_its_server_a_gateway_serves_what_it_holds_and_spends_no_token()
             assert_eq!(stand.authorisation(id)["refresh_calls"], 0, "{away}");
         }
         order(&cluster, back);
-        until("all is well again", SOON, async || {
+        until("all is well again", SOON * 2, async || {
             let well = serving.get("expired", READ).await.status == 200
                 && refresh(&serving, "held").await == 200
                 && serving.operate(Method::GET, "/readyz").await.status == 200;

@@ -58,7 +58,14 @@ async fn calls_in_flight_while_another_process_refreshes_are_sent_again_with_the
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_with_a_token_that_another_process_has_just_replaced_wait_for_its_pair() {
-    let (stand, id, serving) = Stand::in_use().await;
+    let stand = Stand::new(Plan {
+        refresh: "hold = \"20s\"",
+        ..Plan::default()
+    })
+    .await;
+    let id = stand.connect("acme");
+    let serving = stand.serve("gateway").await;
+    assert_eq!(serving.get("acme", READ).await.status, 200);
     stand.order(&json!({"endpoint": "token", "kind": "delay", "delay": "700ms", "commit": true}));
     let mut command = stand.command(&["connections", "refresh", "acme"]);
     let mut other = command.spawn().unwrap();

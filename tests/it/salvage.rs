@@ -14,8 +14,9 @@ use crate::stand::{Plan, READ, SOON, Stand, salvaged, until};
 pub(crate) async fn pair_in_hand(stand: &Stand) -> (Serving, Hog) {
     let serving = stand.serve("first").await;
     assert_eq!(serving.get("acme", READ).await.status, 200);
-    let _asking = serving.refresh_applied(stand, "1s").await;
+    let _asking = serving.refresh_applied(stand, "1m").await;
     let hog = Hog::of(stand);
+    stand.pleo.call_off_faults();
     until("the pair is in salvage", SOON * 2, async || {
         (!salvaged(&stand.home().join("data/salvage")).is_empty()).then_some(())
     })

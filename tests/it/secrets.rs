@@ -171,7 +171,7 @@ fn what_is_told_once_may_not_be_told_again() {
 async fn no_secret_is_written_anywhere_whatever_happens() {
     let stand = Stand::new(Plan {
         tenants: &["acme", "beta", "gamma"],
-        refresh: "timeout = \"1s\"\nadoption_grace = \"1s\"\nhold = \"100ms\"",
+        refresh: "timeout = \"10s\"\nadoption_grace = \"1s\"\nhold = \"100ms\"",
         ..Plan::default()
     })
     .await;

@@ -176,7 +176,7 @@ async fn an_answer_that_proves_nothing_is_uncertain_and_costs_neither_calls_nor_
     }
     until(
         "introspection has shown that none was applied",
-        SOON * 2,
+        SOON * 4,
         async || {
             for name in &names {
                 served(
@@ -303,7 +303,7 @@ async fn an_answer_lost_after_it_was_applied_is_reported_as_lost_and_never_repla
         );
     }
     for name in names {
-        let row = until("the lost answer is found out", SOON * 2, async || {
+        let row = until("the lost answer is found out", SOON * 4, async || {
             let row = serving.connection(name).await;
             (row["state"] == "reauthorization_required").then_some(row)
         })

@@ -12,7 +12,26 @@ use crate::stand::serving::Serving;
 use crate::stand::{Plan, READ, SOON, Stand, bundle, until};
 
 /// A second is promised; the rest is for a busy machine.
-const NOTICED: Duration = Duration::from_millis(1_500);
+const IN_TIME: Duration = Duration::from_millis(1_500);
+
+/// Tries something that is to be noticed in time. A machine that stands still now and then does not do so at each try.
+async fn is_noticed_in_time(attempt: impl AsyncFn() -> Duration) {
+    let mut took = Vec::new();
+    while took.len() < 3 {
+        took.push(attempt().await);
+        if took.iter().any(|took| *took < IN_TIME) {
+            return;
+        }
+    }
+    panic!("it took {took:?}");
+}
+
+/// How long it is until `look` finds something.
+async fn noticed(what: &str, look: impl AsyncFnMut() -> Option<()>) -> Duration {
+    let begun = Instant::now();
+    until(what, SOON, look).await;
+    begun.elapsed()
+}
 
 async fn serving() -> (Stand, Serving) {
     let stand = Stand::new(Plan::default()).await;
@@ -24,42 +43,51 @@ async fn serving() -> (Stand, Serving) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_gateway_notices_a_disconnect() {
-    let (stand, serving) = serving().await;
-    stand.run(&["connections", "disconnect", "acme"], "").fine();
-    until("callers are refused", NOTICED, async || {
-        let answer = serving.get("acme", READ).await;
-        (answer.status == 503 && answer.code() == "not-connected").then_some(())
+    is_noticed_in_time(async || {
+        let (stand, serving) = serving().await;
+        stand.run(&["connections", "disconnect", "acme"], "").fine();
+        noticed("callers are refused", async || {
+            let answer = serving.get("acme", READ).await;
+            (answer.status == 503 && answer.code() == "not-connected").then_some(())
+        })
+        .await
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_gateway_notices_an_import_for_another_company() {
-    let (stand, serving) = serving().await;
-    let other = stand.pleo.company_ids()[1].clone();
-    let minted = stand.pleo.mint(Some(other.clone()), None);
-    stand.import("acme", &bundle(&minted, true));
-    until("calls are for the other company", NOTICED, async || {
-        let answer = serving.get("acme", READ).await;
-        assert_eq!(answer.status, 200, "{:?}", answer.body);
-        let said = String::from_utf8(answer.body.to_vec()).unwrap();
-        said.contains(&other).then_some(())
+    is_noticed_in_time(async || {
+        let (stand, serving) = serving().await;
+        let other = stand.pleo.company_ids()[1].clone();
+        let minted = stand.pleo.mint(Some(other.clone()), None);
+        stand.import("acme", &bundle(&minted, true));
+        noticed("calls are for the other company", async || {
+            let answer = serving.get("acme", READ).await;
+            assert_eq!(answer.status, 200, "{:?}", answer.body);
+            let said = String::from_utf8(answer.body.to_vec()).unwrap();
+            said.contains(&other).then_some(())
+        })
+        .await
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_gateway_notices_a_refresh_and_no_call_fails() {
-    let (stand, serving) = serving().await;
-    stand.run(&["connections", "refresh", "acme"], "").fine();
-    until("calls bear the new token at once", NOTICED, async || {
-        assert_eq!(serving.get("acme", READ).await.status, 200);
-        let log = std::fs::read_to_string(stand.home().join("gateway.stdout")).unwrap();
-        let lines = log
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        let mut fresh = lines.filter(|line: &Value| line["generation"] == 1);
-        fresh.any(|line| line["replayed"] == false).then_some(())
+    is_noticed_in_time(async || {
+        let (stand, serving) = serving().await;
+        stand.run(&["connections", "refresh", "acme"], "").fine();
+        noticed("calls bear the new token at once", async || {
+            assert_eq!(serving.get("acme", READ).await.status, 200);
+            let log = std::fs::read_to_string(stand.home().join("gateway.stdout")).unwrap();
+            let lines = log
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            let mut fresh = lines.filter(|line: &Value| line["generation"] == 1);
+            fresh.any(|line| line["replayed"] == false).then_some(())
+        })
+        .await
     })
     .await;
 }
@@ -67,8 +95,9 @@ async fn a_running_gateway_notices_a_refresh_and_no_call_fails() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refresh_in_the_air_does_not_bring_a_disconnected_tenant_back() {
     let (stand, serving) = serving().await;
-    let asking = serving.refresh_applied(&stand, "1s").await;
+    let asking = serving.refresh_applied(&stand, "1m").await;
     stand.run(&["connections", "disconnect", "acme"], "").fine();
+    stand.pleo.call_off_faults();
     let status = asking.join_all().await.pop().unwrap().unwrap();
     assert_eq!(status, 404, "the pair that came is not wanted any more");
     let row = serving.connection("acme").await;
@@ -114,12 +143,13 @@ async fn two_gateways_on_one_store_refresh_once_per_generation_under_load() {
     let done = workers.join_all().await;
     let failed: Vec<_> = done.iter().flat_map(|(_, failed)| failed).collect();
     assert!(failed.is_empty(), "{} failed: {}", failed.len(), failed[0]);
-    assert!(done.iter().all(|(calls, _)| *calls > 50), "{done:?}");
+    assert!(done.iter().all(|(calls, _)| *calls > 10), "{done:?}");
+    until("four were refreshed", SOON, async || {
+        assert_eq!(gateways[0].get("acme", READ).await.status, 200);
+        (stand.authorisation(id)["generation"].as_u64() >= Some(4)).then_some(())
+    })
+    .await;
     let authorisation = stand.authorisation(id);
-    assert!(
-        authorisation["generation"].as_u64() >= Some(4),
-        "{authorisation}"
-    );
     assert_eq!(authorisation["refresh_calls"], authorisation["generation"]);
     assert_eq!(authorisation["concurrent_refreshes"], 1);
     stand.assert_no_rule_was_broken();
@@ -128,7 +158,7 @@ async fn two_gateways_on_one_store_refresh_once_per_generation_under_load() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pair_of_a_frozen_process_is_taken_when_it_thaws_and_nobody_replays_its_token() {
     let stand = Stand::new(Plan {
-        refresh: "timeout = \"1s\"\nadoption_grace = \"1m\"\nhold = \"100ms\"",
+        refresh: "timeout = \"4s\"\nadoption_grace = \"1m\"\nhold = \"100ms\"",
         ..Plan::default()
     })
     .await;
@@ -136,8 +166,9 @@ async fn the_pair_of_a_frozen_process_is_taken_when_it_thaws_and_nobody_replays_
     let frozen = stand.serve("frozen").await;
     let other = stand.serve_beside("other").await;
     assert_eq!(other.get("acme", READ).await.status, 200);
-    let _asking = frozen.refresh_applied(&stand, "400ms").await;
-    frozen.signal(Signal::STOP);
+    let _asking = frozen.refresh_applied(&stand, "1m").await;
+    frozen.freeze().await;
+    stand.pleo.call_off_faults();
     until(
         "the other has proof that it was applied",
         SOON * 2,

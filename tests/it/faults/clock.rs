@@ -48,7 +48,7 @@ impl Scene {
     async fn new() -> Self {
         let stand = Stand::new(Plan {
             access_ttl: LIFE,
-            refresh: "timeout = \"2s\"\nhold = \"500ms\"\n",
+            refresh: "timeout = \"10s\"\nhold = \"500ms\"\n",
             ..Plan::default()
         })
         .await;

@@ -32,9 +32,10 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new() -> Self {
+    async fn new(timeout: Duration) -> Self {
+        let timeout = timeout.as_secs();
         let stand = Stand::new(Plan {
-            refresh: "timeout = \"2s\"\nhold = \"200ms\"\n",
+            refresh: &format!("timeout = \"{timeout}s\"\nhold = \"200ms\"\n"),
             ..Plan::default()
         })
         .await;
@@ -122,7 +123,7 @@ impl Scene {
 
 /// The fault is there before the refresh is ordered: nothing is spent, and once it is gone all is well.
 async fn nothing_is_spent(fault: (&str, &str), on: Option<&str>) {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(TIMEOUT).await;
     let struck = scene.struck(fault, on).await;
     let asking = scene.order().await;
     // as long as the refresh could be sent
@@ -162,7 +163,7 @@ async fn where_the_intent_cannot_be_made_durable_no_token_is_spent() {
 /// Requirement 112.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_no_file_can_be_opened_no_token_is_spent() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(TIMEOUT).await;
     let mut operator = Link::open(scene.serving.admin).await;
     // a link is accepted by the time that it was answered on
     let ready = scene.serving.request(Method::GET, "/readyz");
@@ -185,12 +186,13 @@ async fn where_no_file_can_be_opened_no_token_is_spent() {
 /// The fault comes when Pleo has applied the refresh and its answer is under way: the pair is served from memory, stored
 /// once the fault is gone, and still there after a kill.
 async fn nothing_is_lost(fault: (&str, &str)) {
-    let mut scene = Scene::new().await;
-    let late = json!({"endpoint": "token", "kind": "delay", "delay": "1s", "commit": true});
+    let mut scene = Scene::new(SOON).await;
+    let late = json!({"endpoint": "token", "kind": "delay", "delay": "1m", "commit": true});
     scene.stand.order(&late);
     let asking = scene.order().await;
     scene.stand.until_first(scene.id, "generation").await;
     let struck = scene.struck(fault, None).await;
+    scene.stand.pleo.call_off_faults();
     until("the pair is in memory only", SOON, async || {
         is_red(&scene.serving).await.then_some(())
     })

@@ -50,7 +50,7 @@ enum Came {
 async fn stand(store: Store<'_>) -> (Stand, u64) {
     let stand = Stand::new(Plan {
         store,
-        refresh: "timeout = \"1s\"\nadoption_grace = \"5s\"\nhold = \"200ms\"\n",
+        refresh: "timeout = \"3s\"\nadoption_grace = \"5s\"\nhold = \"200ms\"\n",
         ..Plan::default()
     })
     .await;

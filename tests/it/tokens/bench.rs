@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pleo_gateway::access::permit::Permit;
@@ -245,6 +246,15 @@ impl Room {
     pub(super) fn keep(&self) {
         let tokens = self.tokens.clone();
         self.tasks.spawn(async move { tokens.keep().await });
+    }
+
+    /// Until the keeper has begun a look after this and come back from it: it knows every row then.
+    pub(super) async fn looked(&self) {
+        let before = self.store.looks.load(Ordering::SeqCst);
+        until("the keeper has looked", async || {
+            self.store.looks.load(Ordering::SeqCst) >= before + 2
+        })
+        .await;
     }
 
     /// A refresh that Pleo has applied, and whose answer comes once faults are called off.

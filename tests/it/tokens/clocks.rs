@@ -27,8 +27,7 @@ async fn in_use(bench: &Bench) -> (Room, Vec<String>) {
     }
     let before = tokens(&room).await;
     room.keep();
-    // The keeper has seen every row once.
-    sleep(Duration::from_millis(600)).await;
+    room.looked().await;
     (room, before)
 }
 
@@ -97,10 +96,10 @@ async fn a_store_that_is_away_fails_no_call_after_a_jump_of_the_clock() {
     let (bench, room) = Bench::with_acme().await;
     room.token("acme").await.unwrap();
     room.keep();
-    sleep(Duration::from_millis(400)).await;
+    room.looked().await;
     room.store.away.store(true, Ordering::SeqCst);
     bench.clock.set(60);
-    sleep(Duration::from_millis(800)).await;
+    room.looked().await;
     let token = room.token("acme").await;
     assert!(token.is_ok(), "{token:?}");
 }

@@ -1,7 +1,7 @@
 //! A store that can be told to fail; everything else is done by the real one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,10 +22,12 @@ pub(super) struct Faulty {
     pub(super) away: AtomicBool,
     /// So many writes are done, and their outcome is not told.
     pub(super) untold: AtomicUsize,
-    /// A write takes so many milliseconds longer.
-    pub(super) stall: AtomicU64,
+    /// Writes wait for as long as this holds.
+    pub(super) stalls: AtomicBool,
     /// Rows that were read.
     pub(super) reads: AtomicUsize,
+    /// How often the keeper has asked what changed.
+    pub(super) looks: AtomicUsize,
 }
 
 impl Faulty {
@@ -35,8 +37,9 @@ impl Faulty {
             read_only: AtomicBool::new(false),
             away: AtomicBool::new(false),
             untold: AtomicUsize::new(0),
-            stall: AtomicU64::new(0),
+            stalls: AtomicBool::new(false),
             reads: AtomicUsize::new(0),
+            looks: AtomicUsize::new(0),
         }
     }
 
@@ -83,8 +86,9 @@ impl ConnectionStore for Faulty {
         if self.read_only.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("ordered by a test".into()));
         }
-        let stall = Duration::from_millis(self.stall.load(Ordering::SeqCst));
-        tokio::time::sleep(stall).await;
+        while self.stalls.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let written = self.real.write(change).await?;
         let untold = |left: usize| left.checked_sub(1);
         match self
@@ -100,6 +104,7 @@ impl ConnectionStore for Faulty {
         &self,
         mark: Revision,
     ) -> Result<(Revision, Vec<TenantName>), StoreError> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
         self.check()?;
         self.real.changed_since(mark).await
     }

@@ -6,6 +6,7 @@ use pleo_gateway::model::connection::State;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::bench::{Bench, permit, until};
+use crate::stand::SOON;
 
 #[tokio::test]
 async fn after_a_start_refreshes_are_spread_and_who_is_asked_for_comes_first() {
@@ -23,10 +24,7 @@ async fn after_a_start_refreshes_are_spread_and_who_is_asked_for_comes_first() {
     for number in [39, 20, 0] {
         let tenant = format!("t{number}");
         let asked = room.token(&tenant);
-        timeout(Duration::from_secs(5), asked)
-            .await
-            .unwrap()
-            .unwrap();
+        timeout(SOON, asked).await.unwrap().unwrap();
     }
     let begun = bench.count("refreshes");
     assert!(begun < 25, "{begun} at once");
@@ -45,13 +43,17 @@ async fn an_upload_goes_first_and_then_the_refresh() {
     room.connected(&bench, "acme").await;
     let bearer = room.tokens.obtain(&permit("acme")).await.unwrap();
     let upload = bearer.sending();
+    let since = Instant::now();
     let refreshed = room.refresh("acme");
     until("the refresh has begun", async || {
         room.state("acme").await == State::Refreshing
     })
     .await;
     sleep(Duration::from_millis(200)).await;
-    assert_eq!(bench.count("token_calls"), 0, "the upload goes first");
+    let sent = bench.count("token_calls");
+    // No upload is waited for longer than a second, and this machine may have slept for as long.
+    let too_late = since.elapsed() >= Duration::from_secs(1);
+    assert!(sent == 0 || too_late, "the upload goes first");
     drop(upload);
     refreshed.await.unwrap().unwrap();
     assert!(room.tokens.obtain_now(&permit("acme")).is_some());

@@ -1,7 +1,7 @@
 //! Clocks that a test can move: the machine's own, and Pleo's.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pleo_gateway::clock::{Boot, Clock, SystemClock, Timestamp};
@@ -13,6 +13,8 @@ pub(super) struct Moved {
     wall: AtomicI64,
     /// Time that this machine did not see: its own clock stood still.
     frozen: AtomicI64,
+    /// When all of them stopped, if they did.
+    stopped: OnceLock<(Timestamp, Boot)>,
 }
 
 /// Pleo's clock: time passes there too, but nobody's hand reaches it.
@@ -36,16 +38,27 @@ impl Clock for Moved {
             .map(|place| place.load(Ordering::SeqCst))
             .iter()
             .sum();
-        Timestamp(SystemClock.wall().0 + moved)
+        Timestamp(self.unmoved().0.0 + moved)
     }
 
     fn boot(&self) -> Boot {
         let moved = u64::try_from(self.both.load(Ordering::SeqCst)).unwrap();
-        SystemClock.boot() + Duration::from_micros(moved)
+        self.unmoved().1 + Duration::from_micros(moved)
     }
 }
 
 impl Moved {
+    fn unmoved(&self) -> (Timestamp, Boot) {
+        let running = || (SystemClock.wall(), SystemClock.boot());
+        self.stopped.get().copied().unwrap_or_else(running)
+    }
+
+    /// From now on no time passes but by a hand, however long the machine takes for a test.
+    pub(super) fn stop(&self) {
+        self.stopped
+            .get_or_init(|| (SystemClock.wall(), SystemClock.boot()));
+    }
+
     /// Time passes, on both clocks.
     pub(super) fn pass(&self, span: Duration) {
         let micros = i64::try_from(span.as_micros()).unwrap();

@@ -1,12 +1,13 @@
 //! A 401 from Pleo, judged by the generation of the token it was sent with (design.md R7).
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pleo_gateway::model::connection::State;
 use pleo_gateway::tokens::bearer::Bearer;
 use pleo_gateway::tokens::{ObtainError, Rejected};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::bench::{Bench, Room, name, permit};
 
@@ -137,23 +138,24 @@ async fn calls_wait_for_another_s_refresh_where_the_old_token_is_known_to_be_dea
     let (other, room) = (bench.room().await, bench.room().await);
     room.connected(&bench, "acme").await;
     let current = bearer(&room).await;
-    bench.fault(
-        &json!({"endpoint": "introspect", "kind": "status", "status": 401, "delay": "500ms"}),
-    );
-    bench.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "2s", "commit": true}));
+    bench.fault(&json!({"endpoint": "introspect", "kind": "status", "status": 401, "delay": "1m"}));
     let (tokens, bearer) = (room.tokens.clone(), current.clone());
     let refused =
         (room.tasks).spawn(async move { tokens.rejected(&permit("acme"), &bearer).await });
     // Until the question is on its way, the row still at rest.
-    sleep(Duration::from_millis(150)).await;
-    let refresh = other.refresh("acme");
+    bench.faults_played().await;
+    let _refresh = other.refresh_under_way(&bench, "acme").await;
+    // Pleo answers both, and the new pair is on its way into the row.
+    other.store.stalls.store(true, Ordering::SeqCst);
+    bench.sandbox.call_off_faults();
     let _ = refused.await.unwrap();
     assert_eq!(room.state("acme").await, State::Refreshing);
-    let begun = Instant::now();
-    let token = room.token("acme").await;
-    let waited = begun.elapsed();
-    refresh.await.unwrap().unwrap();
-    assert!(token.is_ok(), "{token:?} after {waited:?}");
+    let written = async {
+        sleep(Duration::from_millis(500)).await;
+        other.store.stalls.store(false, Ordering::SeqCst);
+    };
+    let (token, ()) = tokio::join!(room.token("acme"), written);
+    assert!(token.is_ok(), "{token:?}");
 }
 
 /// A pair that only memory holds is current: a 401 about something else is handed on (R7, R11).

@@ -59,7 +59,7 @@ fn links_over_the_limit_wait_for_others_to_go() {
 fn four_of_three(minted: &Minted, sandbox: &Sandbox) -> Gateway {
     sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "4s"}));
     let mut setup = Setup::with(sandbox);
-    setup.limits = "max_queue_per_tenant = 3".to_owned();
+    "max_queue_per_tenant = 3".clone_into(&mut setup.limits);
     let gateway = setup.start_connected(&[("acme", minted)]);
     let mut links: Vec<Link> = (0..4).map(|_| Link::to(gateway.base())).collect();
     for link in &mut links {

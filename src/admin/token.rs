@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::secret::{Secret, is_open_to_others};
 
 /// Why there is no admin token.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub fn read_or_make(path: &Path) -> Result<Secret, TokenError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         made => made.map_err(failed)?,
     }
-    if fs::metadata(path).map_err(failed)?.mode() & 0o077 != 0 {
+    if is_open_to_others(&fs::metadata(path).map_err(failed)?) {
         return Err(TokenError::Loose(path.to_owned()));
     }
     let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
@@ -84,7 +84,7 @@ fn make(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 

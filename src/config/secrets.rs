@@ -1,15 +1,14 @@
 //! Where secrets are, and fetching them: files, variables, systemd credentials. Which keys are secrets is not here (`keys`).
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::file::{Node, Value};
 use super::report::{Finding, ProblemKind};
 use super::settings::SecretSource;
 use super::sources::Environment;
-use crate::secret::Secret;
+use crate::secret::{Secret, is_open_to_others};
 
 /// Why a secret's file was not read.
 #[derive(Debug, thiserror::Error)]
@@ -43,20 +42,13 @@ pub fn read_secret_file(path: &Path) -> Result<Option<Secret>, SecretFileError> 
 pub(super) fn check_secret_file(path: &Path) -> Result<bool, SecretFileError> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(SecretFileError::Folder(path.to_owned())),
-        Ok(found) if is_open(&found) => Err(SecretFileError::OpenToOthers(path.to_owned())),
+        Ok(found) if is_open_to_others(&found) => {
+            Err(SecretFileError::OpenToOthers(path.to_owned()))
+        }
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(SecretFileError::Io(path.to_owned(), error)),
     }
-}
-
-/// Open to the world, or to the group. A file of another user that we can read through our group (how Kubernetes hands
-/// out secrets) is as closed as it can be.
-fn is_open(file: &Metadata) -> bool {
-    let mode = file.permissions().mode();
-    let ours = file.uid() == rustix::process::geteuid().as_raw();
-    let refused = if ours { 0o077 } else { 0o037 };
-    mode & refused != 0
 }
 
 fn trimmed(text: String) -> Option<Secret> {
@@ -190,6 +182,8 @@ pub(super) fn finding(error: &SecretFileError) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn written(text: &str, mode: u32) -> (tempfile::TempDir, PathBuf) {

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::private::{self, PrivateError};
-use crate::secret::Secret;
+use crate::secret::{Secret, is_open_to_others};
 
 /// What a key's one line begins with.
 const PREFIX: &str = "pleo-gateway-sealing-key-v1:";
@@ -23,7 +23,7 @@ const LONGEST: u64 = 256;
 /// Where a sealing key is found.
 #[derive(Clone, Debug)]
 pub enum KeySource {
-    /// In a file that only we may read.
+    /// In a file that others may not read.
     File(PathBuf),
     /// In a secret that the configuration has read already.
     Secret {
@@ -78,7 +78,7 @@ pub enum KeyError {
     /// The machine gave no random bytes.
     #[error("no random bytes for a sealing key")]
     Random,
-    /// Its file is not ours alone, or cannot be used.
+    /// Others may read its file, or it cannot be used.
     #[error("the sealing key's file cannot be used")]
     File(#[from] PrivateError),
 }
@@ -186,7 +186,10 @@ fn read_file(path: &Path) -> Result<SealingKey, KeyError> {
         Err(error) => return Err(PrivateError::io(path)(error).into()),
     };
     let seen = file.metadata().map_err(PrivateError::io(path))?;
-    private::refuse_loose(path, &seen, "600")?;
+    if is_open_to_others(&seen) {
+        let (path, mode) = (path.to_owned(), "600");
+        return Err(PrivateError::Loose { path, mode }.into());
+    }
     let mut line = Zeroizing::new(String::with_capacity(256));
     match file.take(LONGEST).read_to_string(&mut line) {
         Ok(_) => SealingKey::parse(&path.display().to_string(), &line),

@@ -15,7 +15,7 @@ public class Client {
 
     static HttpRequest.Builder to(String target) {
         return HttpRequest.newBuilder(URI.create(base + target))
-            .timeout(Duration.ofSeconds(10)).header("Authorization", "Bearer " + key);
+            .timeout(Duration.ofSeconds(30)).header("Authorization", "Bearer " + key);
     }
 
     static void is(Object expected, Object got) {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 
 const [base, key] = process.argv.slice(2);
 const headers = { authorization: `Bearer ${key}` };
-const call = (target, more = {}) => fetch(base + target, { headers, signal: AbortSignal.timeout(10_000), ...more });
+const call = (target, more = {}) => fetch(base + target, { headers, signal: AbortSignal.timeout(30_000), ...more });
 
 const got = await call("/v2/employees?a=1&b=%20");
 assert.equal(got.status, 200);

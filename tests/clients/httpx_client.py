@@ -9,7 +9,7 @@ base, key, version = sys.argv[1:4]
 
 
 async def main():
-    options = {"http1": version == "1", "http2": version == "2", "trust_env": False, "timeout": 10}
+    options = {"http1": version == "1", "http2": version == "2", "trust_env": False, "timeout": 30}
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=base, headers=headers, **options) as client:
         got = await client.get("/v2/employees", params={"a": "1"})

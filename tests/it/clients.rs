@@ -12,7 +12,7 @@ use crate::harness::sandbox::Minted;
 use crate::harness::upstream::{Exchange, Upstream};
 
 /// A JVM on a busy machine takes its time.
-const CLIENT: Duration = Duration::from_mins(1);
+const CLIENT: Duration = Duration::from_mins(2);
 
 /// Says what arrived.
 fn echo(exchange: &mut Exchange) {

@@ -19,6 +19,8 @@ use crate::harness::{SOON, eventually};
 
 const ACK: u8 = 1;
 const SLOW: &str = "/v2/employees/slow";
+/// Long enough to look at all that is as before, on a busy machine too.
+const DELAY: Duration = Duration::from_secs(5);
 
 /// A Pleo that answers slow calls when it is told to, and says when one has come.
 struct Slow {
@@ -115,7 +117,7 @@ fn said(gateway: &Gateway, what: &str) {
 fn a_drain_goes_step_by_step_and_loses_nothing() {
     for signal in [Signal::TERM, Signal::INT] {
         let pleo = Slow::new();
-        let mut gateway = pleo.gateway("drain_delay = \"2s\"");
+        let mut gateway = pleo.gateway("drain_delay = \"5s\"");
         ask(&gateway, "/readyz").expect(200);
         let mut plain = pleo.call(&gateway);
         let mut shared = Frames::to(gateway.base(), b"");
@@ -125,8 +127,8 @@ fn a_drain_goes_step_by_step_and_loses_nothing() {
         idle.send(get("/v2/employees")).unwrap();
         answer(&mut idle, "GET").unwrap().expect(200);
 
-        gateway.program.signal(signal);
         let begun = Instant::now();
+        gateway.program.signal(signal);
         eventually("it is not ready", || {
             (ask(&gateway, "/readyz").status == 503).then_some(())
         });
@@ -139,10 +141,10 @@ fn a_drain_goes_step_by_step_and_loses_nothing() {
         idle.send(get("/v2/employees")).unwrap();
         let served = answer(&mut idle, "GET").unwrap().expect(200);
         assert_eq!(served.header("connection"), None);
-        assert!(begun.elapsed() < Duration::from_secs(2), "too busy to tell");
+        assert!(begun.elapsed() < DELAY, "too busy to tell");
 
         eventually("no new links", || is_refused(&gateway).then_some(()));
-        assert!(begun.elapsed() >= Duration::from_secs(2));
+        assert!(begun.elapsed() >= DELAY);
         assert!(idle.is_closed());
         assert_eq!(next_of(&mut shared, GOAWAY).unwrap().reason(), 0);
         ask(&gateway, "/readyz").expect(503);
@@ -163,7 +165,7 @@ fn a_drain_goes_step_by_step_and_loses_nothing() {
 fn a_drain_that_takes_too_long_cuts_calls_but_no_refresh() {
     let sandbox = Sandbox::start("15m");
     let minted = sandbox.mint().without_access();
-    sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "3s", "commit": true}));
+    sandbox.fault(&json!({"endpoint": "token", "kind": "delay", "delay": "1h", "commit": true}));
     let mut setup = Setup::with(&sandbox);
     setup.limits = "drain_timeout = \"500ms\"".to_owned();
     let mut gateway = setup.start_connected(&[("acme", &minted)]);
@@ -176,6 +178,7 @@ fn a_drain_that_takes_too_long_cuts_calls_but_no_refresh() {
     gateway.program.signal(Signal::TERM);
     said(&gateway, "cutting links that did not end in time");
     assert!(link.is_closed(), "it was answered before it was cut");
+    sandbox.call_off();
     assert!(gateway.program.ended().success());
     let row = gateway.connection("acme");
     assert_eq!(

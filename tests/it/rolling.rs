@@ -18,8 +18,8 @@ use crate::stand::is_long;
 
 /// Callers at once, each on a link of its own; half of them by way of HTTP/2 to the gateways.
 const CALLERS: usize = 8;
-/// Longer than haproxy needs to notice: three questions that are answered.
-const LIMITS: &str = "drain_delay = \"2500ms\"";
+/// Longer than haproxy needs to notice, on a busy machine too: three questions that are answered.
+const LIMITS: &str = "drain_delay = \"5s\"";
 
 /// A haproxy that runs; it ends with this.
 struct Balancer {

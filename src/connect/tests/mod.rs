@@ -286,9 +286,7 @@ fn pleo_server() -> (String, Arc<Mutex<Script>>) {
 }
 
 fn answer(link: &mut TcpStream, script: &Mutex<Script>) {
-    let mut piece = [0; 8192];
-    let length = link.read(&mut piece).unwrap();
-    let asked = String::from_utf8_lossy(&piece[..length]).into_owned();
+    let asked = request(link);
     let mut script = script.lock().unwrap();
     let (status, body) = if asked.contains("/oauth/token") {
         script.token.clone()
@@ -301,4 +299,24 @@ fn answer(link: &mut TcpStream, script: &Mutex<Script>) {
         link,
         "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}"
     );
+}
+
+/// Head and body, or what came before the link ended; a link that is closed with something unread in it is reset.
+fn request(link: &mut TcpStream) -> String {
+    let (mut text, mut piece) = (String::new(), [0; 8192]);
+    let is_whole = |text: &str| {
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let head = head.to_lowercase();
+        let mut lengths = (head.lines()).filter_map(|line| line.strip_prefix("content-length: "));
+        let length = lengths.next().map_or(0, |length| length.parse().unwrap());
+        (body.len() >= length).then_some(())
+    };
+    while is_whole(&text).is_none() {
+        let length = link.read(&mut piece).unwrap();
+        if length == 0 {
+            break;
+        }
+        text.push_str(std::str::from_utf8(&piece[..length]).unwrap());
+    }
+    text
 }

@@ -17,7 +17,7 @@ async fn call(door: &Open) -> TcpStream {
 /// All that comes until the other side closes.
 async fn rest(link: &mut TcpStream) -> String {
     let mut seen = Vec::new();
-    let read = timeout(5 * SECOND, link.read_to_end(&mut seen));
+    let read = timeout(LONG, link.read_to_end(&mut seen));
     read.await.expect("still open").unwrap();
     String::from_utf8(seen).unwrap()
 }
@@ -26,7 +26,7 @@ async fn rest(link: &mut TcpStream) -> String {
 async fn answer(link: &mut TcpStream) -> String {
     let mut seen = Vec::new();
     while !seen.ends_with(b"\r\n\r\n") {
-        let read = timeout(5 * SECOND, link.read_buf(&mut seen)).await;
+        let read = timeout(LONG, link.read_buf(&mut seen)).await;
         assert!(read.expect("no answer").unwrap() > 0, "closed");
     }
     String::from_utf8(seen).unwrap()
@@ -72,7 +72,7 @@ fn stopping_says_goodbye_to_http2() {
         let answer = sender.send_request(request).await.unwrap();
         door.stop.cancel();
         assert_eq!(text(answer).await, "x");
-        timeout(5 * SECOND, link).await.unwrap().unwrap().unwrap();
+        timeout(LONG, link).await.unwrap().unwrap().unwrap();
         door.task.await.unwrap().unwrap();
     });
 }
@@ -114,7 +114,7 @@ fn a_head_that_never_ends_is_answered_408_and_closed() {
 fn an_idle_link_outlives_the_header_timeout_and_is_served_again() {
     on_a_core(async {
         let limits = ServerLimits {
-            idle_timeout: 6 * SHORT,
+            idle_timeout: 3 * SECOND,
             ..short()
         };
         let door = open(None, limits, nothing);
@@ -122,8 +122,9 @@ fn an_idle_link_outlives_the_header_timeout_and_is_served_again() {
         for _ in 0..2 {
             link.write_all(REQUEST).await.unwrap();
             assert!(answer(&mut link).await.starts_with("HTTP/1.1 204 "));
-            // Longer than the header timeout, and than it takes to be parked; there is no event to wait for.
-            tokio::time::sleep(3 * SHORT).await;
+            // Longer than the header timeout, and than it takes to be parked, which is a quarter of the idle timeout; there
+            // is no event to wait for.
+            tokio::time::sleep(SECOND).await;
         }
         assert_eq!(rest(&mut link).await, "");
     });
@@ -231,7 +232,7 @@ fn an_idle_peer_that_does_not_answer_goodbye_is_cut() {
         // Settings, none; then GET / with an authority, by RFC 7541's tables.
         link.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x0e\x01\x05\0\0\0\x01\x82\x84\x86\x41\x09localhost").await.unwrap();
         let mut seen = Vec::new();
-        let read = timeout(5 * SECOND, link.read_to_end(&mut seen)).await;
+        let read = timeout(LONG, link.read_to_end(&mut seen)).await;
         read.expect("still open").unwrap();
         let goaway = seen.windows(4).any(|bytes| bytes == [0, 0, 8, 7]);
         assert!(goaway, "nothing was said");
@@ -286,7 +287,7 @@ fn a_caller_that_hangs_up_ends_its_request() {
         link.write_all(REQUEST).await.unwrap();
         begun.notified().await;
         drop(link);
-        timeout(5 * SECOND, dropped.notified()).await.unwrap();
+        timeout(LONG, dropped.notified()).await.unwrap();
     });
 }
 
@@ -318,9 +319,9 @@ fn a_caller_that_does_not_read_is_cut() {
         let (address, dropped) = endless();
         let mut link = TcpStream::connect(address).await.unwrap();
         link.write_all(REQUEST).await.unwrap();
-        timeout(5 * SECOND, dropped.notified()).await.unwrap();
+        timeout(LONG, dropped.notified()).await.unwrap();
         let mut seen = Vec::new();
-        let read = timeout(5 * SECOND, link.read_to_end(&mut seen)).await;
+        let read = timeout(LONG, link.read_to_end(&mut seen)).await;
         read.expect("still open").ok();
         assert!(!seen.ends_with(b"0\r\n\r\n"), "taken for a whole answer");
     });
@@ -335,7 +336,7 @@ fn a_stream_that_is_not_read_does_not_hold_its_body() {
         let mut request = post("");
         *request.uri_mut() = "http://localhost/x".parse().unwrap();
         let answer = sender.send_request(request).await.unwrap();
-        timeout(5 * SECOND, dropped.notified()).await.unwrap();
+        timeout(LONG, dropped.notified()).await.unwrap();
         let read = answer.into_body().collect().await;
         assert!(read.is_err(), "taken for a whole answer");
     });

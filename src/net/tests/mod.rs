@@ -34,6 +34,8 @@ use super::server::{ServerLimits, serve};
 use super::tls::{Alpn, Roots, ServerTls, TlsFiles, client_config};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// How long anything may take that is to happen, on a machine that is busy with something else.
+const LONG: Duration = Duration::from_mins(1);
 
 /// Runs `test` as a thread of the gateway would.
 fn on_a_core<F: Future + 'static>(test: F) {
@@ -130,6 +132,7 @@ struct Upstream {
     url: String,
     roots: Roots,
     links: usize,
+    connect_timeout: Duration,
     first_byte_timeout: Duration,
     idle_timeout: Duration,
     prefer_h2: bool,
@@ -141,8 +144,9 @@ impl Upstream {
             url,
             roots: Roots::default(),
             links: 8,
-            first_byte_timeout: SECOND,
-            idle_timeout: SECOND,
+            connect_timeout: LONG,
+            first_byte_timeout: LONG,
+            idle_timeout: LONG,
             prefer_h2: false,
         }
     }
@@ -163,7 +167,7 @@ impl Upstream {
             prefer_h2: self.prefer_h2,
         };
         let origin = Origin::from_url(&Url::parse(&self.url).unwrap()).unwrap();
-        let dialer = dialer(&self.roots, true, SECOND);
+        let dialer = dialer(&self.roots, true, self.connect_timeout);
         let client = Client::new(Arc::new(dialer), Arc::new(origin), options);
         (client, links)
     }
@@ -196,5 +200,5 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(5 * SECOND, wait).await.expect(what);
+    tokio::time::timeout(LONG, wait).await.expect(what);
 }

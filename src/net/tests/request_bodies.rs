@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::upstreams::{ANSWER, head, listen};
+use super::upstreams::{ANSWER, WAIT, head, listen};
 use super::*;
 use crate::net::body::Limited;
 use crate::net::client::SendError;
@@ -12,7 +12,7 @@ use crate::net::client::SendError;
 fn the_time_a_body_takes_or_pauses_is_not_time_without_an_answer() {
     on_a_core(async {
         let (listener, mut upstream) = listen().await;
-        upstream.first_byte_timeout = Slow::PAUSE / 2;
+        upstream.first_byte_timeout = 2 * SECOND;
         spawn_local(async move {
             let (mut link, _) = listener.accept().await.unwrap();
             let mut seen = Vec::new();
@@ -23,7 +23,11 @@ fn the_time_a_body_takes_or_pauses_is_not_time_without_an_answer() {
         });
         let (client, _) = upstream.client();
         let answer = client
-            .send(Request::post("/").body(Slow::new(2)).unwrap())
+            .send(
+                Request::post("/")
+                    .body(Slow::pausing(2, 3 * SECOND))
+                    .unwrap(),
+            )
             .await;
         assert_eq!(text(answer.unwrap()).await, "ok");
     });
@@ -32,16 +36,20 @@ fn the_time_a_body_takes_or_pauses_is_not_time_without_an_answer() {
 /// A body of `left` frames with pauses before them.
 struct Slow {
     left: usize,
+    every: Duration,
     pause: Pin<Box<tokio::time::Sleep>>,
 }
 
 impl Slow {
-    const PAUSE: Duration = Duration::from_millis(200);
-
     fn new(left: usize) -> Self {
+        Self::pausing(left, Duration::from_millis(200))
+    }
+
+    fn pausing(left: usize, every: Duration) -> Self {
         Self {
             left,
-            pause: Box::pin(tokio::time::sleep(Self::PAUSE)),
+            every,
+            pause: Box::pin(tokio::time::sleep(every)),
         }
     }
 }
@@ -58,9 +66,8 @@ impl http_body::Body for Slow {
         }
         std::task::ready!(self.pause.as_mut().poll(cx));
         self.left -= 1;
-        self.pause
-            .as_mut()
-            .reset(tokio::time::Instant::now() + Self::PAUSE);
+        let next = tokio::time::Instant::now() + self.every;
+        self.pause.as_mut().reset(next);
         Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"x")))))
     }
 }
@@ -111,7 +118,7 @@ fn bodies_that_do_not_come_hold_half_of_the_links_at_most() {
         let door = open(None, ServerLimits::default(), echo);
         let mut upstream = Upstream::at(format!("http://127.0.0.1:{}", door.port));
         upstream.links = 4;
-        upstream.first_byte_timeout = 60 * SECOND;
+        upstream.connect_timeout = WAIT;
         let (client, links) = upstream.client::<Coming>();
         let client = Rc::new(client);
         for _ in 0..8 {

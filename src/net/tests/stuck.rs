@@ -15,7 +15,7 @@ async fn outcome(upstream: &Upstream) -> (SendError, Duration) {
     let body = Full::new(Bytes::from(vec![b'x'; 1 << 20]));
     let begun = Instant::now();
     let sent = client.send(Request::post("/").body(body).unwrap());
-    let ended = timeout(10 * SECOND, sent).await.expect("it has no end");
+    let ended = timeout(LONG, sent).await.expect("it has no end");
     let took = begun.elapsed();
     until("the link is given up", || links.open() <= 1).await;
     (ended.map(drop).unwrap_err(), took)
@@ -37,7 +37,11 @@ fn a_dial_that_is_not_answered_ends() {
         while let Ok(link) = timeout(SECOND / 5, TcpStream::connect(address)).await {
             waiting.push(link.unwrap());
         }
-        let (error, took) = outcome(&Upstream::at(format!("http://{address}"))).await;
+        let (error, took) = outcome(&Upstream {
+            connect_timeout: SECOND,
+            ..Upstream::at(format!("http://{address}"))
+        })
+        .await;
         assert!(is_late(&error), "{error}");
         assert!(took >= SECOND, "{took:?}");
     });
@@ -50,7 +54,11 @@ fn a_handshake_that_does_not_end_ends() {
         let certificate = Certificate::new();
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = silent.local_addr().unwrap().port();
-        let (error, took) = outcome(&Upstream::secure(port, &certificate)).await;
+        let (error, took) = outcome(&Upstream {
+            connect_timeout: SECOND,
+            ..Upstream::secure(port, &certificate)
+        })
+        .await;
         assert!(is_late(&error), "{error}");
         assert!(took >= SECOND, "{took:?}");
     });
@@ -79,6 +87,7 @@ fn an_upstream_that_reads_no_more_is_given_up() {
             });
             let upstream = Upstream {
                 prefer_h2,
+                first_byte_timeout: SECOND,
                 ..Upstream::secure(port, &certificate)
             };
             let (error, took) = outcome(&upstream).await;

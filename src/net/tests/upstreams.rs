@@ -1,11 +1,14 @@
 //! The client and its links: what is tried again, what is given up, and whose fault it is.
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::net::client::SendError;
 use crate::net::dial::DialError;
+
+/// How long a request waits for a link where it is to wait in vain: others of the same client get theirs in that time.
+pub(super) const WAIT: Duration = Duration::from_secs(4);
 
 pub(super) const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -109,6 +112,7 @@ fn links_are_bounded_and_freed_ones_go_to_who_waits() {
         let door = open(None, ServerLimits::default(), echo);
         let mut upstream = Upstream::at(format!("http://127.0.0.1:{}", door.port));
         upstream.links = 1;
+        upstream.connect_timeout = WAIT;
         let (client, links) = upstream.client();
         let first = client.send(post("first")).await.unwrap();
         // More than comes along with the head: its link is in use until all of it is taken.
@@ -143,6 +147,7 @@ fn another_link_is_opened_when_streams_run_out() {
         });
         let upstream = Upstream {
             prefer_h2: true,
+            idle_timeout: WAIT,
             ..Upstream::secure(door.port, &certificate)
         };
         let (client, links) = upstream.client();
@@ -195,9 +200,10 @@ fn _a_dial_may_move_between_threads<'a>(dialer: &'a Dialer, origin: &'a Origin) 
 fn every_request_that_waited_for_a_dial_learns_that_it_failed() {
     on_a_core(async {
         let certificate = Certificate::new();
-        let (listener, _) = listen().await;
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        // Nobody listens, and nobody else gets the port.
+        let bound = TcpSocket::new_v4().unwrap();
+        bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = bound.local_addr().unwrap().port();
         let upstream = Upstream {
             prefer_h2: true,
             ..Upstream::secure(port, &certificate)
@@ -230,13 +236,12 @@ fn a_shared_link_that_the_peer_closed_is_replaced() {
     on_a_core(async {
         let certificate = Certificate::new();
         let limits = ServerLimits {
-            idle_timeout: Duration::from_millis(20),
+            idle_timeout: SECOND,
             ..ServerLimits::default()
         };
         let door = open(Some(certificate.files()), limits, echo);
         let upstream = Upstream {
             prefer_h2: true,
-            idle_timeout: 60 * SECOND,
             ..Upstream::secure(door.port, &certificate)
         };
         let (client, links) = upstream.client();
@@ -306,7 +311,7 @@ fn streams_that_do_not_become_free_in_time_are_an_overload() {
         let upstream = Upstream {
             prefer_h2: true,
             links: 1,
-            first_byte_timeout: 60 * SECOND,
+            connect_timeout: WAIT,
             ..Upstream::secure(door.port, &certificate)
         };
         let (client, _) = upstream.client();

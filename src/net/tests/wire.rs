@@ -100,7 +100,7 @@ fn a_cut_off_answer_is_cut_off_for_the_caller_too() {
             async move {
                 let (request, _) = arrival.into_parts();
                 let answer = client.send(request).await.unwrap();
-                answer.map(|body| Outgoing::Stream(IdleTimeout::new(body, SECOND)))
+                answer.map(|body| Outgoing::Stream(IdleTimeout::new(body, LONG)))
             }
         });
         let mut caller = TcpStream::connect(("127.0.0.1", door.port)).await.unwrap();
@@ -147,14 +147,14 @@ fn the_names_in_a_client_certificate_are_told() {
                 None => builder.with_no_client_auth(),
             };
             let config = Arc::new(config);
-            Arc::new(Dialer::new(Arc::clone(&config), config, true, SECOND))
+            Arc::new(Dialer::new(Arc::clone(&config), config, true, LONG))
         };
         for (shown, expected) in [(Some(&callers), "dns:localhost"), (None, "")] {
             let url = Url::parse(&format!("https://localhost:{}", door.port)).unwrap();
             let options = ClientOptions {
                 links: Links::new(1),
-                idle_timeout: SECOND,
-                first_byte_timeout: SECOND,
+                idle_timeout: LONG,
+                first_byte_timeout: LONG,
                 prefer_h2: false,
             };
             let origin = Arc::new(Origin::from_url(&url).unwrap());

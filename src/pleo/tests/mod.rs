@@ -26,9 +26,8 @@ const TOKEN: &str = "refresh-canary";
 enum Script {
     /// Reads the request, says this, closes.
     Say(Vec<u8>),
-    /// Reads the request, says this, and leaves the link open until the client goes.
-    SayAndHold(Vec<u8>),
-    /// The same, and waits for a word before it answers.
+    /// Reads the request, waits for a word, says this, and leaves the link open until the client goes; it tells of its
+    /// answer as it tells of the request.
     SayWhenTold(Vec<u8>, mpsc::Receiver<()>),
     /// Closes before anything was said, with bytes unread: a reset.
     Reset,
@@ -53,6 +52,13 @@ impl Server {
         self.seen.recv_timeout(LIMIT).expect("a request came")
     }
 
+    /// Until a request has come, without holding up others.
+    async fn asked(&self) {
+        while self.seen.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The link has ended, and this is all that ever came over it.
     fn saw_nothing(&self) -> bool {
         self.seen.recv_timeout(LIMIT) == Ok(String::new())
@@ -72,18 +78,14 @@ fn play(listener: &TcpListener, script: &Script, tell: &mpsc::Sender<String>) {
     let _ = tell.send(request(&mut link));
     match script {
         Script::Say(answer) => drop(link.write_all(answer)),
-        Script::SayAndHold(answer) => hold(&mut link, answer),
         Script::SayWhenTold(answer, word) => {
             let _ = word.recv();
-            hold(&mut link, answer);
+            let _ = link.write_all(answer);
+            let _ = tell.send(String::new());
+            let _ = link.read(&mut [0]);
         }
         Script::Reset => {}
     }
-}
-
-fn hold(link: &mut TcpStream, answer: &[u8]) {
-    let _ = link.write_all(answer);
-    let _ = link.read(&mut [0]);
 }
 
 /// Head and body of one request; empty if the link ended instead.

@@ -1,8 +1,9 @@
 //! What a refresh makes of each thing that can come back (design.md R4).
 
 use std::future::ready;
-use std::net::TcpListener;
 use std::time::Duration;
+
+use tokio::net::TcpSocket;
 
 use super::{LIMIT, Script, Server, answer, json, options, pleo_with, token};
 use crate::clock::SystemClock;
@@ -191,9 +192,10 @@ async fn an_endless_answer_is_given_up() {
 
 #[tokio::test]
 async fn a_refused_link_is_not_sent() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!("http://{}", free.local_addr().unwrap());
-    drop(free);
+    // Nobody listens, and nobody else gets the port.
+    let bound = TcpSocket::new_v4().unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let base = format!("http://{}", bound.local_addr().unwrap());
     let pleo = pleo_with(options(&base), std::sync::Arc::new(SystemClock));
     let came = pleo.refresh(&token(), LIMIT, || ready(true)).await;
     assert!(

@@ -6,16 +6,23 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::{LIMIT, Script, Server, answer, json, options, pleo_with, token};
-use crate::clock::{Boot, Clock, SystemClock, Timestamp};
+use crate::clock::{Boot, Clock, Timestamp};
 use crate::pleo::failure::{NoPairCause, Refreshed};
 use crate::pleo::wire::{LostCause, NotSentCause};
 
 const PAIR: &str = r#"{"access_token":"a","refresh_token":"r"}"#;
-const SHORT: Duration = Duration::from_millis(200);
+/// The timer looks at the clock this often.
+const TICK: Duration = Duration::from_secs(1);
 
 /// A clock that jumps when told: the machine was suspended.
 #[derive(Debug, Default)]
 struct Jumping(AtomicU64);
+
+impl Jumping {
+    fn later(&self) {
+        self.0.store(3600, Ordering::SeqCst);
+    }
+}
 
 impl Clock for Jumping {
     fn wall(&self) -> Timestamp {
@@ -45,7 +52,7 @@ async fn a_machine_that_slept_through_its_deadline_sends_nothing() {
     let pleo = pleo_with(options(&server.base), clock.clone());
     let came = pleo
         .refresh(&token(), LIMIT, || async {
-            clock.0.store(3600, Ordering::SeqCst);
+            clock.later();
             true
         })
         .await;
@@ -59,10 +66,13 @@ async fn a_machine_that_slept_through_its_deadline_sends_nothing() {
 #[tokio::test]
 async fn a_last_check_that_hangs_is_not_sent() {
     let server = Server::run(json("200 OK", PAIR));
-    let came = server
-        .pleo()
-        .refresh(&token(), SHORT, pending::<bool>)
-        .await;
+    let clock = Arc::new(Jumping::default());
+    let pleo = pleo_with(options(&server.base), clock.clone());
+    let hangs = || async {
+        clock.later();
+        pending().await
+    };
+    let came = pleo.refresh(&token(), LIMIT, hangs).await;
     assert!(
         matches!(came, Refreshed::NotSent(NotSentCause::TimedOut)),
         "{came}"
@@ -78,8 +88,18 @@ async fn silence_and_drips_after_sending_time_out() {
         "HTTP/1.1 200 OK\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
     ] {
-        let server = Server::run(Script::SayAndHold(said.as_bytes().to_vec()));
-        let came = server.pleo().refresh(&token(), SHORT, || ready(true)).await;
+        let (tell, word) = mpsc::channel();
+        let server = Server::run(Script::SayWhenTold(said.as_bytes().to_vec(), word));
+        let clock = Arc::new(Jumping::default());
+        let pleo = pleo_with(options(&server.base), clock.clone());
+        let token = token();
+        let refresh = pleo.refresh(&token, LIMIT, || ready(true));
+        let (came, ()) = tokio::join!(refresh, async {
+            server.asked().await;
+            tell.send(()).unwrap();
+            server.asked().await;
+            clock.later();
+        });
         let lost = NoPairCause::Lost(LostCause::TimedOut);
         assert!(
             matches!(came, Refreshed::NoPair(cause) if cause == lost),
@@ -95,21 +115,18 @@ async fn an_answer_that_is_already_there_beats_the_timer() {
         let answer = answer("200 OK", "", PAIR);
         Server::run(Script::SayWhenTold(answer, word))
     };
-    let pleo = server.pleo();
-    let clock = SystemClock;
-    let began = clock.boot();
+    let clock = Arc::new(Jumping::default());
+    let pleo = pleo_with(options(&server.base), clock.clone());
     let held_up = async {
-        while server.seen.try_recv().is_err() {
-            tokio::task::yield_now().await;
-        }
-        // The answer comes while this thread stands still, until the time is up.
+        server.asked().await;
+        // The answer comes while this thread stands still, until the time is up and the timer has to look at the clock.
         tell.send(()).unwrap();
-        while clock.boot() < began + SHORT + SHORT {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        server.seen();
+        clock.later();
+        std::thread::sleep(TICK);
     };
     let token = token();
-    let refresh = pleo.refresh(&token, SHORT, || ready(true));
+    let refresh = pleo.refresh(&token, LIMIT, || ready(true));
     let (came, ()) = tokio::join!(refresh, held_up);
     assert!(matches!(came, Refreshed::Pair(_)), "{came}");
 }

@@ -98,9 +98,15 @@ async fn a_detached_effect_comes_after_the_answer() {
 #[tokio::test]
 async fn refreshes_at_once_are_seen() {
     let (client, pair) = Client::with_pair().await;
-    let slow = json!({"endpoint": "token", "count": 2, "kind": "delay", "delay": "500ms"});
+    let slow = json!({"endpoint": "token", "count": 2, "kind": "delay", "delay": "1h"});
     client.order(slow).await;
-    let (one, other) = tokio::join!(client.refresh(&pair), client.refresh(&pair));
+    let called_off = async {
+        while client.running.state()["faults_played"] != 2 {
+            tokio::task::yield_now().await;
+        }
+        client.send("DELETE /_sandbox/faults", &[], "").await;
+    };
+    let (one, other, ()) = tokio::join!(client.refresh(&pair), client.refresh(&pair), called_off);
     let mut statuses = [one.unwrap().status, other.unwrap().status];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 400]);

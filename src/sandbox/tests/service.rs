@@ -7,14 +7,14 @@ use super::*;
 #[tokio::test]
 async fn an_order_over_http_mints_and_revokes() {
     let client = Client::start(Options::default()).await;
-    let order = json!({"company": "Birch & Sons Ltd", "scopes": "users:read", "access_ttl": "2s"});
+    let order = json!({"company": "Birch & Sons Ltd", "scopes": "users:read", "access_ttl": "2m"});
     let minted = client
         .send("POST /_sandbox/authorisations", &[], &order.to_string())
         .await;
     assert_eq!(minted.status, 201);
     let line = format!("DELETE {}", minted.header("location"));
     let minted = minted.json();
-    assert_eq!(minted["expires_in"], 2);
+    assert_eq!(minted["expires_in"], 120);
     assert_eq!(minted["company_id"], client.running.company_ids()[1]);
     let access = minted["access_token"].as_str().unwrap();
     assert_eq!(client.introspect(access).await.status, 200);

@@ -317,12 +317,13 @@ async fn a_change_is_heard_of_at_once_by_others() {
     let mut quick = 0;
     for round in 0..8 {
         let row = full(&format!("heard-{round}"));
-        let begun = Instant::now();
-        let (_, ()) = tokio::join!(put(&writer, &row), async {
-            // A tick, or the end of the last round's hint, may come first.
-            listener.changes().await;
-        });
-        quick += u32::from(begun.elapsed() < Duration::from_millis(500));
+        let written = async {
+            put(&writer, &row).await;
+            Instant::now()
+        };
+        // A tick, or the end of the last round's hint, may come first.
+        let (written, ()) = tokio::join!(written, listener.changes());
+        quick += u32::from(written.elapsed() < Duration::from_millis(500));
     }
     assert!(quick >= 4, "{quick} of 8");
 }
@@ -350,7 +351,8 @@ async fn a_server_that_freezes_or_ends_is_not_available_and_all_is_well_once_it_
             ),
             "{written:?}"
         );
-        assert!(begun.elapsed() < Duration::from_secs(6), "{away}");
+        // Four seconds, and five for a machine that is busy; a link that nobody watches takes ten.
+        assert!(begun.elapsed() < Duration::from_secs(9), "{away}");
         if away == "stop" {
             let error = place.with(&["key"]).await.unwrap_err();
             assert_eq!(error.fault(), OpenFault::Away, "{error:?}");

@@ -101,6 +101,11 @@ impl Sandbox {
         self.order("POST", "/_sandbox/faults", fault);
     }
 
+    /// Ends what was ordered: who is delayed waits no more.
+    pub(crate) fn call_off(&self) {
+        self.order("DELETE", "/_sandbox/faults", &json!({}));
+    }
+
     /// What the sandbox has seen.
     pub(crate) fn state(&self) -> Value {
         self.order("GET", "/_sandbox/state", &json!({}))

@@ -235,6 +235,8 @@ where
                 ready!(self.link_timer(watch, alarm, cx));
                 Poll::Ready(End::Late)
             }
+            // Of a body that it has stopped reading hyper would wait for the next byte.
+            Phase::Idle if watch.is_flushed() && watch.closes() => Poll::Ready(End::Answered),
             Phase::Idle if watch.is_flushed() => {
                 ready!(alarm.poll(watch.since() + self.park_after(), cx));
                 Poll::Ready(End::Parked)

@@ -122,8 +122,7 @@ fn an_idle_link_outlives_the_header_timeout_and_is_served_again() {
         for _ in 0..2 {
             link.write_all(REQUEST).await.unwrap();
             assert!(answer(&mut link).await.starts_with("HTTP/1.1 204 "));
-            // Longer than the header timeout, and than it takes to be parked, which is a quarter of the idle timeout; there
-            // is no event to wait for.
+            // Longer than the header timeout, and than it takes to be parked; there is no event to wait for.
             tokio::time::sleep(SECOND).await;
         }
         assert_eq!(rest(&mut link).await, "");

@@ -249,10 +249,7 @@ fn one_refresh_serves_everyone_who_waits() {
 #[test]
 fn a_token_that_pleo_killed_is_replaced_and_the_call_answered() {
     let sandbox = Sandbox::start("15m");
-    let dead = sandbox.mint();
-    sandbox.revoke(&dead);
-    let mut minted = sandbox.mint();
-    minted.pair["access_token"] = dead.pair["access_token"].clone();
+    let minted = sandbox.mint_with_dead_access();
     let gateway = Setup::with(&sandbox).start_connected(&[("acme", &minted)]);
     let target = format!("/v3/export-jobs?company_id={}", minted.company);
     for _ in 0..2 {

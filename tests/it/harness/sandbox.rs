@@ -75,6 +75,15 @@ impl Sandbox {
         self.mint_with(&json!({}))
     }
 
+    /// As `mint`, but Pleo knows nothing of the access token any more.
+    pub(crate) fn mint_with_dead_access(&self) -> Minted {
+        let dead = self.mint();
+        self.revoke(&dead);
+        let mut minted = self.mint();
+        minted.pair["access_token"] = dead.pair["access_token"].clone();
+        minted
+    }
+
     /// A pair for a company (id or name), with scopes, with a life: what is not said is as in `mint`.
     pub(crate) fn mint_with(&self, order: &Value) -> Minted {
         let body = order.to_string();

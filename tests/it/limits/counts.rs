@@ -84,11 +84,7 @@ fn calls_over_the_limit_do_not_wait_for_a_token() {
 #[test]
 fn calls_over_the_limit_do_not_wait_for_another_token() {
     let sandbox = Sandbox::start("15m");
-    let dead = sandbox.mint();
-    sandbox.revoke(&dead);
-    let mut minted = sandbox.mint();
-    minted.pair["access_token"] = dead.pair["access_token"].clone();
-    let gateway = four_of_three(&minted, &sandbox);
+    let gateway = four_of_three(&sandbox.mint_with_dead_access(), &sandbox);
     let metrics = gateway.metrics();
     let none = "pleo_gateway_replays_total{reason=\"unauthorized\"} 0\n";
     assert!(!metrics.contains(none), "Pleo refused no token:\n{metrics}");

@@ -18,15 +18,15 @@ const ATTACKERS: usize = 200;
 /// What the system keeps of an answer that a caller does not take, in bytes: to fill more would only keep the machine busy.
 const KEPT: u32 = 64 << 10;
 /// From the end of the first rush until the last of them is gone.
-const CUT_WITHIN: Duration = Duration::from_secs(30);
+const CUT_WITHIN: Duration = Duration::from_secs(15);
 /// What they may cost, in bytes.
 const BOUND: u64 = 64 << 20;
 /// Between two drops.
 const DRIP: Duration = Duration::from_millis(300);
 /// How long others wait for their answers, half of them and all of them, on a machine that has much else to do: alone they
 /// wait for 3 ms.
-const USUAL: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_secs(10);
+const USUAL: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// What a slow caller does.
 pub(super) struct Attack {

@@ -14,7 +14,7 @@ use crate::harness::program::Program;
 use crate::harness::upstream::{FINE, Upstream};
 
 /// The defaults of `[limits]`, all shorter by the same measure or more.
-const SCALED: &str = "header_timeout = \"4s\"\nbody_idle_timeout = \"2s\"\nidle_timeout = \"3s\"\nrequest_timeout = \"5s\"";
+const SCALED: &str = "header_timeout = \"3s\"\nbody_idle_timeout = \"2s\"\nidle_timeout = \"3s\"\nrequest_timeout = \"4s\"";
 
 pub(super) const SLOW: &str = "/v2/employees/slow";
 
